@@ -1,0 +1,1 @@
+//! Interfaces: OpenAPI documents as typed views, checked documents, inclusion, generated documents.

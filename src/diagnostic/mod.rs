@@ -1,0 +1,98 @@
+//! What is wrong, where, and how to mend it: codes, source texts, spans and their rendering.
+
+mod source;
+
+pub use source::{Source, SourceId, Sources, Span};
+
+/// How bad a diagnostic is. Only [`Severity::Error`] keeps a service's new state from being used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The rule set must not be used.
+    Error,
+    /// The rule set works, but its author will want to know.
+    Warning,
+}
+
+/// A stable name for one kind of mistake; `bifocal explain CODE` prints its story. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(pub &'static str);
+
+/// One mistake at one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Which kind of mistake.
+    pub code: Code,
+    /// Whether it refuses the rule set.
+    pub severity: Severity,
+    /// What is wrong, in one line, with names in backquotes.
+    pub message: String,
+    /// Where the caret goes.
+    pub span: Span,
+    /// The words beside the caret; may be empty.
+    pub label: String,
+    /// Other places that explain it.
+    pub related: Vec<(Span, String)>,
+    /// How to mend it.
+    pub help: Option<String>,
+}
+
+/// Every diagnostic of one run, in the order found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Diagnostics(Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// Adds an error and hands it back for `.label(…)`, `.help(…)` and `.related(…)`.
+    pub fn error(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Error, code, span, message.into())
+    }
+
+    /// Adds a warning.
+    pub fn warning(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Warning, code, span, message.into())
+    }
+
+    fn add(&mut self, severity: Severity, code: Code, span: Span, message: String) -> &mut Diagnostic {
+        let found = Diagnostic { code, severity, message, span, label: String::new(), related: Vec::new(), help: None };
+        self.0.push_mut(found)
+    }
+
+    /// Whether anything found here refuses the rule set.
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|one| one.severity == Severity::Error)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.0.iter()
+    }
+
+    /// Takes over another run's findings.
+    pub fn append(&mut self, mut other: Diagnostics) {
+        self.0.append(&mut other.0);
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Diagnostic {
+    /// Sets the words beside the caret.
+    pub fn label(&mut self, text: impl Into<String>) -> &mut Self {
+        self.label = text.into();
+        self
+    }
+
+    /// Sets how to mend it.
+    pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Points to another place that explains it.
+    pub fn related(&mut self, span: Span, text: impl Into<String>) -> &mut Self {
+        self.related.push((span, text.into()));
+        self
+    }
+}

@@ -1,0 +1,1 @@
+//! Listeners, negotiation, the life of a request, upstreams, bodies, errors, admin.

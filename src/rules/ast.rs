@@ -1,0 +1,218 @@
+//! Rule and service files as their authors wrote them: names unresolved, every part with its span.
+
+use crate::codecs::Codec;
+use crate::diagnostic::Span;
+use crate::path::Place;
+use crate::path::template::Template;
+
+/// A value and where it is written.
+#[derive(Debug, Clone)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where.
+    pub span: Span,
+}
+
+/// `rules/<service>/service.yaml`.
+#[derive(Debug, Clone)]
+pub struct ServiceFile {
+    /// Host names (without port) that this service answers for; empty: any.
+    pub hosts: Vec<Spanned<String>>,
+    /// Path prefixes (whole segments) that this service answers for; empty: any.
+    pub paths: Vec<Spanned<String>>,
+    /// Oldest first.
+    pub versions: Vec<VersionDecl>,
+    /// How a caller's version is found, tried in this order.
+    pub negotiate: Vec<Spanned<Negotiator>>,
+    /// The version of callers that name none; without it they are refused.
+    pub default: Option<Spanned<String>>,
+    /// A request header by which a caller (a tester) may choose the version whose service answers.
+    pub answer_header: Option<Spanned<String>>,
+    /// Where the whole is written.
+    pub span: Span,
+}
+
+/// One version of a service.
+#[derive(Debug, Clone)]
+pub struct VersionDecl {
+    /// Its name, for example `v1`.
+    pub name: Spanned<String>,
+    /// Other spellings that callers use for it.
+    pub aliases: Vec<Spanned<String>>,
+    /// `http://host:port[/base]` of the service built for this version, if it runs.
+    pub upstream: Option<Spanned<String>>,
+    /// The version whose service answers callers of this one; default: itself if it has an upstream.
+    pub answered_by: Option<Spanned<String>>,
+    /// Path prefix that names this version in a caller's URL (whole segments, for example `/v2`).
+    pub path: Option<Spanned<String>>,
+    /// The interface's OpenAPI file, relative to the service's folder.
+    pub openapi: Option<Spanned<String>>,
+}
+
+/// One way to find a caller's version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Negotiator {
+    /// By the versions' `path` prefixes, longest first.
+    Path,
+    /// By a request header's whole value.
+    Header(String),
+    /// By a query parameter's value.
+    Query(String),
+    /// By a parameter of the media types in `Accept` (best q-value first) or `Content-Type`.
+    MediaType(String),
+}
+
+/// `rules/<service>/<old>-<new>.yaml`: the equations between two neighbours.
+#[derive(Debug, Clone)]
+pub struct RuleFile {
+    /// The older version's name.
+    pub old: Spanned<String>,
+    /// The newer version's name.
+    pub new: Spanned<String>,
+    /// Refuse every rule whose verdict is less than proven.
+    pub strict: bool,
+    /// `types:`.
+    pub types: Vec<TypeDecl>,
+    /// `routes:`.
+    pub routes: Vec<RouteDecl>,
+    /// `examples:`.
+    pub examples: Vec<Example>,
+}
+
+/// `Name: [rules]`, or `Old = New: [rules]` where the schema's name changed.
+#[derive(Debug, Clone)]
+pub struct TypeDecl {
+    /// Its schema's name in the old interface; also the name that rules use.
+    pub old: Spanned<String>,
+    /// Its schema's name in the new interface.
+    pub new: Spanned<String>,
+    /// Its equations.
+    pub rules: Vec<Rule>,
+}
+
+/// One entry of a rule list.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// What it says.
+    pub kind: RuleKind,
+    /// The author's reason for a loss.
+    pub loss: Option<Spanned<String>>,
+    /// The equation's text, or the whole entry.
+    pub span: Span,
+}
+
+/// What a rule says.
+#[derive(Debug, Clone)]
+pub enum RuleKind {
+    /// `old = new`, `old = new + new`, or `same`.
+    Equation {
+        /// Places on the old side, at least one.
+        olds: Vec<Place>,
+        /// Places on the new side, at least one.
+        news: Vec<Place>,
+        /// How the value changes on its way.
+        codec: CodecDecl,
+        /// The new side's value where the source has none, as JSON text.
+        default: Option<Spanned<String>>,
+    },
+    /// `{added: place, default: …}`: only the new interface has it.
+    Added {
+        /// The place on the new side.
+        place: Place,
+        /// JSON text written there on the way up.
+        default: Option<Spanned<String>>,
+    },
+    /// `{removed: place, default: …}`: only the old interface has it.
+    Removed {
+        /// The place on the old side.
+        place: Place,
+        /// JSON text written there on the way down.
+        default: Option<Spanned<String>>,
+    },
+}
+
+/// The codec part of an equation.
+#[derive(Debug, Clone)]
+pub enum CodecDecl {
+    /// A value codec with its arguments, already valid in itself; `Codec::Same` where none is written.
+    Value(Codec),
+    /// `: Type`, `{as: Type}`.
+    As(TypeRef),
+    /// `{each: Type, key: place}`; the key is a place inside an old element.
+    Each(TypeRef, Option<Place>),
+}
+
+/// A type by name, or its rules written in place.
+#[derive(Debug, Clone)]
+pub enum TypeRef {
+    /// A name from `types:`.
+    Named(Spanned<String>),
+    /// A list of rules.
+    Inline(Vec<Rule>, Span),
+}
+
+/// `METHOD /old = METHOD /new: {…}`.
+#[derive(Debug, Clone)]
+pub struct RouteDecl {
+    /// The old side.
+    pub old: Template,
+    /// The new side.
+    pub new: Template,
+    /// How a write from old to new reaches the live document.
+    pub write: Option<Spanned<WriteMode>>,
+    /// Rules over the request message (`path query header cookie body`).
+    pub request: Option<MessageRules>,
+    /// Rules over responses: by status, most specific wins.
+    pub responses: Vec<(Spanned<StatusKey>, MessageRules)>,
+    /// Where the route's line is written.
+    pub span: Span,
+}
+
+/// The rules of one message; `request: Order` is short for `request: [{body: Order}]`.
+#[derive(Debug, Clone)]
+pub struct MessageRules {
+    /// Its rules, over places that begin with `body`, `header`, `query`, `path`, `cookie` or `status`.
+    pub rules: Vec<Rule>,
+    /// Where.
+    pub span: Span,
+}
+
+/// How an old write reaches the new service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteMode {
+    /// Translate the body alone.
+    Replace,
+    /// Read the live document, put the old one onto it, send the result with `If-Match`.
+    Merge,
+}
+
+/// Which responses a rule list is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusKey {
+    /// One status.
+    Exact(u16),
+    /// A class: `2XX` is `Class(2)`; `response` is short for it.
+    Class(u8),
+    /// `default`.
+    Default,
+}
+
+/// `{type: T, old: …, new: …}`, checked at load in both directions.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// The type's name.
+    pub of: Spanned<String>,
+    /// The old document as JSON text.
+    pub old: Option<Spanned<String>>,
+    /// The new document as JSON text.
+    pub new: Option<Spanned<String>>,
+    /// What `new` becomes on the way down, where that differs from `old`.
+    pub back: Option<Spanned<String>>,
+    /// A write of this old document onto `new` …
+    pub edit: Option<Spanned<String>>,
+    /// … gives this new document.
+    pub put: Option<Spanned<String>>,
+    /// Where the entry is written.
+    pub span: Span,
+}

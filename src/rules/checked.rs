@@ -1,0 +1,173 @@
+//! What checking returns: names resolved to indices, places disjoint, routes distinct. Compiling it cannot fail.
+
+use super::ast::{Negotiator, StatusKey, WriteMode};
+use crate::codecs::Codec;
+use crate::diagnostic::Span;
+use crate::path::Place;
+use crate::path::template::Template;
+
+/// Index into [`CheckedStep::types`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TypeId(pub usize);
+
+/// One service, ready to compile.
+#[derive(Debug, Clone)]
+pub struct CheckedService {
+    /// The folder's name.
+    pub name: String,
+    /// Lower-case host names; empty: any.
+    pub hosts: Vec<String>,
+    /// Path prefixes, each `/…` without a trailing slash; empty: any.
+    pub paths: Vec<String>,
+    /// Oldest first, at least one.
+    pub versions: Vec<CheckedVersion>,
+    /// Tried in this order.
+    pub negotiate: Vec<Negotiator>,
+    /// Index of the default version.
+    pub default: Option<usize>,
+    /// Header that chooses who answers.
+    pub answer_header: Option<String>,
+    /// Rules between version `i` and `i + 1`; one fewer than versions.
+    pub steps: Vec<CheckedStep>,
+}
+
+/// One version, ready to compile.
+#[derive(Debug, Clone)]
+pub struct CheckedVersion {
+    /// Its name.
+    pub name: String,
+    /// Other spellings.
+    pub aliases: Vec<String>,
+    /// Base address of its own service.
+    pub upstream: Option<http::Uri>,
+    /// Index of the version whose service answers its callers; that version has an upstream.
+    pub answered_by: usize,
+    /// Path prefix that names it.
+    pub path: Option<String>,
+}
+
+/// The rules between two neighbours.
+#[derive(Debug, Clone, Default)]
+pub struct CheckedStep {
+    /// Named types first, then those written in place and those derived from schemas.
+    pub types: Vec<CheckedType>,
+    /// In written order.
+    pub routes: Vec<CheckedRoute>,
+    /// In written order.
+    pub examples: Vec<CheckedExample>,
+}
+
+/// A type's rules; places are disjoint on both sides.
+#[derive(Debug, Clone)]
+pub struct CheckedType {
+    /// The rules' name for it; for those written in place, the path that leads there.
+    pub name: String,
+    /// Its rules.
+    pub rules: Vec<CheckedRule>,
+}
+
+/// One rule with its codec bound.
+#[derive(Debug, Clone)]
+pub struct CheckedRule {
+    /// What it does.
+    pub kind: CheckedKind,
+    /// Whether its author accepted a loss.
+    pub lossy: bool,
+    /// How far its laws are shown.
+    pub verdict: Verdict,
+    /// The rule as written.
+    pub text: String,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone)]
+pub enum CheckedKind {
+    /// Old places and new places hold the same information.
+    Equation {
+        /// Old side.
+        olds: Vec<Place>,
+        /// New side.
+        news: Vec<Place>,
+        /// How the value changes.
+        codec: BoundCodec,
+        /// The new side's value where the source has none, as JSON text.
+        default: Option<String>,
+    },
+    /// Only the new interface has it.
+    Added {
+        /// New side.
+        place: Place,
+        /// JSON text.
+        default: Option<String>,
+    },
+    /// Only the old interface has it.
+    Removed {
+        /// Old side.
+        place: Place,
+        /// JSON text.
+        default: Option<String>,
+    },
+}
+
+/// A codec with its types resolved.
+#[derive(Debug, Clone)]
+pub enum BoundCodec {
+    /// Converts values by itself.
+    Value(Codec),
+    /// The value is a document of this type.
+    As(TypeId),
+    /// The value is a list of documents of this type.
+    Each {
+        /// Element type.
+        of: TypeId,
+        /// The place inside an old element that tells elements apart on a write.
+        key: Option<Place>,
+    },
+}
+
+/// How far a rule's laws are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// By the schemas alone, for every document they allow.
+    Proven,
+    /// By examples and generated documents only.
+    Tested,
+    /// A document breaks it; such a rule set is refused.
+    Refuted,
+}
+
+/// One route, both sides, with its message rules.
+#[derive(Debug, Clone)]
+pub struct CheckedRoute {
+    /// Old side.
+    pub old: Template,
+    /// New side.
+    pub new: Template,
+    /// How old writes reach the new service.
+    pub write: WriteMode,
+    /// Message type of requests; its places begin with `body`, `header`, `query`, `path`, `cookie`.
+    pub request: Option<TypeId>,
+    /// Message types of responses.
+    pub responses: Vec<(StatusKey, TypeId)>,
+}
+
+/// One example, its documents valid JSON.
+#[derive(Debug, Clone)]
+pub struct CheckedExample {
+    /// Which type.
+    pub of: TypeId,
+    /// Old document.
+    pub old: Option<String>,
+    /// New document.
+    pub new: Option<String>,
+    /// What `new` becomes on the way down, where that differs from `old`.
+    pub back: Option<String>,
+    /// An old document written onto `new` …
+    pub edit: Option<String>,
+    /// … gives this.
+    pub put: Option<String>,
+    /// Where it is written.
+    pub span: Span,
+}

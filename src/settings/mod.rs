@@ -1,0 +1,1 @@
+//! Process settings: defaults, file, environment and flags by figment; raw -> valid.
