@@ -1,0 +1,315 @@
+//! One pass over a text: checks the grammar of every byte, remembers nothing but where it is.
+
+use super::{Error, ErrorKind, MAX_DEPTH};
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// A position in a text that is known to be UTF-8.
+#[derive(Debug, Clone)]
+pub(crate) struct Scanner<'a> {
+    text: &'a [u8],
+    /// The next byte to read.
+    pub(crate) at: usize,
+    /// How deep values may nest, counted from the document's root.
+    depth_limit: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// Starts at the first byte. The text must have passed [`super::check_utf8`].
+    pub(crate) fn new(text: &'a [u8], depth_limit: usize) -> Self {
+        Self { text, at: 0, depth_limit: depth_limit.min(MAX_DEPTH) }
+    }
+
+    /// The next byte, 0 at the end (a NUL is nowhere valid in JSON's grammar, so the two need not be told apart).
+    #[inline]
+    pub(crate) fn peek(&self) -> u8 {
+        self.text.get(self.at).copied().unwrap_or(0)
+    }
+
+    /// Whether everything was read.
+    pub(crate) fn at_end(&self) -> bool {
+        self.at >= self.text.len()
+    }
+
+    #[inline]
+    pub(crate) fn skip_space(&mut self) {
+        // Compact documents have none: one comparison settles it.
+        while self.peek() <= b' ' && matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+    }
+
+    #[cold]
+    pub(crate) fn expected<T>(&self, what: &'static str) -> Result<T, Error> {
+        self.fail(ErrorKind::Syntax(what), self.at)
+    }
+
+    #[cold]
+    #[expect(clippy::unused_self, reason = "reads as the scanner's own failure at its call sites")]
+    pub(crate) fn fail<T>(&self, kind: ErrorKind, offset: usize) -> Result<T, Error> {
+        Err(Error { kind, offset })
+    }
+
+    /// Refuses a container at this depth (the root is at depth 1).
+    #[inline]
+    pub(crate) fn check_depth(&self, depth: usize) -> Result<(), Error> {
+        if depth > self.depth_limit { self.fail(ErrorKind::Depth, self.at) } else { Ok(()) }
+    }
+
+    /// Skips a value whose first byte is next. `depth` is the number of containers around it.
+    #[inline]
+    pub(crate) fn skip_value(&mut self, depth: usize) -> Result<(), Error> {
+        match self.peek() {
+            b'"' => self.skip_string().map(|_| ()),
+            b'{' | b'[' => self.skip_container(depth),
+            _ => self.skip_plain(),
+        }
+    }
+
+    /// Skips a number or a literal.
+    #[inline]
+    fn skip_plain(&mut self) -> Result<(), Error> {
+        match self.peek() {
+            b'-' | b'0'..=b'9' => self.skip_number(),
+            b't' => self.skip_literal(b"true"),
+            b'f' => self.skip_literal(b"false"),
+            b'n' => self.skip_literal(b"null"),
+            _ => self.expected("a value"),
+        }
+    }
+
+    #[inline]
+    fn skip_literal(&mut self, literal: &'static [u8]) -> Result<(), Error> {
+        let end = self.at + literal.len();
+        if self.text.get(self.at..end) == Some(literal) {
+            self.at = end;
+            Ok(())
+        } else {
+            self.expected("a value")
+        }
+    }
+
+    #[inline]
+    fn skip_digits(&mut self) -> Result<(), Error> {
+        if !self.peek().is_ascii_digit() {
+            return self.expected("a digit");
+        }
+        while self.peek().is_ascii_digit() {
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn skip_number(&mut self) -> Result<(), Error> {
+        if self.peek() == b'-' {
+            self.at += 1;
+        }
+        if self.peek() == b'0' {
+            self.at += 1;
+        } else {
+            self.skip_digits()?;
+        }
+        if self.peek() == b'.' {
+            self.at += 1;
+            self.skip_digits()?;
+        }
+        if matches!(self.peek(), b'e' | b'E') {
+            self.at += 1;
+            if matches!(self.peek(), b'+' | b'-') {
+                self.at += 1;
+            }
+            self.skip_digits()?;
+        }
+        Ok(())
+    }
+
+    /// Skips a string whose opening quote is next; answers whether it holds escapes.
+    #[inline]
+    pub(crate) fn skip_string(&mut self) -> Result<bool, Error> {
+        self.at += 1;
+        let mut escaped = false;
+        loop {
+            self.skip_plain_text();
+            match self.peek() {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
+                b'\\' => {
+                    escaped = true;
+                    self.skip_escape()?;
+                }
+                _ if self.at_end() => return self.expected("a closing quote"),
+                _ => return self.expected("no control character in a string"),
+            }
+        }
+    }
+
+    /// Moves to the next quote, backslash or control character, eight bytes at a time (the classic bit trick: the
+    /// lowest flagged byte is exact, and only that one is used).
+    #[inline]
+    fn skip_plain_text(&mut self) {
+        while let Some(chunk) = self.text.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let word = u64::from_le_bytes(*chunk);
+            let quote = word ^ (ONES * 0x22);
+            let slash = word ^ (ONES * 0x5c);
+            let stops = ((quote.wrapping_sub(ONES) & !quote)
+                | (slash.wrapping_sub(ONES) & !slash)
+                | (word.wrapping_sub(ONES * 0x20) & !word))
+                & HIGHS;
+            if stops != 0 {
+                self.at += (stops.trailing_zeros() / 8) as usize;
+                return;
+            }
+            self.at += 8;
+        }
+        while !matches!(self.peek(), b'"' | b'\\' | 0..0x20) {
+            self.at += 1;
+        }
+    }
+
+    /// Skips one escape (a surrogate pair counts as one).
+    fn skip_escape(&mut self) -> Result<(), Error> {
+        let start = self.at;
+        self.at += 1;
+        match self.peek() {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
+                self.at += 1;
+                Ok(())
+            }
+            b'u' => {
+                self.at += 1;
+                match self.read_hex()? {
+                    0xDC00..=0xDFFF => self.fail(ErrorKind::LoneSurrogate, start),
+                    0xD800..=0xDBFF => {
+                        if self.text.get(self.at..self.at + 2) != Some(br"\u") {
+                            return self.fail(ErrorKind::LoneSurrogate, start);
+                        }
+                        self.at += 2;
+                        match self.read_hex()? {
+                            0xDC00..=0xDFFF => Ok(()),
+                            _ => self.fail(ErrorKind::LoneSurrogate, start),
+                        }
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => self.expected("an escape"),
+        }
+    }
+
+    fn read_hex(&mut self) -> Result<u32, Error> {
+        let mut value = 0;
+        for _ in 0..4 {
+            let Some(digit) = char::from(self.peek()).to_digit(16) else {
+                return self.expected("four hexadecimal digits");
+            };
+            value = value * 16 + digit;
+            self.at += 1;
+        }
+        Ok(value)
+    }
+
+    /// Skips an object or array without recursion: one bit a level tells which of the two it is in.
+    fn skip_container(&mut self, outer_depth: usize) -> Result<(), Error> {
+        let mut kinds = Kinds::default();
+        let mut level = 0_usize;
+        loop {
+            // A value is next.
+            match self.peek() {
+                open @ (b'{' | b'[') => {
+                    level += 1;
+                    self.check_depth(outer_depth + level)?;
+                    let object = open == b'{';
+                    kinds.set(level, object);
+                    self.at += 1;
+                    self.skip_space();
+                    if self.peek() != if object { b'}' } else { b']' } {
+                        if object {
+                            self.skip_key()?;
+                        }
+                        continue;
+                    }
+                    self.at += 1;
+                    level -= 1;
+                }
+                b'"' => {
+                    self.skip_string()?;
+                }
+                _ => self.skip_plain()?,
+            }
+            // A value is behind.
+            loop {
+                if level == 0 {
+                    return Ok(());
+                }
+                self.skip_space();
+                let object = kinds.get(level);
+                match self.peek() {
+                    b',' => {
+                        self.at += 1;
+                        self.skip_space();
+                        if object {
+                            self.skip_key()?;
+                        }
+                        break;
+                    }
+                    b'}' if object => {}
+                    b']' if !object => {}
+                    _ => return self.expected(if object { "`,` or `}`" } else { "`,` or `]`" }),
+                }
+                self.at += 1;
+                level -= 1;
+            }
+        }
+    }
+
+    /// Skips a member's name, the colon and the space around it.
+    #[inline]
+    fn skip_key(&mut self) -> Result<(), Error> {
+        if self.peek() != b'"' {
+            return self.expected("a member name in quotes");
+        }
+        self.skip_string()?;
+        self.skip_colon()
+    }
+
+    /// Skips the colon behind a member's name and the space around it.
+    #[inline]
+    pub(crate) fn skip_colon(&mut self) -> Result<(), Error> {
+        self.skip_space();
+        if self.peek() != b':' {
+            return self.expected("`:`");
+        }
+        self.at += 1;
+        self.skip_space();
+        Ok(())
+    }
+
+    /// After the document's value: nothing but white space may follow.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        self.skip_space();
+        if self.at_end() { Ok(()) } else { self.expected("nothing after the document") }
+    }
+}
+
+/// Which of the open containers are objects.
+#[derive(Default)]
+struct Kinds([u64; MAX_DEPTH / 64 + 1]);
+
+impl Kinds {
+    #[inline]
+    fn set(&mut self, level: usize, object: bool) {
+        if let Some(word) = self.0.get_mut(level / 64) {
+            let bit = 1 << (level % 64);
+            if object { *word |= bit } else { *word &= !bit }
+        }
+    }
+
+    #[inline]
+    fn get(&self, level: usize) -> bool {
+        self.0.get(level / 64).is_some_and(|word| word & (1 << (level % 64)) != 0)
+    }
+}

@@ -1,0 +1,81 @@
+//! String literals: reading their escapes, writing them.
+
+use std::borrow::Cow;
+
+/// The text of a string literal that a scanner has accepted, quotes included. Borrows where there are no escapes.
+///
+/// `None` if the bytes are not an accepted string literal.
+pub fn unescape(literal: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = literal.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let inner = std::str::from_utf8(inner).ok()?;
+    let Some((plain, mut rest)) = inner.split_once('\\') else {
+        return Some(Cow::Borrowed(inner));
+    };
+    let mut text = String::with_capacity(inner.len());
+    text.push_str(plain);
+    loop {
+        let mut letters = rest.chars();
+        match letters.next()? {
+            'b' => text.push('\u{8}'),
+            'f' => text.push('\u{c}'),
+            'n' => text.push('\n'),
+            'r' => text.push('\r'),
+            't' => text.push('\t'),
+            'u' => {
+                let (first, after) = read_hex(letters.as_str())?;
+                letters = after.chars();
+                let code = if (0xD800..0xDC00).contains(&first) {
+                    let (second, after) = read_hex(after.strip_prefix("\\u")?)?;
+                    letters = after.chars();
+                    0x10000 + ((first - 0xD800) << 10) + second.checked_sub(0xDC00)?
+                } else {
+                    first
+                };
+                text.push(char::from_u32(code)?);
+            }
+            other @ ('"' | '\\' | '/') => text.push(other),
+            _ => return None,
+        }
+        rest = letters.as_str();
+        match rest.split_once('\\') {
+            Some((plain, after)) => {
+                text.push_str(plain);
+                rest = after;
+            }
+            None => {
+                text.push_str(rest);
+                return Some(Cow::Owned(text));
+            }
+        }
+    }
+}
+
+fn read_hex(text: &str) -> Option<(u32, &str)> {
+    let (digits, rest) = text.split_at_checked(4)?;
+    Some((u32::from_str_radix(digits, 16).ok()?, rest))
+}
+
+/// Appends a string literal: escapes only what JSON demands.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    write_escaped(text, out);
+    out.push(b'"');
+}
+
+/// Appends the inside of a string literal.
+pub(crate) fn write_escaped(text: &str, out: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        match byte {
+            b'"' => out.extend_from_slice(br#"\""#),
+            b'\\' => out.extend_from_slice(br"\\"),
+            b'\n' => out.extend_from_slice(br"\n"),
+            b'\r' => out.extend_from_slice(br"\r"),
+            b'\t' => out.extend_from_slice(br"\t"),
+            0..0x20 => {
+                out.extend_from_slice(br"\u00");
+                out.extend([byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+            }
+            _ => out.push(byte),
+        }
+    }
+}
