@@ -1,5 +1,6 @@
 //! What is wrong, where, and how to mend it: codes, source texts, spans and their rendering.
 
+pub mod codes;
 mod source;
 
 pub use source::{Source, SourceId, Sources, Span};
@@ -51,9 +52,12 @@ impl Diagnostics {
         self.add(Severity::Warning, code, span, message.into())
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the element was pushed one line before")]
     fn add(&mut self, severity: Severity, code: Code, span: Span, message: String) -> &mut Diagnostic {
         let found = Diagnostic { code, severity, message, span, label: String::new(), related: Vec::new(), help: None };
-        self.0.push_mut(found)
+        let at = self.0.len();
+        self.0.push(found);
+        &mut self.0[at]
     }
 
     /// Whether anything found here refuses the rule set.
@@ -74,6 +78,15 @@ impl Diagnostics {
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Diagnostics {
+    type Item = &'a Diagnostic;
+    type IntoIter = std::slice::Iter<'a, Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

@@ -17,6 +17,7 @@ pub struct Span {
 
 impl Span {
     /// A part of this span, `start..end` counted in bytes from this span's start.
+    #[must_use]
     pub fn slice(self, start: usize, end: usize) -> Self {
         let at = |offset: usize| self.start.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)).min(self.end);
         Self { source: self.source, start: at(start), end: at(end) }
