@@ -1,8 +1,13 @@
 //! What is wrong, where, and how to mend it: codes, source texts, spans and their rendering.
 
 pub mod codes;
+mod json;
+mod render;
 mod source;
+pub mod suggest;
 
+pub use json::{Finding, Position, Related};
+pub use render::{Style, to_text};
 pub use source::{Source, SourceId, Sources, Span};
 
 /// How bad a diagnostic is. Only [`Severity::Error`] keeps a service's new state from being used.
@@ -68,6 +73,27 @@ impl Diagnostics {
     /// All of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.0.iter()
+    }
+
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        self.0.iter().filter(|one| one.severity == Severity::Error).count()
+    }
+
+    /// In the order of the files and of the places in them, without repetitions, at most `limit` of them.
+    ///
+    /// Errors come before warnings where not all have room.
+    #[must_use]
+    pub fn sorted(mut self, limit: usize) -> Self {
+        let order = |one: &Diagnostic| (one.span, one.severity, one.code);
+        self.0.sort_by(|left, right| order(left).cmp(&order(right)).then_with(|| left.message.cmp(&right.message)));
+        self.0.dedup_by(|left, right| order(left) == order(right) && left.message == right.message);
+        if self.0.len() > limit {
+            self.0.sort_by_key(|one| one.severity);
+            self.0.truncate(limit);
+            self.0.sort_by_key(order);
+        }
+        self
     }
 
     /// Takes over another run's findings.
