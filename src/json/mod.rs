@@ -10,6 +10,7 @@ mod tree;
 
 pub use number::Decimal;
 pub(crate) use scan::Scanner;
+pub(crate) use text::write_escaped;
 pub use text::{unescape, write_string};
 pub use tree::{Tree, TreeKind};
 

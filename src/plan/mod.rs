@@ -7,21 +7,13 @@ use std::sync::Arc;
 
 use http::Uri;
 
+pub use crate::codecs::Direction;
 pub use crate::rules::checked::TypeId;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};
 
 use crate::rules::ast::Negotiator;
 use crate::rules::checked::CheckedService;
-
-/// Old to new, or new to old.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// Old to new.
-    Up,
-    /// New to old.
-    Down,
-}
 
 /// Reused working memory of translations; one per worker, grows to the largest message seen.
 #[derive(Debug, Default)]

@@ -1,0 +1,104 @@
+//! `enum: {old: new}` or `enum: [[old, new], …]`
+
+use super::argument::Arguments;
+use super::{Direction, Guard, Info};
+use crate::json::{MAX_DEPTH, Tree};
+
+pub(super) const INFO: Info = Info {
+    name: "enum",
+    options: &["else"],
+    places: (1, 1),
+    manual: "\
+`enum:` is a table of values. The map form is one to one; the row form may repeat a value, and the first row wins.
+
+```yaml
+- state = status: {enum: {open: OPEN, closed: DONE}}
+- state = status: {enum: [[open, OPEN], [closed, DONE], [closed, CANCELLED]]}
+```
+
+* up: the first row with that old value; down: the first row with that new value.
+* a value in no row is refused, unless `else: old` (or `else: [old, new]`) names what it becomes.
+
+Old-exact if every old value comes back as itself. New values that share an old one are kept by a write-back as long as
+the old value is unchanged.
+",
+};
+
+/// A table of values, each as JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enum {
+    /// Old and new value of each row.
+    pub rows: Vec<(String, String)>,
+    /// Whether it was written as a map, and so must be one to one.
+    pub is_map: bool,
+    /// What a new value without row becomes on the way down.
+    pub else_old: Option<String>,
+    /// What an old value without row becomes on the way up.
+    pub else_new: Option<String>,
+}
+
+impl Enum {
+    pub(super) fn parse(arguments: &mut Arguments<'_>) -> Option<Self> {
+        let own = arguments.own;
+        let mut rows = Vec::new();
+        let is_map = own.as_map().is_some();
+        if let Some(members) = own.as_map() {
+            for (old, new) in members {
+                rows.push((arguments.json(old)?, arguments.json(new)?));
+            }
+        } else if let Some(list) = own.as_list() {
+            for row in list {
+                let Some([old, new]) = row.as_list() else {
+                    return arguments.refuse(row.span, "not a row", "write rows as `[old, new]`");
+                };
+                rows.push((arguments.json(old)?, arguments.json(new)?));
+            }
+        }
+        if rows.is_empty() {
+            let help = "write `enum: {old: new}` or `enum: [[old, new], …]`";
+            return arguments.refuse(own.span, "`enum` needs at least one row", help);
+        }
+        let (else_old, else_new) = match arguments.option("else") {
+            None => (None, None),
+            Some(node) => match node.as_list() {
+                Some([old, new]) => (Some(arguments.json(old)?), Some(arguments.json(new)?)),
+                Some(_) => return arguments.refuse(node.span, "not a pair", "write `else: old` or `else: [old, new]`"),
+                None => (Some(arguments.json(node)?), None),
+            },
+        };
+        Some(Self { rows, is_map, else_old, else_new })
+    }
+
+    pub(super) fn convert(&self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
+        let text = self.lookup(direction, value).ok_or(Guard::Borrowed("expected one of the values in the table"))?;
+        out.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    /// What a value becomes, as JSON text; `None` where no row and no `else` has it.
+    pub fn lookup(&self, direction: Direction, value: &[u8]) -> Option<&str> {
+        let (other, fallback) = match direction {
+            Direction::Up => (self.find(value, |(old, new)| (old, new)), &self.else_new),
+            Direction::Down => (self.find(value, |(old, new)| (new, old)), &self.else_old),
+        };
+        other.or(fallback.as_deref())
+    }
+
+    fn find<'a>(
+        &'a self,
+        value: &[u8],
+        sides: impl Fn(&'a (String, String)) -> (&'a String, &'a String),
+    ) -> Option<&'a str> {
+        let mut rows = self.rows.iter().map(sides);
+        if let Some((_, to)) = rows.clone().find(|(from, _)| from.as_bytes() == value) {
+            return Some(to);
+        }
+        // Another spelling of the same value: an escape in a string, `1.0` for `1`.
+        if value.first() == Some(&b'"') && !value.contains(&b'\\') {
+            return None;
+        }
+        let value = Tree::parse(value, MAX_DEPTH).ok()?;
+        rows.find(|(from, _)| Tree::parse(from.as_bytes(), MAX_DEPTH).is_ok_and(|from| from.same(&value)))
+            .map(|(_, to)| to.as_str())
+    }
+}
