@@ -77,20 +77,17 @@ impl Enum {
 
     /// What a value becomes, as JSON text; `None` where no row and no `else` has it.
     pub fn lookup(&self, direction: Direction, value: &[u8]) -> Option<&str> {
-        let (other, fallback) = match direction {
-            Direction::Up => (self.find(value, |(old, new)| (old, new)), &self.else_new),
-            Direction::Down => (self.find(value, |(old, new)| (new, old)), &self.else_old),
+        let fallback = match direction {
+            Direction::Up => &self.else_new,
+            Direction::Down => &self.else_old,
         };
-        other.or(fallback.as_deref())
+        self.find(direction, value).or(fallback.as_deref())
     }
 
-    fn find<'a>(
-        &'a self,
-        value: &[u8],
-        sides: impl Fn(&'a (String, String)) -> (&'a String, &'a String),
-    ) -> Option<&'a str> {
-        let mut rows = self.rows.iter().map(sides);
-        if let Some((_, to)) = rows.clone().find(|(from, _)| from.as_bytes() == value) {
+    fn find(&self, direction: Direction, value: &[u8]) -> Option<&str> {
+        if let Some((_, to)) =
+            self.rows.iter().map(|row| directed(row, direction)).find(|(from, _)| from.as_bytes() == value)
+        {
             return Some(to);
         }
         // Another spelling of the same value: an escape in a string, `1.0` for `1`.
@@ -98,7 +95,15 @@ impl Enum {
             return None;
         }
         let value = Tree::parse(value, MAX_DEPTH).ok()?;
-        rows.find(|(from, _)| Tree::parse(from.as_bytes(), MAX_DEPTH).is_ok_and(|from| from.same(&value)))
-            .map(|(_, to)| to.as_str())
+        let is_same = |from: &str| Tree::parse(from.as_bytes(), MAX_DEPTH).is_ok_and(|from| from.same(&value));
+        self.rows.iter().map(|row| directed(row, direction)).find(|(from, _)| is_same(from)).map(|(_, to)| to)
+    }
+}
+
+/// A row as (from, to).
+fn directed((old, new): &(String, String), direction: Direction) -> (&str, &str) {
+    match direction {
+        Direction::Up => (old, new),
+        Direction::Down => (new, old),
     }
 }

@@ -1,5 +1,7 @@
 //! `split: separator`
 
+use std::borrow::Cow;
+
 use super::argument::Arguments;
 use super::{Direction, Guard, Info, Written};
 use crate::json::{unescape, write_string};
@@ -120,10 +122,6 @@ impl Split {
         whole: &mut Written,
         out: &mut Vec<u8>,
     ) -> Result<(), Guard> {
-        let read = |raw: Option<&'_ [u8]>| match raw.filter(|raw| *raw != b"null") {
-            Some(raw) => unescape(raw).map(Some).ok_or(EXPECTED),
-            None => Ok(None),
-        };
         let a = read(first)?;
         let b = read(second)?.filter(|b| !b.is_empty() && Some(&**b) != self.fill.as_deref());
         *whole = match (a, b) {
@@ -145,6 +143,13 @@ impl Split {
 }
 
 const EXPECTED: Guard = Guard::Borrowed("expected a string");
+
+fn read(raw: Option<&[u8]>) -> Result<Option<Cow<'_, str>>, Guard> {
+    match raw.filter(|raw| *raw != b"null") {
+        Some(raw) => unescape(raw).map(Some).ok_or(EXPECTED),
+        None => Ok(None),
+    }
+}
 
 fn copy(raw: &[u8], out: &mut Vec<u8>) -> (usize, usize) {
     let start = out.len();
