@@ -55,6 +55,8 @@ pub struct CheckedStep {
     pub routes: Vec<CheckedRoute>,
     /// In written order.
     pub examples: Vec<CheckedExample>,
+    /// Refuse every rule whose verdict is less than proven.
+    pub strict: bool,
 }
 
 /// A type's rules; places are disjoint on both sides.
@@ -62,8 +64,30 @@ pub struct CheckedStep {
 pub struct CheckedType {
     /// The rules' name for it; for those written in place, the path that leads there.
     pub name: String,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Its rules.
     pub rules: Vec<CheckedRule>,
+    /// Its name or its rule list, as written.
+    pub span: Span,
+}
+
+/// Where a type comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// An entry of `types:`, with the names of its schemas in the old and the new interface.
+    Named {
+        /// In the old interface.
+        old: String,
+        /// In the new interface.
+        new: String,
+    },
+    /// A rule list written in place of a type's name.
+    Inline,
+    /// The rules of a route's request or response; places begin with `body`, `query`, …
+    Message,
+    /// Made from the schemas on both sides of a plain equation.
+    Derived,
 }
 
 /// One rule with its codec bound.
