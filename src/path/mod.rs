@@ -1,8 +1,13 @@
 //! Places: singular paths in one document, as rules write them.
 
+mod parse;
 pub mod template;
 
+use std::fmt;
+
 use crate::diagnostic::Span;
+
+pub use parse::{MAX_SEGMENTS, PlaceError, parse};
 
 /// A singular path: member names from the root down. `.` (the whole document) has no segments.
 ///
@@ -28,3 +33,12 @@ impl Place {
         self.segments.iter().zip(&other.segments).all(|(a, b)| a == b)
     }
 }
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        parse::write(&self.segments, out)
+    }
+}
+
+#[cfg(test)]
+mod tests;

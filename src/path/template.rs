@@ -1,11 +1,14 @@
 //! Route templates such as `GET /orders/{id}`.
 
+use std::fmt::{self, Write as _};
+
+use super::PlaceError;
 use crate::diagnostic::Span;
 
 /// One segment of a path template.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Segment {
-    /// Matches this text, compared after percent-decoding.
+    /// Matches this text, compared after percent-decoding. Empty only as the last one: a path that ends with `/`.
     Literal(String),
     /// Matches any one non-empty segment and names it.
     Param(String),
@@ -20,4 +23,188 @@ pub struct Template {
     pub segments: Vec<Segment>,
     /// Where it is written.
     pub span: Span,
+}
+
+impl PartialEq for Template {
+    fn eq(&self, other: &Self) -> bool {
+        self.method == other.method && self.segments == other.segments
+    }
+}
+impl Eq for Template {}
+
+/// Segments of one template.
+const MAX_SEGMENTS: usize = 64;
+
+impl Template {
+    /// Reads `METHOD /path`.
+    ///
+    /// # Errors
+    /// The first mistake, counted in bytes of `text`.
+    pub fn parse(text: &str, span: Span) -> Result<Self, PlaceError> {
+        let error = |at: std::ops::Range<usize>, message: &str, help: Option<&'static str>| {
+            Err(PlaceError { at, message: message.to_owned(), help, over_limit: false })
+        };
+        let Some((method, path)) = text.split_once(' ') else {
+            return error(0..text.len(), "expected a method and a path, such as `GET /orders/{id}`", None);
+        };
+        let is_method = |one: u8| one.is_ascii_uppercase() || one == b'-';
+        if method != "*" && (method.is_empty() || !method.bytes().all(is_method)) {
+            let help = "write methods in capitals, or `*` for any";
+            return error(0..method.len(), &format!("`{method}` is not a method"), Some(help));
+        }
+        let path = path.trim_start();
+        let mut at = text.len() - path.len();
+        let Some(rest) = path.strip_prefix('/') else {
+            return error(at..text.len(), "a path starts with `/`", None);
+        };
+        at += 1;
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut parts = rest.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let here = at..at + part.len();
+            at += part.len() + 1;
+            let last = parts.peek().is_none();
+            if part.is_empty() && last {
+                if !segments.is_empty() {
+                    segments.push(Segment::Literal(String::new()));
+                }
+                break;
+            }
+            let segment = match parse_segment(part) {
+                Ok(segment) => segment,
+                Err((within, message, help)) => {
+                    return error(here.start + within.start..here.start + within.end, &message, help);
+                }
+            };
+            if let Segment::Param(name) = &segment
+                && segments.contains(&segment)
+            {
+                return error(here, &format!("the parameter `{name}` appears twice"), None);
+            }
+            segments.push(segment);
+            if segments.len() > MAX_SEGMENTS {
+                return Err(PlaceError {
+                    at: 0..text.len(),
+                    message: format!("the path has more than {MAX_SEGMENTS} segments"),
+                    help: None,
+                    over_limit: true,
+                });
+            }
+        }
+        Ok(Self { method: method.to_owned(), segments, span })
+    }
+
+    /// Parameter names in order.
+    pub fn params(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Param(name) => Some(name.as_str()),
+            Segment::Literal(_) => None,
+        })
+    }
+
+    /// What it matches, whatever its parameters are called. Two templates that match one request and of which neither
+    /// is more specific have equal shapes; and only those.
+    pub fn shape(&self) -> (&str, Vec<Option<&str>>) {
+        let texts = self.segments.iter().map(|one| match one {
+            Segment::Literal(text) => Some(text.as_str()),
+            Segment::Param(_) => None,
+        });
+        (&self.method, texts.collect())
+    }
+
+    /// Of several templates that match one request, the one with the greatest specificity wins: at the first segment
+    /// that differs a literal beats a parameter; of equal paths, a named method beats `*`.
+    pub fn specificity(&self) -> (Vec<bool>, bool) {
+        (self.segments.iter().map(|one| matches!(one, Segment::Literal(_))).collect(), self.method != "*")
+    }
+}
+
+type Mistake = (std::ops::Range<usize>, String, Option<&'static str>);
+
+fn parse_segment(part: &str) -> Result<Segment, Mistake> {
+    let whole = 0..part.len();
+    let mistake = |message: &str, help| Err((whole.clone(), message.to_owned(), help));
+    if part.is_empty() {
+        return mistake("an empty segment", None);
+    }
+    if let Some(name) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+        let plain = |one: char| one.is_alphanumeric() || one == '_' || one == '-';
+        if name.is_empty() || !name.chars().all(plain) {
+            return mistake("a parameter needs a name of letters, digits, `_` and `-`", None);
+        }
+        return Ok(Segment::Param(name.to_owned()));
+    }
+    if part.contains(['{', '}']) {
+        return mistake("a parameter must be a whole segment", Some("write `/{name}/`; the service knows the rest"));
+    }
+    let odd = |one: char| one.is_whitespace() || one.is_control() || "?#\\\"<>^`|".contains(one);
+    if let Some((at, one)) = part.char_indices().find(|(_, one)| odd(*one)) {
+        let help = (one == '?').then_some("query parameters are places: `query.limit`");
+        return Err((at..at + one.len_utf8(), format!("`{one}` cannot stand in a path"), help));
+    }
+    let Some(text) = percent_decode(part) else {
+        return mistake("a broken percent-encoding", Some("`%` and two hexadecimal digits, together UTF-8"));
+    };
+    if text == "." || text == ".." {
+        return mistake(&format!("`{text}` leads out of the path"), None);
+    }
+    if text.contains('/') {
+        return mistake("an encoded `/` in a literal", Some("services disagree about `%2F`; use a parameter"));
+    }
+    if text.contains(char::is_control) {
+        return mistake("a control character", None);
+    }
+    Ok(Segment::Literal(text))
+}
+
+/// Decodes `%41` (RFC 3986, 2.1). `None` where it is broken or not UTF-8.
+pub fn percent_decode(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return Some(text.to_owned());
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+        bytes.push(high << 4 | low);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Appends a path segment, everything but unreserved and sub-delimiters encoded (RFC 3986, 3.3): what a document
+/// says cannot add a segment, a query or a header.
+pub fn percent_encode(segment: &str, out: &mut String) {
+    for byte in segment.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} ", self.method)?;
+        if self.segments.is_empty() {
+            return out.write_char('/');
+        }
+        for segment in &self.segments {
+            match segment {
+                Segment::Param(name) => write!(out, "/{{{name}}}")?,
+                Segment::Literal(text) => {
+                    let mut encoded = String::new();
+                    percent_encode(text, &mut encoded);
+                    write!(out, "/{encoded}")?;
+                }
+            }
+        }
+        Ok(())
+    }
 }

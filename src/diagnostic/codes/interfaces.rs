@@ -1,6 +1,8 @@
 //! Reading interface descriptions (OpenAPI files).
 
 super::codes! {
+    INTERFACES;
+
     S1 "not an OpenAPI 3.0 or 3.1 document",
     "The file that `openapi:` names must begin with `openapi: 3.0.x` or `openapi: 3.1.x` and have the shape of such a \
 document: `paths` and `components` are maps, a schema is a map or (3.1) a boolean.",

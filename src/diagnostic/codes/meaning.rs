@@ -1,6 +1,8 @@
 //! What rules mean: do they account for everything, both ways, without contradiction?
 
 super::codes! {
+    MEANING;
+
     E1 "no such place in the interface",
     "The schema of this side declares no member of that name there. Unknown members of documents pass untouched \
 anyway; a rule that names one is nearly always misspelt.",

@@ -32,7 +32,7 @@ pub struct Entry {
 
 /// Every entry, in the order of the manual.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
-    reading::ENTRIES.iter().chain(meaning::ENTRIES).chain(interfaces::ENTRIES).chain(warnings::ENTRIES)
+    READING.iter().chain(MEANING).chain(INTERFACES).chain(WARNINGS)
 }
 
 /// The story of a code, by its name in any letter case.
@@ -42,14 +42,14 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 
 /// Declares codes: a constant and an entry each, so that neither can be forgotten.
 macro_rules! codes {
-    ($($code:ident $title:literal, $explanation:literal, wrong $wrong:literal, mended $mended:literal;)*) => {
+    ($entries:ident; $($code:ident $title:literal, $explanation:literal, wrong $wrong:literal, mended $mended:literal;)*) => {
         $(
             #[doc = $title]
             pub const $code: $crate::diagnostic::Code = $crate::diagnostic::Code(stringify!($code));
         )*
 
         /// The entries of this part.
-        pub(super) const ENTRIES: &[$crate::diagnostic::codes::Entry] = &[$(
+        pub(super) const $entries: &[$crate::diagnostic::codes::Entry] = &[$(
             $crate::diagnostic::codes::Entry {
                 code: $code,
                 title: $title,

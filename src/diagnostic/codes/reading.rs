@@ -1,6 +1,8 @@
 //! Reading rule and service files: is it text, YAML, and of the shape of a rule file?
 
 super::codes! {
+    READING;
+
     R1 "not YAML",
     "The file cannot be read as YAML 1.2. The usual reasons are tabs as indentation, a text with `: ` or ` #` inside \
 that needs quotes, or a bracket that is never closed.",
