@@ -15,7 +15,7 @@ pub use text::{unescape, write_string};
 pub use tree::{Tree, TreeKind};
 
 /// The deepest nesting that any setting can allow.
-pub const MAX_DEPTH: usize = 1024;
+pub const MAX_DEPTH: usize = 256;
 
 /// Why a text is not acceptable JSON, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -111,7 +111,7 @@ impl<'p> Exchange<'p> {
         _scratch: &mut Scratch,
         _limits: Limits,
     ) -> Result<RequestOut, Fault> {
-        Err(Fault::unwritten())
+        Err(Fault::new(super::FaultKind::Guard, ""))
     }
 
     /// Translates the response to the caller's version.
@@ -124,6 +124,6 @@ impl<'p> Exchange<'p> {
         _scratch: &mut Scratch,
         _limits: Limits,
     ) -> Result<ResponseOut, Fault> {
-        Err(Fault::unwritten())
+        Err(Fault::new(super::FaultKind::Guard, ""))
     }
 }

@@ -1,5 +1,6 @@
 //! Why one message could not be translated.
 
+use crate::codecs::Guard;
 use crate::json;
 
 /// Why one message could not be translated. Never holds payload values.
@@ -32,7 +33,39 @@ pub enum FaultKind {
 }
 
 impl Fault {
-    pub(crate) fn unwritten() -> Self {
-        Self { kind: FaultKind::Guard, place: String::new(), offset: None, detail: String::new() }
+    pub(crate) fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
+        Self { kind, place: String::new(), offset: None, detail: detail.into() }
+    }
+
+    pub(crate) fn guard(guard: Guard) -> Self {
+        Self::new(FaultKind::Guard, guard)
+    }
+
+    /// The same fault seen from outside: its place lies within `outer`.
+    pub(crate) fn within(mut self, outer: &str) -> Self {
+        if !outer.is_empty() {
+            let joint = if self.place.is_empty() || self.place.starts_with('[') { "" } else { "." };
+            self.place = format!("{outer}{joint}{}", self.place);
+        }
+        self
     }
 }
+
+impl From<json::Error> for Fault {
+    fn from(error: json::Error) -> Self {
+        Self {
+            kind: FaultKind::Json(error.kind),
+            place: String::new(),
+            offset: Some(error.offset),
+            detail: error.to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.place.is_empty() { f.write_str(&self.detail) } else { write!(f, "`{}`: {}", self.place, self.detail) }
+    }
+}
+
+impl std::error::Error for Fault {}

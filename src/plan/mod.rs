@@ -1,7 +1,17 @@
 //! What a request may see: services, version lines, routes and compiled lenses. Immutable once built.
 
+mod compile;
+mod edit;
+mod engine;
 mod exchange;
 mod fault;
+mod keys;
+mod lens;
+mod put;
+mod write;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -9,23 +19,38 @@ use http::Uri;
 
 pub use crate::codecs::Direction;
 pub use crate::rules::checked::TypeId;
+pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};
 
 use crate::rules::ast::Negotiator;
-use crate::rules::checked::CheckedService;
-
-/// Reused working memory of translations; one per worker, grows to the largest message seen.
-#[derive(Debug, Default)]
-pub struct Scratch {}
+use crate::rules::checked::{CheckedService, CheckedStep};
+use lens::Lens;
 
 /// Limits that every translation keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Nesting levels of a document.
+    /// Nesting levels of a document; at most [`crate::json::MAX_DEPTH`] count.
     pub depth: usize,
     /// Bytes of a translated document.
     pub output: usize,
+    /// What becomes of members that have nowhere to go.
+    pub unplaced: Unplaced,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth: 128, output: 64 << 20, unplaced: Unplaced::Refuse }
+    }
+}
+
+/// What becomes of a member that no rule names, where a rule writes another member of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unplaced {
+    /// The document is refused: what a client writes must not vanish.
+    Refuse,
+    /// It is left out and counted: an addition to a service must not break the callers of its other version.
+    Drop,
 }
 
 /// Everything that is served, as one value.
@@ -90,38 +115,47 @@ pub struct VersionPlan {
 
 /// Compiled rules between two neighbours.
 #[derive(Debug)]
-pub struct StepPlan {}
+pub struct StepPlan {
+    up: Vec<Lens>,
+    down: Vec<Lens>,
+    puts: Vec<Vec<put::PutRule>>,
+}
 
 impl StepPlan {
+    /// Compiles the types of a checked step. Cannot fail.
+    pub fn compile(step: &CheckedStep) -> Self {
+        let lenses = |direction| step.types.iter().map(|of| compile::compile_lens(of, direction)).collect();
+        let puts = step.types.iter().map(put::compile_put).collect();
+        Self { up: lenses(Direction::Up), down: lenses(Direction::Down), puts }
+    }
+
     /// Translates one document of a type, appending to `out`. On error `out` is as it was.
     ///
     /// # Errors
     /// The first [`Fault`] met; places are named as `direction`'s source side names them.
     pub fn translate(
         &self,
-        _of: TypeId,
-        _direction: Direction,
-        _input: &[u8],
-        _out: &mut Vec<u8>,
-        _scratch: &mut Scratch,
-        _limits: Limits,
+        of: TypeId,
+        direction: Direction,
+        input: &[u8],
+        out: &mut Vec<u8>,
+        scratch: &mut Scratch,
+        limits: Limits,
     ) -> Result<(), Fault> {
-        Err(Fault::unwritten())
+        let lenses = match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        };
+        engine::translate(lenses, of, direction, input, out, scratch, limits)
     }
 
-    /// Writes an old document onto a live new one: unchanged is untouched.
+    /// Writes an old document onto a live new one, appending the result to `out`: what the old document leaves
+    /// unchanged stays as it is, byte for byte.
     ///
     /// # Errors
-    /// The first [`Fault`] met.
-    pub fn put(
-        &self,
-        _of: TypeId,
-        _old: &[u8],
-        _base: &[u8],
-        _out: &mut Vec<u8>,
-        _limits: Limits,
-    ) -> Result<(), Fault> {
-        Err(Fault::unwritten())
+    /// The first [`Fault`] met; places are named as the old side names them.
+    pub fn put(&self, of: TypeId, old: &[u8], base: &[u8], out: &mut Vec<u8>, limits: Limits) -> Result<(), Fault> {
+        put::put(self, of, old, base, out, limits)
     }
 }
 

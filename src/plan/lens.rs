@@ -1,0 +1,102 @@
+//! One direction of one type, compiled: a read-trie over the source joined with a template of the target.
+//!
+//! A node stands for the object at one path, the same path on both sides. What the source has there is read by its
+//! `actions`; what the target must have there is written by its `writes`. Members that neither names stay where they
+//! are.
+
+use super::keys::Keys;
+use crate::codecs::Codec;
+use crate::rules::checked::TypeId;
+
+/// One direction of one type.
+#[derive(Debug, Default)]
+pub(super) struct Lens {
+    /// The first node is the document itself.
+    pub(super) nodes: Vec<Node>,
+    /// For each slot that is read from the source, its path as people write it; slots behind these hold prepared values.
+    pub(super) slot_names: Vec<String>,
+    /// How many slots there are in all.
+    pub(super) slots: usize,
+    /// Conversions between several places, done before anything is written.
+    pub(super) preparations: Vec<Preparation>,
+    /// The whole document is one slot.
+    pub(super) whole_source: Option<(usize, Nested)>,
+    /// The whole target is one value.
+    pub(super) whole_target: Option<Source>,
+    /// Whether a parent emptied by moves stays as `{}`.
+    pub(super) keeps_emptied: bool,
+}
+
+/// The object at one path.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// Path as people write it, empty for the document.
+    pub(super) name: String,
+    /// Names of the source members that have an action, by index into `actions`.
+    pub(super) keys: Keys,
+    pub(super) actions: Vec<Action>,
+    pub(super) writes: Vec<Write>,
+    /// The target has a value of its own at this path, so members that no rule names have nowhere to go.
+    pub(super) closed: bool,
+}
+
+/// What to do with a source member.
+#[derive(Debug)]
+pub(super) struct Action {
+    pub(super) kind: ActionKind,
+    /// Writes of the same node that this member feeds: they appear where it stood.
+    pub(super) feeds: Vec<usize>,
+}
+
+#[derive(Debug)]
+pub(super) enum ActionKind {
+    /// A rule owns it: its value goes to this slot. `home` is the write that takes its place, if it stays in its object.
+    Slot { slot: usize, nested: Nested, home: Option<usize> },
+    /// Rules own places below it. `group` is the write of the same path, if the target has places there too.
+    Enter { node: usize, group: Option<usize> },
+    /// No rule reads it, but a rule writes a member of this name.
+    Taken,
+}
+
+/// How a slot's value is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nested {
+    /// As it stands.
+    No,
+    /// As a document of a type.
+    As(TypeId),
+    /// As a list of documents of a type.
+    Each(TypeId),
+}
+
+/// A member of the target.
+#[derive(Debug)]
+pub(super) struct Write {
+    /// The name as a JSON literal, quotes included.
+    pub(super) key: Box<[u8]>,
+    pub(super) source: Source,
+}
+
+/// Where a target value comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// From a slot, through a codec of one value.
+    Slot {
+        slot: usize,
+        codec: Codec,
+        /// Its value where the slot is empty.
+        default: Option<Box<[u8]>>,
+    },
+    /// The same for every document.
+    Constant(Box<[u8]>),
+    /// An object, written by this node.
+    Group(usize),
+}
+
+/// A conversion between several places.
+#[derive(Debug)]
+pub(super) struct Preparation {
+    pub(super) codec: Codec,
+    pub(super) inputs: Vec<usize>,
+    pub(super) outputs: Vec<usize>,
+}
