@@ -7,7 +7,33 @@ use super::lens::{Action, ActionKind, Lens, Nested, Node, Preparation, Source, W
 use crate::codecs::{Codec, Direction};
 use crate::json::write_string;
 use crate::path::Place;
-use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, CheckedType};
+use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, CheckedStep, CheckedType, TypeId};
+
+/// The same step with header names in lower case, which is how messages are packed: HTTP's have no case.
+pub(super) fn with_plain_headers(step: &CheckedStep) -> CheckedStep {
+    let mut step = step.clone();
+    let routes = step.routes.iter();
+    let messages: Vec<TypeId> =
+        routes.flat_map(|route| route.request.into_iter().chain(route.responses.iter().map(|(_, of)| *of))).collect();
+    for of in messages {
+        let rules = step.types.get_mut(of.0).map(|of| of.rules.as_mut_slice()).unwrap_or_default();
+        for place in rules.iter_mut().flat_map(|rule| places(&mut rule.kind)) {
+            if let [part, name, ..] = place.segments.as_mut_slice()
+                && part == "header"
+            {
+                name.make_ascii_lowercase();
+            }
+        }
+    }
+    step
+}
+
+fn places(kind: &mut CheckedKind) -> Vec<&mut Place> {
+    match kind {
+        CheckedKind::Equation { olds, news, .. } => olds.iter_mut().chain(news).collect(),
+        CheckedKind::Added { place, .. } | CheckedKind::Removed { place, .. } => vec![place],
+    }
+}
 
 /// Compiles one direction of one type.
 pub(super) fn compile_lens(of: &CheckedType, direction: Direction) -> Lens {

@@ -1,14 +1,21 @@
-//! One request and its response on their way between two versions.
+//! One request and its response on their way between two versions, through every step between them.
+
+use std::borrow::Cow;
 
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{Fault, Limits, Scratch};
+use super::message::{self, Envelope, Source, Unpacked};
+use super::route::{self, Message, Params, Route};
+use super::{Direction, Fault, FaultKind, Limits, Scratch, ServicePlan, StepPlan, Unplaced};
+use crate::json::Tree;
+use crate::path::template::Segment;
+use crate::rules::ast::WriteMode;
 
 /// No rule maps this request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoRoute {
-    /// Whether some route has this path with another method (405 rather than 404).
-    pub path_known: bool,
+    /// The methods that routes of this path take; empty where no route has the path.
+    pub methods: Vec<String>,
 }
 
 /// A request as its caller sent it.
@@ -42,7 +49,7 @@ pub struct RequestOut {
 }
 
 /// What becomes of a body.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyOut {
     /// The incoming bytes go on as they are (still content-coded).
     Unchanged,
@@ -70,33 +77,121 @@ pub struct ResponseOut {
     pub headers: HeaderMap,
     /// The body.
     pub body: BodyOut,
+    /// Members of the service's body that were left out because the caller's interface has another field of their name.
+    pub dropped: usize,
 }
 
-/// One exchange between a caller of one version and a service of another, through every step between them.
+/// One exchange between a caller of one version and a service of another.
 #[derive(Debug)]
 pub struct Exchange<'p> {
-    label: &'p str,
+    /// In the order that a request takes.
+    hops: Vec<Hop<'p>>,
+}
+
+/// One step of the way.
+#[derive(Debug, Clone, Copy)]
+struct Hop<'p> {
+    step: &'p StepPlan,
+    route: &'p Route,
+    /// The request's direction; the response takes the other.
+    direction: Direction,
+}
+
+impl ServicePlan {
+    /// The route of one exchange between a caller of version `asked` and the service of version `served`.
+    ///
+    /// `path` is the request's path as on the wire (percent-encoded, no query).
+    ///
+    /// # Errors
+    /// [`NoRoute`] where no rule maps this method and path all the way.
+    pub fn exchange(&self, asked: usize, served: usize, method: &str, path: &str) -> Result<Exchange<'_>, NoRoute> {
+        let (direction, steps): (_, Vec<&StepPlan>) = if asked <= served {
+            (Direction::Up, self.steps.get(asked..served).into_iter().flatten().collect())
+        } else {
+            (Direction::Down, self.steps.get(served..asked).into_iter().flatten().rev().collect())
+        };
+        let mut hops: Vec<Hop<'_>> = Vec::with_capacity(steps.len());
+        for step in steps {
+            let found = match hops.last() {
+                None => step.find_route(direction, method, |side| route::match_path(&side.template, path).is_some()),
+                Some(last) => {
+                    let (_, target) = last.route.sides(direction);
+                    let method = if target.template.method == "*" { method } else { &target.template.method };
+                    step.find_route(direction, method, |side| route::covers(&side.template, &target.template))
+                }
+            };
+            hops.push(Hop { step, route: found?, direction });
+        }
+        Ok(Exchange { hops })
+    }
+}
+
+impl StepPlan {
+    /// The most specific route whose caller's side has the method and passes the test.
+    fn find_route(
+        &self,
+        direction: Direction,
+        method: &str,
+        matches: impl Fn(&route::Side) -> bool,
+    ) -> Result<&Route, NoRoute> {
+        let side = |route: &'_ Route| match direction {
+            Direction::Up => route.old.template.clone(),
+            Direction::Down => route.new.template.clone(),
+        };
+        let of_path = || self.routes.iter().filter(|route| matches(route.sides(direction).0));
+        let of_method = of_path().filter(|route| route::takes(&route.sides(direction).0.template, method));
+        of_method
+            .max_by_key(|route| side(route).specificity())
+            .ok_or_else(|| NoRoute { methods: of_path().map(|route| side(route).method).collect() })
+    }
 }
 
 impl<'p> Exchange<'p> {
-    /// The route in the caller's terms, for logs and metrics: `GET /orders/{id}`.
+    /// The route in the caller's terms, for logs and metrics: `GET /orders/{id}`. Empty where both speak one version.
     pub fn label(&self) -> &'p str {
-        self.label
+        self.hops.first().map_or("", |hop| hop.route.sides(hop.direction).0.label.as_str())
     }
 
     /// Whether translating the request needs its body.
     pub fn reads_request_body(&self) -> bool {
-        false
+        self.hops.iter().any(|hop| hop.route.request.as_ref().is_some_and(Message::touches_body))
     }
 
     /// Whether translating a response of this status needs its body.
-    pub fn reads_response_body(&self, _status: StatusCode) -> bool {
-        false
+    pub fn reads_response_body(&self, status: StatusCode) -> bool {
+        // A rule may change the status on the way, and so which rules the next step has: ask every message.
+        let single = self.hops.len() == 1;
+        self.hops.iter().any(|hop| {
+            let chosen = hop.route.response(status.as_u16()).filter(|_| single);
+            let any = hop.route.responses.iter().map(|(_, message)| message).filter(|_| !single);
+            chosen.into_iter().chain(any).any(Message::touches_body)
+        })
     }
 
     /// Whether the write must be put onto the live document: the request that reads it, in the service's terms.
-    pub fn merge_read(&self, _request: &RequestIn<'_>) -> Option<RequestOut> {
-        None
+    ///
+    /// # Errors
+    /// The first [`Fault`] of translating the request's path and headers.
+    pub fn merge_read(
+        &self,
+        request: &RequestIn<'_>,
+        scratch: &mut Scratch,
+        limits: Limits,
+    ) -> Result<Option<RequestOut>, Fault> {
+        if !self.merges() {
+            return Ok(None);
+        }
+        let mut read = self.translate_request(request, None, scratch, limits)?;
+        read.method = Method::GET;
+        read.body = BodyOut::Replaced(Vec::new());
+        for name in [http::header::CONTENT_TYPE, http::header::IF_MATCH, http::header::IF_UNMODIFIED_SINCE] {
+            read.headers.remove(name);
+        }
+        Ok(Some(read))
+    }
+
+    fn merges(&self) -> bool {
+        self.hops.iter().any(|hop| hop.route.write == WriteMode::Merge && hop.direction == Direction::Up)
     }
 
     /// Translates the request to the service's version. `base` is the live document where [`Exchange::merge_read`]
@@ -106,12 +201,75 @@ impl<'p> Exchange<'p> {
     /// The first [`Fault`]; its place is in the caller's terms.
     pub fn request(
         &self,
-        _request: &RequestIn<'_>,
-        _base: Option<&[u8]>,
-        _scratch: &mut Scratch,
-        _limits: Limits,
+        request: &RequestIn<'_>,
+        base: Option<&[u8]>,
+        scratch: &mut Scratch,
+        limits: Limits,
     ) -> Result<RequestOut, Fault> {
-        Err(Fault::new(super::FaultKind::Guard, ""))
+        self.translate_request(request, base, scratch, limits)
+    }
+
+    fn translate_request(
+        &self,
+        request: &RequestIn<'_>,
+        base: Option<&[u8]>,
+        scratch: &mut Scratch,
+        limits: Limits,
+    ) -> Result<RequestOut, Fault> {
+        let limits = Limits { unplaced: Unplaced::Refuse, ..limits };
+        let bases = self.bases(base.filter(|_| self.merges()), scratch, limits)?;
+        let mut current = RequestOut {
+            method: request.method.clone(),
+            path: request.path.to_owned(),
+            query: request.query.map(str::to_owned),
+            headers: request.headers.clone(),
+            body: BodyOut::Unchanged,
+        };
+        for (hop, base) in self.hops.iter().zip(&bases) {
+            let next = {
+                let body = match &current.body {
+                    BodyOut::Unchanged => request.body,
+                    BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
+                };
+                let seen = RequestIn {
+                    method: &current.method,
+                    path: &current.path,
+                    query: current.query.as_deref(),
+                    headers: &current.headers,
+                    body,
+                };
+                hop.request(&seen, base.as_deref(), scratch, limits)?
+            };
+            // A hop that leaves the body alone passes on what the one before made of it.
+            let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
+            current = RequestOut { body, ..next };
+        }
+        Ok(current)
+    }
+
+    /// The live document as each hop's target version sees it, nearest the service last.
+    fn bases(&self, live: Option<&[u8]>, scratch: &mut Scratch, limits: Limits) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+        let limits = Limits { unplaced: Unplaced::Drop, ..limits };
+        let mut bases = vec![None; self.hops.len()];
+        let mut base = live.map(<[u8]>::to_vec);
+        for (index, hop) in self.hops.iter().enumerate().rev() {
+            if let Some(slot) = bases.get_mut(index) {
+                *slot = base.clone();
+            }
+            if index > 0
+                && let (Some(text), Some(message)) = (&base, &hop.route.request)
+            {
+                let headers = HeaderMap::new();
+                let params = Params::new();
+                let source = Source { params: &params, query: None, headers: &headers, status: None, body: Some(text) };
+                let (from, _) = message.parts(hop.direction.reverse());
+                let envelope = Envelope::pack(from, &source)?;
+                let mut out = Vec::new();
+                hop.step.translate(message.of, hop.direction.reverse(), &envelope.text, &mut out, scratch, limits)?;
+                base = message::unpack(&out)?.body.map(<[u8]>::to_vec);
+            }
+        }
+        Ok(bases)
     }
 
     /// Translates the response to the caller's version.
@@ -120,10 +278,159 @@ impl<'p> Exchange<'p> {
     /// The first [`Fault`]; its place is in the service's terms.
     pub fn response(
         &self,
-        _response: &ResponseIn<'_>,
-        _scratch: &mut Scratch,
-        _limits: Limits,
+        response: &ResponseIn<'_>,
+        scratch: &mut Scratch,
+        limits: Limits,
     ) -> Result<ResponseOut, Fault> {
-        Err(Fault::new(super::FaultKind::Guard, ""))
+        let limits = Limits { unplaced: Unplaced::Drop, ..limits };
+        let mut current = ResponseOut {
+            status: response.status,
+            headers: response.headers.clone(),
+            body: BodyOut::Unchanged,
+            dropped: 0,
+        };
+        for hop in self.hops.iter().rev() {
+            let next = {
+                let body = match &current.body {
+                    BodyOut::Unchanged => response.body,
+                    BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
+                };
+                let seen = ResponseIn { status: current.status, headers: &current.headers, body };
+                hop.response(&seen, scratch, limits)?
+            };
+            let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
+            current = ResponseOut { body, dropped: current.dropped + next.dropped, ..next };
+        }
+        Ok(current)
     }
+}
+
+impl Hop<'_> {
+    fn request(
+        &self,
+        request: &RequestIn<'_>,
+        base: Option<&[u8]>,
+        scratch: &mut Scratch,
+        limits: Limits,
+    ) -> Result<RequestOut, Fault> {
+        let (source, target) = self.route.sides(self.direction);
+        let params = route::match_path(&source.template, request.path)
+            .ok_or_else(|| Fault::new(FaultKind::Missing, "the path does not match its route").within("path"))?;
+        let method = match target.template.method.as_str() {
+            "*" => request.method.clone(),
+            "GET" if *request.method == Method::HEAD => Method::HEAD,
+            name => Method::from_bytes(name.as_bytes()).unwrap_or_else(|_| request.method.clone()),
+        };
+        let mut headers = request.headers.clone();
+        let Some(message) = &self.route.request else {
+            let path = write_path(&target.template.segments, &params, &[])?;
+            let query = request.query.map(str::to_owned);
+            return Ok(RequestOut { method, path, query, headers, body: BodyOut::Unchanged });
+        };
+        if let (Some(of), Some(body), None) = (message.body_only, request.body, base) {
+            let mut out = Vec::with_capacity(body.len() + body.len() / 4);
+            self.step.translate(of, self.direction, body, &mut out, scratch, limits)?;
+            let path = write_path(&target.template.segments, &params, &[])?;
+            let query = request.query.map(str::to_owned);
+            return Ok(RequestOut { method, path, query, headers, body: BodyOut::Replaced(out) });
+        }
+        let parts = message.parts(self.direction);
+        let packed = Source {
+            params: &params,
+            query: request.query,
+            headers: request.headers,
+            status: None,
+            body: request.body,
+        };
+        let envelope = Envelope::pack(parts.0, &packed)?;
+        let mut out = Vec::new();
+        let base = base.filter(|_| self.route.write == WriteMode::Merge && request.body.is_some());
+        let result = match base {
+            Some(base) => {
+                let mut live = b"{\"body\":".to_vec();
+                live.extend_from_slice(base);
+                live.push(b'}');
+                self.step.put(message.of, &envelope.text, &live, &mut out, limits)
+            }
+            None => self.step.translate(message.of, self.direction, &envelope.text, &mut out, scratch, limits),
+        };
+        result.map_err(|fault| envelope.fault(fault))?;
+        let unpacked = message::unpack(&out)?;
+        message::write_headers(&mut headers, parts, &unpacked)?;
+        Ok(RequestOut {
+            method,
+            path: write_path(&target.template.segments, &params, &unpacked.path)?,
+            query: message::write_query(request.query, parts, &unpacked.query, true)?,
+            headers,
+            body: body_out(message, parts.0.body, request.body, &unpacked),
+        })
+    }
+
+    fn response(&self, response: &ResponseIn<'_>, scratch: &mut Scratch, limits: Limits) -> Result<ResponseOut, Fault> {
+        let mut headers = response.headers.clone();
+        let Some(message) = self.route.response(response.status.as_u16()) else {
+            return Ok(ResponseOut { status: response.status, headers, body: BodyOut::Unchanged, dropped: 0 });
+        };
+        let direction = self.direction.reverse();
+        if let (Some(of), Some(body)) = (message.body_only, response.body) {
+            let mut out = Vec::with_capacity(body.len() + body.len() / 4);
+            self.step.translate(of, direction, body, &mut out, scratch, limits)?;
+            let (status, dropped) = (response.status, scratch.dropped());
+            return Ok(ResponseOut { status, headers, body: BodyOut::Replaced(out), dropped });
+        }
+        let parts = message.parts(direction);
+        let packed = Source {
+            params: &Params::new(),
+            query: None,
+            headers: response.headers,
+            status: Some(response.status.as_u16()),
+            body: response.body,
+        };
+        let envelope = Envelope::pack(parts.0, &packed)?;
+        let mut out = Vec::new();
+        let result = self.step.translate(message.of, direction, &envelope.text, &mut out, scratch, limits);
+        result.map_err(|fault| envelope.fault(fault))?;
+        let dropped = scratch.dropped();
+        let unpacked = message::unpack(&out)?;
+        message::write_headers(&mut headers, parts, &unpacked)?;
+        let status = match &unpacked.status {
+            Some(tree) => std::str::from_utf8(tree.raw)
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| Fault::guard("expected a status of three digits".into()).within("status"))?,
+            None => response.status,
+        };
+        let body = body_out(message, parts.0.body, response.body, &unpacked);
+        Ok(ResponseOut { status, headers, body, dropped })
+    }
+}
+
+fn body_out(message: &Message, source_has_rules: bool, body: Option<&[u8]>, unpacked: &Unpacked<'_>) -> BodyOut {
+    // Where the rules read a body and there is none, there is nothing to translate: constants alone do not make one.
+    if !message.touches_body() || (body.is_none() && source_has_rules) {
+        return BodyOut::Unchanged;
+    }
+    BodyOut::Replaced(unpacked.body.map(<[u8]>::to_vec).unwrap_or_default())
+}
+
+/// The target's path: literals as written, params as the rules give them or as they came.
+fn write_path(segments: &[Segment], params: &Params<'_>, given: &[(Cow<'_, str>, Tree<'_>)]) -> Result<String, Fault> {
+    let mut path = String::new();
+    for segment in segments {
+        path.push('/');
+        match segment {
+            Segment::Literal(text) => crate::path::template::percent_encode(text, &mut path),
+            Segment::Param(name) => match given.iter().find(|(known, _)| known == name) {
+                Some((_, value)) => message::write_segment(name, Some(value), &mut path)?,
+                None => match params.iter().find(|(known, _)| known == name) {
+                    Some((_, raw)) => path.push_str(raw),
+                    None => message::write_segment(name, None, &mut path)?,
+                },
+            },
+        }
+    }
+    if path.is_empty() {
+        path.push('/');
+    }
+    Ok(path)
 }

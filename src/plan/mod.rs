@@ -7,7 +7,9 @@ mod exchange;
 mod fault;
 mod keys;
 mod lens;
+mod message;
 mod put;
+mod route;
 mod write;
 
 #[cfg(test)]
@@ -24,7 +26,7 @@ pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn
 pub use fault::{Fault, FaultKind};
 
 use crate::rules::ast::Negotiator;
-use crate::rules::checked::{CheckedService, CheckedStep};
+use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
 use lens::Lens;
 
 /// Limits that every translation keeps.
@@ -72,8 +74,9 @@ impl Plan {
 
     /// The service that answers for a host (without port, any case) and path: a named host before any host, then the
     /// longest path prefix.
-    pub fn service_for(&self, _host: Option<&str>, _path: &str) -> Option<&Arc<ServicePlan>> {
-        self.services.first()
+    pub fn service_for(&self, host: Option<&str>, path: &str) -> Option<&Arc<ServicePlan>> {
+        let ranked = self.services.iter().filter_map(|service| Some((service.rank(host, path)?, service)));
+        ranked.max_by_key(|(rank, _)| *rank).map(|(_, service)| service)
     }
 }
 
@@ -119,14 +122,20 @@ pub struct StepPlan {
     up: Vec<Lens>,
     down: Vec<Lens>,
     puts: Vec<Vec<put::PutRule>>,
+    routes: Vec<route::Route>,
 }
 
 impl StepPlan {
     /// Compiles the types of a checked step. Cannot fail.
     pub fn compile(step: &CheckedStep) -> Self {
+        let step = compile::with_plain_headers(step);
         let lenses = |direction| step.types.iter().map(|of| compile::compile_lens(of, direction)).collect();
-        let puts = step.types.iter().map(put::compile_put).collect();
-        Self { up: lenses(Direction::Up), down: lenses(Direction::Down), puts }
+        Self {
+            up: lenses(Direction::Up),
+            down: lenses(Direction::Down),
+            puts: step.types.iter().map(put::compile_put).collect(),
+            routes: step.routes.iter().map(|route| route::Route::compile(route, &step)).collect(),
+        }
     }
 
     /// Translates one document of a type, appending to `out`. On error `out` is as it was.
@@ -161,26 +170,38 @@ impl StepPlan {
 
 impl ServicePlan {
     /// Compiles a checked service. Cannot fail.
-    pub fn compile(_service: &CheckedService) -> Self {
+    pub fn compile(service: &CheckedService) -> Self {
+        let version = |version: &CheckedVersion| VersionPlan {
+            name: version.name.clone(),
+            aliases: version.aliases.clone(),
+            upstream: version.upstream.clone(),
+            answered_by: version.answered_by,
+            path: version.path.clone(),
+        };
         Self {
-            name: String::new(),
-            hosts: Vec::new(),
-            paths: Vec::new(),
-            versions: Vec::new(),
-            negotiate: Vec::new(),
-            default: None,
-            answer_header: None,
-            steps: Vec::new(),
+            name: service.name.clone(),
+            hosts: service.hosts.clone(),
+            paths: service.paths.clone(),
+            versions: service.versions.iter().map(version).collect(),
+            negotiate: service.negotiate.clone(),
+            default: service.default,
+            answer_header: service.answer_header.as_deref().and_then(|name| name.parse().ok()),
+            steps: service.steps.iter().map(StepPlan::compile).collect(),
         }
     }
 
-    /// The route of one exchange between a caller of version `asked` and the service of version `served`.
-    ///
-    /// `path` is the request's path as on the wire (percent-encoded, no query).
-    ///
-    /// # Errors
-    /// [`NoRoute`] where no rule maps this method and path all the way.
-    pub fn exchange(&self, _asked: usize, _served: usize, _method: &str, _path: &str) -> Result<Exchange<'_>, NoRoute> {
-        Err(NoRoute { path_known: false })
+    /// Whether it answers for a host and path; better matches compare greater.
+    fn rank(&self, host: Option<&str>, path: &str) -> Option<(bool, usize)> {
+        let named = match (self.hosts.is_empty(), host) {
+            (true, _) => false,
+            (false, Some(host)) if self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host)) => true,
+            (false, _) => return None,
+        };
+        let is_below = |prefix: &str| {
+            let prefix = prefix.trim_end_matches('/');
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let longest = self.paths.iter().filter(|prefix| is_below(prefix)).map(String::len).max();
+        if self.paths.is_empty() { Some((named, 0)) } else { longest.map(|length| (named, length)) }
     }
 }

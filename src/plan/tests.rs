@@ -2,7 +2,7 @@ use super::*;
 use crate::codecs::{At, Case, Codec, Decimal, Enum, Head, Letters, Split};
 use crate::diagnostic::{SourceId, Span};
 use crate::path::Place;
-use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, CheckedType, Verdict};
+use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, CheckedType, Origin, Verdict};
 
 const NOWHERE: Span = Span { source: SourceId(0), start: 0, end: 0 };
 
@@ -30,7 +30,10 @@ fn value(text: &str, codec: Codec) -> CheckedRule {
 }
 
 fn step(types: Vec<Vec<CheckedRule>>) -> StepPlan {
-    let types = types.into_iter().map(|rules| CheckedType { name: "T".into(), rules }).collect();
+    let types = types
+        .into_iter()
+        .map(|rules| CheckedType { name: "T".into(), origin: Origin::Inline, rules, span: NOWHERE })
+        .collect();
     StepPlan::compile(&CheckedStep { types, ..CheckedStep::default() })
 }
 

@@ -1,0 +1,339 @@
+//! One message as one document: the parts that rules name go into a JSON envelope, everything else passes beside it.
+//!
+//! The envelope is `{"path": {…}, "query": {…}, "header": {…}, "cookie": {…}, "status": 200, "body": …}` with only the
+//! named names in it, so one engine translates messages and documents alike.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::route::{Params, Parts};
+use super::{Fault, FaultKind};
+use crate::json::{self, Scanner, Tree, TreeKind, write_string};
+use crate::path::template::{percent_decode, percent_encode};
+
+/// The named parts of a message, written as JSON.
+pub(super) struct Envelope {
+    pub(super) text: Vec<u8>,
+    /// Where the body begins in it.
+    pub(super) body_at: usize,
+}
+
+/// What an envelope is made from.
+pub(super) struct Source<'a> {
+    pub(super) params: &'a Params<'a>,
+    pub(super) query: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) status: Option<u16>,
+    pub(super) body: Option<&'a [u8]>,
+}
+
+impl Envelope {
+    /// # Errors
+    /// A named part that is not text.
+    pub(super) fn pack(parts: &Parts, source: &Source<'_>) -> Result<Self, Fault> {
+        let mut text = vec![b'{'];
+        if let Some(status) = source.status.filter(|_| parts.status) {
+            member("status", &mut text);
+            text.extend_from_slice(status.to_string().as_bytes());
+        }
+        if !parts.path.is_empty() {
+            let named = source.params.iter().filter(|(name, _)| parts.path.contains(*name));
+            let decoded = named.map(|(name, value)| Ok((*name, vec![decode("path", name, value, false)?])));
+            group("path", decoded.collect::<Result<Vec<_>, Fault>>()?, &mut text);
+        }
+        if !parts.query.is_empty() {
+            let mut values: Vec<(&str, Vec<Cow<'_, str>>)> =
+                parts.query.iter().map(|name| (name.as_str(), Vec::new())).collect();
+            for (name, value) in pairs(source.query) {
+                let Some(name) = form_decode(name) else { continue };
+                if let Some((name, values)) = values.iter_mut().find(|(known, _)| *known == name) {
+                    values.push(decode("query", name, value, true)?);
+                }
+            }
+            group("query", values, &mut text);
+        }
+        if !parts.headers.is_empty() {
+            let values = parts.headers.iter().map(|name| {
+                let lines = source.headers.get_all(name).iter();
+                let texts = lines.map(|value| match std::str::from_utf8(value.as_bytes()) {
+                    Ok(text) => Ok(Cow::Borrowed(text)),
+                    Err(_) => Err(Fault::guard("expected text".into()).within(name).within("header")),
+                });
+                Ok((name.as_str(), texts.collect::<Result<Vec<_>, Fault>>()?))
+            });
+            group("header", values.collect::<Result<Vec<_>, Fault>>()?, &mut text);
+        }
+        if !parts.cookies.is_empty() {
+            let crumbs = cookies(source.headers);
+            let values = parts.cookies.iter().map(|name| {
+                let values = crumbs.iter().filter(|(known, _)| known == name);
+                (name.as_str(), values.take(1).map(|(_, value)| Cow::Borrowed(*value)).collect())
+            });
+            group("cookie", values.collect(), &mut text);
+        }
+        let mut body_at = text.len();
+        if let Some(body) = source.body.filter(|_| parts.body) {
+            member("body", &mut text);
+            body_at = text.len();
+            text.extend_from_slice(body);
+        }
+        text.push(b'}');
+        Ok(Self { text, body_at })
+    }
+
+    /// A fault in this envelope, told in the message's own terms: fields of the body by their own names.
+    pub(super) fn fault(&self, mut fault: Fault) -> Fault {
+        fault.offset = fault.offset.and_then(|offset| offset.checked_sub(self.body_at));
+        if let Some(place) = fault.place.strip_prefix("body") {
+            fault.place = place.strip_prefix('.').unwrap_or(place).to_owned();
+        }
+        if let FaultKind::Json(kind) = fault.kind
+            && let Some(offset) = fault.offset
+        {
+            fault.detail = json::Error { kind, offset }.to_string();
+        }
+        fault
+    }
+}
+
+/// Starts a member.
+fn member(name: &str, text: &mut Vec<u8>) {
+    if text.last() != Some(&b'{') {
+        text.push(b',');
+    }
+    write_string(name, text);
+    text.push(b':');
+}
+
+/// Writes a group of named texts: one value is a string, several are a list, none is absent.
+fn group(name: &str, values: Vec<(&str, Vec<Cow<'_, str>>)>, text: &mut Vec<u8>) {
+    member(name, text);
+    text.push(b'{');
+    for (name, values) in values {
+        match values.as_slice() {
+            [] => {}
+            [value] => {
+                member(name, text);
+                write_string(value, text);
+            }
+            several => {
+                member(name, text);
+                text.push(b'[');
+                for (index, value) in several.iter().enumerate() {
+                    if index > 0 {
+                        text.push(b',');
+                    }
+                    write_string(value, text);
+                }
+                text.push(b']');
+            }
+        }
+    }
+    text.push(b'}');
+}
+
+fn decode<'v>(part: &str, name: &str, value: &'v str, form: bool) -> Result<Cow<'v, str>, Fault> {
+    let decoded = if form { form_decode(value) } else { percent_decode(value).map(Cow::Owned) };
+    decoded.ok_or_else(|| Fault::guard("expected percent-encoded UTF-8".into()).within(name).within(part))
+}
+
+/// A query's parameters as on the wire.
+fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
+    let parts = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    parts.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Percent-decoding with `+` as space, as forms write queries.
+fn form_decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains(['+', '%']) {
+        return Some(Cow::Borrowed(text));
+    }
+    percent_decode(&text.replace('+', "%20")).map(Cow::Owned)
+}
+
+fn cookies(headers: &HeaderMap) -> Vec<(&str, &str)> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(';')).filter_map(|crumb| crumb.trim().split_once('=')).collect()
+}
+
+/// What came out of an envelope.
+#[derive(Default)]
+pub(super) struct Unpacked<'t> {
+    pub(super) status: Option<Tree<'t>>,
+    pub(super) path: Vec<(Cow<'t, str>, Tree<'t>)>,
+    pub(super) query: Vec<(Cow<'t, str>, Tree<'t>)>,
+    pub(super) headers: Vec<(Cow<'t, str>, Tree<'t>)>,
+    pub(super) cookies: Vec<(Cow<'t, str>, Tree<'t>)>,
+    pub(super) body: Option<&'t [u8]>,
+}
+
+/// Reads a translated envelope; the body is skipped, not built.
+pub(super) fn unpack(text: &[u8]) -> Result<Unpacked<'_>, Fault> {
+    let mut unpacked = Unpacked::default();
+    let mut scanner = Scanner::new(text, json::MAX_DEPTH);
+    scanner.at = 1;
+    loop {
+        scanner.skip_space();
+        if scanner.peek() == b',' {
+            scanner.at += 1;
+            continue;
+        }
+        if scanner.peek() != b'"' {
+            return Ok(unpacked);
+        }
+        let name = scanner.at;
+        scanner.skip_string()?;
+        let name = text.get(name..scanner.at).unwrap_or_default();
+        scanner.skip_colon()?;
+        let start = scanner.at;
+        scanner.skip_value(1)?;
+        let raw = text.get(start..scanner.at).unwrap_or_default();
+        let members = || match Tree::parse(raw, json::MAX_DEPTH).map(|tree| tree.kind) {
+            Ok(TreeKind::Object(members)) => members,
+            _ => Vec::new(),
+        };
+        match name {
+            b"\"body\"" => unpacked.body = Some(raw),
+            b"\"status\"" => unpacked.status = Some(Tree::parse(raw, json::MAX_DEPTH)?),
+            b"\"path\"" => unpacked.path = members(),
+            b"\"query\"" => unpacked.query = members(),
+            b"\"header\"" => unpacked.headers = members(),
+            b"\"cookie\"" => unpacked.cookies = members(),
+            _ => {}
+        }
+    }
+}
+
+/// A scalar as the text that a path, query or header carries. `None`: null, which is carried as absence.
+fn scalar<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Option<Cow<'t, str>>, Fault> {
+    let text = match &value.kind {
+        TreeKind::Null => return Ok(None),
+        TreeKind::String => value.text(),
+        TreeKind::Bool(_) | TreeKind::Number => std::str::from_utf8(value.raw).ok().map(Cow::Borrowed),
+        TreeKind::Array(_) | TreeKind::Object(_) => None,
+    };
+    match text {
+        Some(text) => Ok(Some(text)),
+        None => Err(Fault::guard("expected a text, a number or a boolean".into()).within(name).within(part)),
+    }
+}
+
+/// One or several scalars.
+fn scalars<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Vec<Cow<'t, str>>, Fault> {
+    let values = value.elements().unwrap_or(std::slice::from_ref(value));
+    values.iter().filter_map(|value| scalar(part, name, value).transpose()).collect()
+}
+
+/// Appends one path segment, encoded so that it stays one.
+pub(super) fn write_segment(name: &str, value: Option<&Tree<'_>>, path: &mut String) -> Result<(), Fault> {
+    let text = value.map(|value| scalar("path", name, value)).transpose()?.flatten();
+    // An empty segment and the dot segments (RFC 3986, 5.2.4) would change which resource is named.
+    match text.filter(|text| !matches!(&**text, "" | "." | "..") && !text.contains(['\0', '\r', '\n'])) {
+        Some(text) => {
+            percent_encode(&text, path);
+            Ok(())
+        }
+        None => {
+            Err(Fault::guard("expected a text that can be one segment of a path".into()).within(name).within("path"))
+        }
+    }
+}
+
+/// The query of the target: unnamed parameters as they were, then what the rules give.
+pub(super) fn write_query(
+    source: Option<&str>,
+    (from, to): (&Parts, &Parts),
+    given: &[(Cow<'_, str>, Tree<'_>)],
+    refuse: bool,
+) -> Result<Option<String>, Fault> {
+    if from.query.is_empty() && to.query.is_empty() {
+        return Ok(source.map(str::to_owned));
+    }
+    let mut query = String::new();
+    let raw = source.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    for pair in raw {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        let name = form_decode(name).unwrap_or(Cow::Borrowed(name));
+        if from.query.contains(&*name) {
+            continue;
+        }
+        if to.query.contains(&*name) {
+            if refuse {
+                let detail = "the other interface has another parameter of this name, so it cannot be passed on";
+                return Err(Fault::new(FaultKind::Collision, detail).within(&name).within("query"));
+            }
+            continue;
+        }
+        append_pair(pair, &mut query);
+    }
+    for (name, value) in given {
+        for value in scalars("query", name, value)? {
+            let mut pair = String::new();
+            encode_form(name, &mut pair);
+            pair.push('=');
+            encode_form(&value, &mut pair);
+            append_pair(&pair, &mut query);
+        }
+    }
+    Ok((!query.is_empty()).then_some(query))
+}
+
+fn append_pair(pair: &str, query: &mut String) {
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.push_str(pair);
+}
+
+/// Unreserved characters (RFC 3986, 2.3) stay, everything else is percent-encoded.
+fn encode_form(text: &str, out: &mut String) {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.extend([byte >> 4, byte & 15].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
+        }
+    }
+}
+
+/// Headers of the target: unnamed ones as they were, named ones as the rules give them.
+pub(super) fn write_headers(
+    headers: &mut HeaderMap,
+    (from, to): (&Parts, &Parts),
+    unpacked: &Unpacked<'_>,
+) -> Result<(), Fault> {
+    // A header that only the target's rules name is theirs alone: a caller cannot smuggle a value past them.
+    for name in from.headers.iter().chain(&to.headers) {
+        headers.remove(name);
+    }
+    for (name, value) in &unpacked.headers {
+        let unfit = || Fault::guard("expected text that a header can carry".into()).within(name).within("header");
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit())?;
+        for text in scalars("header", name, value)? {
+            headers.append(&header, HeaderValue::from_str(&text).map_err(|_| unfit())?);
+        }
+    }
+    if !from.cookies.is_empty() || !to.cookies.is_empty() {
+        let named = |name: &str| from.cookies.contains(name) || to.cookies.contains(name);
+        let kept = cookies(headers).into_iter().filter(|(name, _)| !named(name));
+        let mut crumbs: Vec<String> = kept.map(|(name, value)| format!("{name}={value}")).collect();
+        for (name, value) in &unpacked.cookies {
+            let unfit = || Fault::guard("expected text that a cookie can carry".into()).within(name).within("cookie");
+            if let Some(text) = scalar("cookie", name, value)? {
+                if text.contains([';', ',', ' ', '"', '\\']) {
+                    return Err(unfit());
+                }
+                crumbs.push(format!("{name}={text}"));
+            }
+        }
+        headers.remove(header::COOKIE);
+        if !crumbs.is_empty() {
+            let unfit = |_| Fault::guard("expected text that a cookie can carry".into()).within("cookie");
+            headers.insert(header::COOKIE, HeaderValue::from_str(&crumbs.join("; ")).map_err(unfit)?);
+        }
+    }
+    Ok(())
+}
