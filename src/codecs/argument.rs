@@ -1,10 +1,10 @@
 //! Reading a codec's arguments from the map that a rule gives it.
 
-use crate::diagnostic::{Code, Diagnostics, Span};
+use crate::diagnostic::{Code, Diagnostics, Span, codes};
 use crate::rules::yaml::{Node, to_json};
 
 /// A codec's argument is not what the codec takes.
-const BAD_ARGUMENT: Code = Code("R12");
+const BAD_ARGUMENT: Code = codes::R11;
 
 /// The map of one rule, seen by one codec.
 pub(super) struct Arguments<'a> {

@@ -188,7 +188,7 @@ pub enum WriteMode {
 }
 
 /// Which responses a rule list is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StatusKey {
     /// One status.
     Exact(u16),

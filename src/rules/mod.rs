@@ -1,5 +1,192 @@
 //! The front end: load -> parse -> check, with every mistake reported at its place.
+//!
+//! ```no_run
+//! let folder = bifocal::rules::load::load_folder(std::path::Path::new("rules"))?;
+//! for service in folder.services.values() {
+//!     let report = bifocal::rules::check_service(service);
+//!     let text = bifocal::diagnostic::to_text(&report.diagnostics, &report.sources, bifocal::diagnostic::Style::Plain);
+//!     println!("{}: {text}", service.name);
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+pub mod load;
+pub mod yaml;
 
 pub mod ast;
+mod parse;
+
+mod check;
 pub mod checked;
-pub mod yaml;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use self::ast::{RuleFile, ServiceFile};
+use self::checked::{CheckedService, Verdict};
+use self::load::ServiceSources;
+use self::yaml::Limits;
+use crate::diagnostic::{Diagnostics, SourceId, Sources, Span, codes, suggest};
+
+/// Diagnostics of one service that are shown; the first ones explain the rest.
+const MAX_SHOWN: usize = 200;
+
+/// What checking one service came to.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The service, ready to compile; absent where there is any error.
+    pub checked: Option<CheckedService>,
+    /// The texts that spans point into.
+    pub sources: Arc<Sources>,
+    /// Everything found, in the order of the files.
+    pub diagnostics: Diagnostics,
+    /// Where the service says which requests are its own, for collisions with other services.
+    identity: Span,
+}
+
+/// How far the laws of one rule are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleVerdict {
+    /// The older and the newer version's name.
+    pub step: (String, String),
+    /// The type or message that the rule belongs to.
+    pub owner: String,
+    /// The rule as written.
+    pub rule: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Whether its author accepted a loss.
+    pub lossy: bool,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// Reads and checks one service. Pure.
+pub fn check_service(service: &ServiceSources) -> Report {
+    let mut diagnostics = service.diagnostics.clone();
+    let (file, rules) = parse_service(service, &mut diagnostics);
+    let start = Span { source: SourceId(0), start: 0, end: 0 };
+    let identity = file.as_ref().map_or(start, identity);
+    let checked = file.and_then(|file| {
+        check_interfaces(&file, service, &mut diagnostics);
+        check::check_service(&service.name, &file, &rules, &service.sources, &mut diagnostics)
+    });
+    let checked = checked.filter(|_| !diagnostics.has_errors());
+    Report { checked, sources: Arc::clone(&service.sources), diagnostics: diagnostics.sorted(MAX_SHOWN), identity }
+}
+
+impl Report {
+    /// The verdict of every rule that an author wrote.
+    pub fn verdicts(&self) -> Vec<RuleVerdict> {
+        let Some(service) = &self.checked else { return Vec::new() };
+        let pairs = service.versions.iter().zip(service.versions.iter().skip(1));
+        service
+            .steps
+            .iter()
+            .zip(pairs)
+            .flat_map(|(step, (old, new))| {
+                step.types.iter().filter(|of| of.origin != checked::Origin::Derived).flat_map(|of| {
+                    of.rules.iter().map(|rule| RuleVerdict {
+                        step: (old.name.clone(), new.name.clone()),
+                        owner: of.name.clone(),
+                        rule: rule.text.clone(),
+                        verdict: rule.verdict,
+                        lossy: rule.lossy,
+                        span: rule.span,
+                    })
+                })
+            })
+            .collect()
+    }
+
+    /// Refuses this service where another one already answers for the same host and path (R15).
+    ///
+    /// The one that is refused is the one it is called on: call it in the order of preference (the service that is
+    /// serving already, else by name).
+    pub fn refuse_collisions<'s>(&mut self, others: impl IntoIterator<Item = &'s CheckedService>) {
+        let Some(own) = &self.checked else { return };
+        let keys = claims(own);
+        for other in others {
+            let Some((host, path)) = claims(other).into_iter().find(|claim| keys.contains(claim)) else { continue };
+            let request = match (host, path) {
+                ("", "") => "requests of any host and path".to_owned(),
+                ("", path) => format!("the path `{path}` of any host"),
+                (host, "") => format!("the host `{host}`"),
+                (host, path) => format!("the path `{path}` of the host `{host}`"),
+            };
+            self.diagnostics
+                .error(codes::R15, self.identity, format!("`{}` already answers for {request}", other.name))
+                .help("give each service hosts or paths of its own: `match: {hosts: […], paths: […]}`");
+            self.checked = None;
+            return;
+        }
+    }
+}
+
+/// Every host and path prefix that a service answers for; empty: any.
+fn claims(service: &CheckedService) -> Vec<(&str, &str)> {
+    fn or_any(names: &[String]) -> Vec<&str> {
+        if names.is_empty() { vec![""] } else { names.iter().map(String::as_str).collect() }
+    }
+    let (hosts, paths) = (or_any(&service.hosts), or_any(&service.paths));
+    hosts.iter().flat_map(|host| paths.iter().map(move |path| (*host, *path))).collect()
+}
+
+fn identity(file: &ServiceFile) -> Span {
+    match (file.hosts.first(), file.paths.first()) {
+        (_, Some(first)) | (Some(first), None) => first.span,
+        (None, None) => Span { end: file.span.start, ..file.span },
+    }
+}
+
+/// Reads `service.yaml` and the rule files beside it.
+fn parse_service(service: &ServiceSources, diagnostics: &mut Diagnostics) -> (Option<ServiceFile>, Vec<RuleFile>) {
+    let read = |id: SourceId, diagnostics: &mut Diagnostics| {
+        let source = service.sources.get(id)?;
+        // A file that could not be read is reported already.
+        if service.diagnostics.iter().any(|one| one.span.source == id) {
+            return None;
+        }
+        yaml::parse(id, &source.text, Limits::RULES, diagnostics)
+    };
+    let main = service.find("service.yaml").and_then(|id| read(id, diagnostics));
+    let file = main.and_then(|node| parse::parse_service(&node, diagnostics));
+    let mut rules = Vec::new();
+    let mut rules_left = parse::MAX_RULES;
+    for (id, path) in service.iter() {
+        let Some(stem) = path.strip_suffix(".yaml").filter(|stem| !stem.contains('/') && *stem != "service") else {
+            continue;
+        };
+        let Some(node) = read(id, diagnostics) else { continue };
+        let named = file.as_ref().and_then(|file| versions_of(stem, file));
+        rules.extend(parse::parse_rule_file(&node, named, &mut rules_left, diagnostics));
+    }
+    (file, rules)
+}
+
+/// The two declared versions that a file's name `<old>-<new>` says. Version names may hold `-` themselves.
+fn versions_of(stem: &str, service: &ServiceFile) -> Option<(String, String)> {
+    let is_version = |name: &str| service.versions.iter().any(|version| version.name.value == name);
+    stem.match_indices('-')
+        .filter_map(|(at, _)| Some((stem.get(..at)?, stem.get(at + 1..)?)))
+        .find(|(old, new)| is_version(old) && is_version(new))
+        .map(|(old, new)| (old.to_owned(), new.to_owned()))
+}
+
+/// The interface files that `openapi:` names must be there.
+fn check_interfaces(file: &ServiceFile, service: &ServiceSources, diagnostics: &mut Diagnostics) {
+    let known: HashMap<&str, SourceId> = service.interfaces().map(|(id, path)| (path, id)).collect();
+    for named in file.versions.iter().filter_map(|version| version.openapi.as_ref()) {
+        let path = named.value.strip_prefix("./").unwrap_or(&named.value);
+        if known.contains_key(path) {
+            continue;
+        }
+        let found = diagnostics.error(codes::R16, named.span, format!("no interface file `{}`", named.value));
+        let mut candidates: Vec<&str> = known.keys().copied().collect();
+        candidates.sort_unstable();
+        match suggest::help(path, candidates) {
+            Some(help) => found.help(help),
+            None => found.help("put it into a subfolder, such as `openapi/v1.yaml`, beside `service.yaml`"),
+        };
+    }
+}

@@ -1,0 +1,49 @@
+//! ast -> checked, as far as it can be decided without schemas: names resolved, places disjoint, routes distinct,
+//! versions in one line. Every mistake is reported; what cannot be resolved is left out.
+
+mod message;
+mod place;
+mod route;
+mod service;
+mod step;
+mod types;
+
+use super::ast::{RuleFile, ServiceFile};
+use super::checked::CheckedService;
+use crate::diagnostic::{Diagnostics, Sources};
+
+/// Resolves and checks one service. `Some` only where nothing in `diagnostics` is an error.
+pub(super) fn check_service(
+    name: &str,
+    service: &ServiceFile,
+    files: &[RuleFile],
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<CheckedService> {
+    let versions = service::check_versions(service, diagnostics);
+    let hosts = service::check_hosts(&service.hosts, diagnostics);
+    let paths = service::check_prefixes(&service.paths, diagnostics);
+    let negotiate = service::check_negotiators(&service.negotiate, diagnostics);
+    let default = service::check_default(service, diagnostics);
+    let answer_header = service.answer_header.as_ref().and_then(|name| service::check_header_name(name, diagnostics));
+    let line = step::check_line(service, files, diagnostics);
+    let mut steps = Vec::with_capacity(line.len());
+    for (file, pair) in line {
+        let [old, new] = pair;
+        let has_schemas = old.openapi.is_some() && new.openapi.is_some();
+        steps.push(step::check_step(file, has_schemas, sources, diagnostics));
+    }
+    if diagnostics.has_errors() {
+        return None;
+    }
+    Some(CheckedService {
+        name: name.to_owned(),
+        hosts,
+        paths,
+        versions: versions?,
+        negotiate,
+        default,
+        answer_header,
+        steps,
+    })
+}

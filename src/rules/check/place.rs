@@ -1,0 +1,69 @@
+//! Which rule owns which place (E2).
+
+use crate::diagnostic::{Diagnostics, codes};
+use crate::path::Place;
+use crate::rules::ast::{Rule, RuleKind};
+
+/// Refuses rules of one list that own the same place, or a place inside another's, on either side.
+///
+/// `folded`: the list is a message's, so the names of headers are compared without letter case.
+pub(super) fn check_disjoint(rules: &[Rule], folded: bool, diagnostics: &mut Diagnostics) {
+    for side in [Side::Old, Side::New] {
+        let mut places: Vec<(Vec<String>, &Place)> =
+            rules.iter().flat_map(|rule| side.places(rule)).map(|place| (key(place, folded), place)).collect();
+        // In this order a place comes right before everything inside it. The sort is stable: first written, first.
+        places.sort_by(|(left, _), (right, _)| left.cmp(right));
+        let mut owner: Option<&(Vec<String>, &Place)> = None;
+        for entry in &places {
+            let (key, place) = entry;
+            match owner {
+                Some((above, first)) if key.starts_with(above) => {
+                    // The later of the two in the file is the surprise.
+                    let (before, after) =
+                        if first.span.start <= place.span.start { (*first, *place) } else { (*place, *first) };
+                    let message = if above == key {
+                        format!("two rules own the {} place `{place}`", side.name())
+                    } else {
+                        format!("the {} place `{place}` lies inside `{first}`, which another rule owns", side.name())
+                    };
+                    diagnostics
+                        .error(codes::E2, after.span, message)
+                        .related(before.span, "the other rule")
+                        .help("each place belongs to one rule; split the outer rule into its members");
+                }
+                _ => owner = Some(entry),
+            }
+        }
+    }
+}
+
+fn key(place: &Place, folded: bool) -> Vec<String> {
+    let is_header = folded && place.segments.first().is_some_and(|part| part == "header");
+    place.segments.iter().map(|name| if is_header { name.to_ascii_lowercase() } else { name.clone() }).collect()
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Old,
+    New,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::New => "new",
+        }
+    }
+
+    fn places(self, rule: &Rule) -> &[Place] {
+        match (self, &rule.kind) {
+            (Self::Old, RuleKind::Equation { olds, .. }) => olds,
+            (Self::New, RuleKind::Equation { news, .. }) => news,
+            (Self::New, RuleKind::Added { place, .. }) | (Self::Old, RuleKind::Removed { place, .. }) => {
+                std::slice::from_ref(place)
+            }
+            (Self::Old, RuleKind::Added { .. }) | (Self::New, RuleKind::Removed { .. }) => &[],
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Routes (E11).
+
+use std::collections::HashMap;
+
+use super::message::Part;
+use super::types::{Types, Within};
+use crate::diagnostic::{Diagnostics, Span, codes, suggest};
+use crate::path::Place;
+use crate::path::template::Template;
+use crate::rules::ast::{MessageRules, RouteDecl, Rule, RuleKind, StatusKey, WriteMode};
+use crate::rules::checked::CheckedRoute;
+
+pub(super) fn check_routes(
+    routes: &[RouteDecl],
+    has_schemas: bool,
+    types: &mut Types<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<CheckedRoute> {
+    for side in ["old", "new"] {
+        let mut seen: HashMap<_, Span> = HashMap::new();
+        for route in routes {
+            let template = if side == "old" { &route.old } else { &route.new };
+            if let Some(before) = seen.insert(template.shape(), template.span) {
+                diagnostics
+                    .error(codes::E11, template.span, format!("two routes match the same {side} requests"))
+                    .related(before, "the first one")
+                    .help("of two paths the one with a literal where the other has a parameter wins; these are equal");
+            }
+        }
+    }
+    routes.iter().map(|route| check_route(route, has_schemas, types, diagnostics)).collect()
+}
+
+fn check_route(
+    route: &RouteDecl,
+    has_schemas: bool,
+    types: &mut Types<'_>,
+    diagnostics: &mut Diagnostics,
+) -> CheckedRoute {
+    check_methods(route, diagnostics);
+    check_params(route, diagnostics);
+    let write = route.write.as_ref().map_or(WriteMode::Replace, |write| write.value);
+    if let (WriteMode::Merge, Some(written), false) = (write, &route.write, has_schemas || names_body(route)) {
+        diagnostics
+            .error(codes::E11, written.span, "`merge` needs the type of the request's body")
+            .help("write `request: Order`, or rules over `body`");
+    }
+    let mut message = |rules: &MessageRules, name: &str, part| {
+        types.add(&rules.rules, Within::Message(name, part), rules.span, diagnostics)
+    };
+    let request = route.request.as_ref().map(|rules| message(rules, &format!("{} request", route.old), Part::Request));
+    let responses = route
+        .responses
+        .iter()
+        .map(|(status, rules)| {
+            let name = format!("{} {}", route.old, status_name(status.value));
+            (status.value, message(rules, &name, Part::Response))
+        })
+        .collect();
+    CheckedRoute { old: route.old.clone(), new: route.new.clone(), write, request, responses }
+}
+
+fn status_name(status: StatusKey) -> String {
+    match status {
+        StatusKey::Exact(status) => status.to_string(),
+        StatusKey::Class(class) => format!("{class}XX"),
+        StatusKey::Default => "default".to_owned(),
+    }
+}
+
+/// A read must stay a read in both directions.
+fn check_methods(route: &RouteDecl, diagnostics: &mut Diagnostics) {
+    let (old, new) = (route.old.method.as_str(), route.new.method.as_str());
+    let at = route.span;
+    if (old == "*") != (new == "*") {
+        diagnostics
+            .error(codes::E11, at, "`*` on one side only: which method would the other side's be?")
+            .help("`*` keeps the method; write it on both sides");
+        return;
+    }
+    let is_safe = |method: &str| matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "*");
+    if is_safe(old) != is_safe(new) {
+        let (read, write) = if is_safe(old) { (old, new) } else { (new, old) };
+        diagnostics
+            .error(codes::E11, at, format!("`{read}` only reads, `{write}` may change something"))
+            .help("caches, prefetchers and retries rely on reads being safe");
+    }
+}
+
+fn rules_of(route: &RouteDecl) -> &[Rule] {
+    route.request.as_ref().map(|request| request.rules.as_slice()).unwrap_or_default()
+}
+
+fn names_body(route: &RouteDecl) -> bool {
+    rules_of(route).iter().any(|rule| match &rule.kind {
+        RuleKind::Equation { olds, news, .. } => {
+            olds.iter().chain(news).any(|place| place.segments.first().is_some_and(|part| part == "body"))
+        }
+        RuleKind::Added { .. } | RuleKind::Removed { .. } => false,
+    })
+}
+
+/// Every path parameter of the side that is written must come from the other: under the same name, or by a rule.
+fn check_params(route: &RouteDecl, diagnostics: &mut Diagnostics) {
+    let mut owned: [HashMap<&str, Span>; 2] = [HashMap::new(), HashMap::new()];
+    let [owned_old, owned_new] = &mut owned;
+    for rule in rules_of(route) {
+        match &rule.kind {
+            RuleKind::Equation { olds, news, .. } => {
+                owned_old.extend(olds.iter().filter_map(param));
+                owned_new.extend(news.iter().filter_map(param));
+            }
+            RuleKind::Added { place, default } => check_constant(place, default.is_some(), owned_new, diagnostics),
+            RuleKind::Removed { place, default } => check_constant(place, default.is_some(), owned_old, diagnostics),
+        }
+    }
+    for (side, template, own, other, other_owned) in [
+        ("old", &route.old, &*owned_old, &route.new, &*owned_new),
+        ("new", &route.new, &*owned_new, &route.old, &*owned_old),
+    ] {
+        for (name, span) in own {
+            if !template.params().any(|param| param == *name) {
+                let message = format!("the {side} path has no parameter `{name}`");
+                let found = diagnostics.error(codes::E11, *span, message);
+                found.related(template.span, "this path");
+                if let Some(help) = suggest::help(name, template.params()) {
+                    found.help(help);
+                }
+            }
+        }
+        for name in template.params() {
+            let shared = other.params().any(|param| param == name) && !other_owned.contains_key(name);
+            if !own.contains_key(name) && !shared {
+                unbound(side, name, template, other, diagnostics);
+            }
+        }
+    }
+}
+
+/// `{added: path.x, default: …}` fixes a parameter; without a default there is nothing to write.
+fn check_constant<'r>(
+    place: &'r Place,
+    has_default: bool,
+    owned: &mut HashMap<&'r str, Span>,
+    diagnostics: &mut Diagnostics,
+) {
+    let Some((name, span)) = param(place) else { return };
+    owned.insert(name, span);
+    if !has_default {
+        diagnostics.error(codes::E11, span, format!("the path parameter `{name}` needs a `default`"));
+    }
+}
+
+fn unbound(side: &str, name: &str, template: &Template, other: &Template, diagnostics: &mut Diagnostics) {
+    let other_side = if side == "old" { "new" } else { "old" };
+    let found =
+        diagnostics.error(codes::E11, template.span, format!("the {side} path parameter `{name}` comes from nowhere"));
+    found.label(format!("nothing on the {other_side} side fills `{{{name}}}`"));
+    let from = other.params().next().map_or_else(|| format!("query.{name}"), |param| format!("path.{param}"));
+    let (old, new) = if side == "old" { (format!("path.{name}"), from) } else { (from, format!("path.{name}")) };
+    found.help(format!("use one name on both sides, or write `request: [{old} = {new}]`"));
+}
+
+fn param(place: &Place) -> Option<(&str, Span)> {
+    match place.segments.as_slice() {
+        [part, name] if part == "path" => Some((name, place.span)),
+        _ => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! The version line (E13) and one step of it.
+
+use crate::diagnostic::{Diagnostics, Sources, Span, codes};
+use crate::rules::ast::{Example, RuleFile, ServiceFile, VersionDecl};
+use crate::rules::checked::{CheckedExample, CheckedStep};
+
+use super::route::check_routes;
+use super::service::find_version;
+use super::types::Types;
+
+/// The rule file of each step, oldest first. Gaps are reported and left out.
+pub(super) fn check_line<'f>(
+    service: &'f ServiceFile,
+    files: &'f [RuleFile],
+    diagnostics: &mut Diagnostics,
+) -> Vec<(&'f RuleFile, [&'f VersionDecl; 2])> {
+    let mut steps: Vec<Option<&RuleFile>> = vec![None; service.versions.len().saturating_sub(1)];
+    let mut sound = true;
+    for file in files {
+        let found = [&file.old, &file.new].map(|name| find_version(service, name, diagnostics));
+        let [Some(old), Some(new)] = found else {
+            sound = false;
+            continue;
+        };
+        let whole = Span { source: file.new.span.source, start: file.old.span.start, end: file.new.span.end };
+        if new != old + 1 {
+            sound = false;
+            let found = diagnostics.error(
+                codes::E13,
+                whole,
+                format!("`{}` and `{}` are not neighbours in this order", file.old.value, file.new.value),
+            );
+            found.help("rules join each version to the next newer one; chains are made of them");
+            continue;
+        }
+        match steps.get_mut(old) {
+            Some(Some(first)) => {
+                diagnostics
+                    .error(
+                        codes::E13,
+                        whole,
+                        format!("a second file for `{}` and `{}`", file.old.value, file.new.value),
+                    )
+                    .related(first.old.span, "the first one");
+            }
+            Some(empty) => *empty = Some(file),
+            None => {}
+        }
+    }
+    let pairs = service.versions.iter().zip(service.versions.iter().skip(1));
+    let mut line = Vec::with_capacity(steps.len());
+    for (file, (old, new)) in steps.into_iter().zip(pairs) {
+        match file {
+            Some(file) => line.push((file, [old, new])),
+            // A file that could not be placed is probably the one that is missing.
+            None if sound => {
+                let (old, new) = (&old.name, &new.name);
+                diagnostics
+                    .error(codes::E13, new.span, format!("no rules between `{}` and `{}`", old.value, new.value))
+                    .help(format!("write `{}-{}.yaml` beside `service.yaml`", old.value, new.value));
+            }
+            None => {}
+        }
+    }
+    line
+}
+
+/// Checks what one rule file says.
+pub(super) fn check_step(
+    file: &RuleFile,
+    has_schemas: bool,
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) -> CheckedStep {
+    let mut types = Types::new(&file.types, sources);
+    types.check_named(&file.types, diagnostics);
+    let routes = check_routes(&file.routes, has_schemas, &mut types, diagnostics);
+    let examples: Vec<CheckedExample> =
+        file.examples.iter().filter_map(|example| check_example(example, &types, diagnostics)).collect();
+    types.check_endless(diagnostics);
+    // Schemas may lead to a type that no rule names.
+    if !has_schemas && !routes.is_empty() {
+        types.check_unused(&routes, &examples, diagnostics);
+    }
+    CheckedStep { types: types.finish(), routes, examples, strict: file.strict }
+}
+
+fn check_example(example: &Example, types: &Types<'_>, diagnostics: &mut Diagnostics) -> Option<CheckedExample> {
+    Some(CheckedExample {
+        of: types.find(&example.of, diagnostics)?,
+        old: example.old.as_ref().map(|text| text.value.clone()),
+        new: example.new.as_ref().map(|text| text.value.clone()),
+        back: example.back.as_ref().map(|text| text.value.clone()),
+        edit: example.edit.as_ref().map(|text| text.value.clone()),
+        put: example.put.as_ref().map(|text| text.value.clone()),
+        span: example.span,
+    })
+}

@@ -1,0 +1,258 @@
+//! Types: names resolved, rules lowered, overlaps and endless recursion refused.
+
+use std::collections::{HashMap, HashSet};
+
+use super::message::{Part, check_message_rule};
+use super::place::check_disjoint;
+use crate::codecs::Codec;
+use crate::diagnostic::{Diagnostics, Sources, Span, codes, suggest};
+use crate::rules::ast::{CodecDecl, Rule, RuleKind, Spanned, TypeDecl, TypeRef};
+use crate::rules::checked::{
+    BoundCodec, CheckedExample, CheckedKind, CheckedRoute, CheckedRule, CheckedType, Origin, TypeId, Verdict,
+};
+
+/// The types of one step while they are put together.
+pub(super) struct Types<'f> {
+    sources: &'f Sources,
+    names: HashMap<&'f str, TypeId>,
+    all: Vec<CheckedType>,
+}
+
+/// Where a rule list stands.
+#[derive(Clone, Copy)]
+pub(super) enum Within<'n> {
+    /// A type of this name.
+    Type(&'n str),
+    /// A message of a route.
+    Message(&'n str, Part),
+}
+
+impl<'f> Types<'f> {
+    /// Names all declared types, so that rules may refer to later ones.
+    pub(super) fn new(declared: &'f [TypeDecl], sources: &'f Sources) -> Self {
+        let names = declared.iter().enumerate().map(|(index, one)| (one.old.value.as_str(), TypeId(index))).collect();
+        let all = declared
+            .iter()
+            .map(|one| CheckedType {
+                name: one.old.value.clone(),
+                origin: Origin::Named { old: one.old.value.clone(), new: one.new.value.clone() },
+                rules: Vec::new(),
+                span: one.old.span,
+            })
+            .collect();
+        Self { sources, names, all }
+    }
+
+    pub(super) fn finish(self) -> Vec<CheckedType> {
+        self.all
+    }
+
+    pub(super) fn check_named(&mut self, declared: &[TypeDecl], diagnostics: &mut Diagnostics) {
+        for (index, one) in declared.iter().enumerate() {
+            let rules = self.rules(&one.rules, Within::Type(&one.old.value), diagnostics);
+            if let Some(checked) = self.all.get_mut(index) {
+                checked.rules = rules;
+            }
+        }
+    }
+
+    /// The type that a name stands for.
+    pub(super) fn find(&self, name: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<TypeId> {
+        let found = self.names.get(name.value.as_str()).copied();
+        if found.is_none() {
+            let error = diagnostics.error(codes::R13, name.span, format!("unknown type `{}`", name.value));
+            match suggest::help(&name.value, self.names.keys().copied()) {
+                Some(help) => error.help(help),
+                None => error.help("declare it under `types:` in this file"),
+            };
+        }
+        found
+    }
+
+    /// Adds a type that has no name of its own.
+    pub(super) fn add(
+        &mut self,
+        rules: &[Rule],
+        within: Within<'_>,
+        span: Span,
+        diagnostics: &mut Diagnostics,
+    ) -> TypeId {
+        let (name, origin) = match within {
+            Within::Type(name) => (name, Origin::Inline),
+            Within::Message(name, _) => (name, Origin::Message),
+        };
+        // Its index is taken before its rules are read: they may hold further types.
+        let id = TypeId(self.all.len());
+        self.all.push(CheckedType { name: name.to_owned(), origin, rules: Vec::new(), span });
+        let rules = self.rules(rules, within, diagnostics);
+        if let Some(checked) = self.all.get_mut(id.0) {
+            checked.rules = rules;
+        }
+        id
+    }
+
+    fn rules(&mut self, rules: &[Rule], within: Within<'_>, diagnostics: &mut Diagnostics) -> Vec<CheckedRule> {
+        let folded = matches!(within, Within::Message(..));
+        check_disjoint(rules, folded, diagnostics);
+        rules.iter().filter_map(|rule| self.rule(rule, within, diagnostics)).collect()
+    }
+
+    fn rule(&mut self, rule: &Rule, within: Within<'_>, diagnostics: &mut Diagnostics) -> Option<CheckedRule> {
+        if let Within::Message(_, part) = within {
+            check_message_rule(rule, part, diagnostics)?;
+        }
+        let lossy = rule.loss.is_some();
+        let kind = match &rule.kind {
+            RuleKind::Added { place, default } => {
+                CheckedKind::Added { place: place.clone(), default: default.as_ref().map(|text| text.value.clone()) }
+            }
+            RuleKind::Removed { place, default } => {
+                if !lossy {
+                    diagnostics
+                        .error(codes::E9, place.span, format!("`{place}` vanishes without a reason"))
+                        .label("what old callers write here is lost")
+                        .help("if that is right, say why: `loss: \"…\"`");
+                }
+                CheckedKind::Removed { place: place.clone(), default: default.as_ref().map(|text| text.value.clone()) }
+            }
+            RuleKind::Equation { olds, news, codec, default } => {
+                let place = olds.first()?;
+                let codec = match codec {
+                    CodecDecl::Value(codec) => {
+                        if !lossy {
+                            check_codec(codec, rule.span, diagnostics);
+                        }
+                        BoundCodec::Value(codec.clone())
+                    }
+                    CodecDecl::As(of) => BoundCodec::As(self.bind(of, within, &place.to_string(), diagnostics)?),
+                    CodecDecl::Each(of, key) => BoundCodec::Each {
+                        of: self.bind(of, within, &place.to_string(), diagnostics)?,
+                        key: key.clone(),
+                    },
+                };
+                CheckedKind::Equation {
+                    olds: olds.clone(),
+                    news: news.clone(),
+                    codec,
+                    default: default.as_ref().map(|text| text.value.clone()),
+                }
+            }
+        };
+        Some(CheckedRule { kind, lossy, verdict: Verdict::Tested, text: self.written(rule.span), span: rule.span })
+    }
+
+    fn bind(&mut self, of: &TypeRef, within: Within<'_>, place: &str, diagnostics: &mut Diagnostics) -> Option<TypeId> {
+        match of {
+            TypeRef::Named(name) => self.find(name, diagnostics),
+            TypeRef::Inline(rules, span) => {
+                let (Within::Type(parent) | Within::Message(parent, _)) = within;
+                let name = format!("{parent} {place}");
+                Some(self.add(rules, Within::Type(&name), *span, diagnostics))
+            }
+        }
+    }
+
+    /// The rule as its author wrote it, on one line.
+    fn written(&self, span: Span) -> String {
+        let text = self.sources.get(span.source).and_then(|one| one.text.get(span.start as usize..span.end as usize));
+        let words: Vec<&str> = text.unwrap_or_default().split_whitespace().collect();
+        let line = words.join(" ");
+        if line.chars().count() <= 120 { line } else { line.chars().take(119).chain(['…']).collect() }
+    }
+
+    /// A type that applies itself to the same place has no end, whatever the document (R18).
+    pub(super) fn check_endless(&self, diagnostics: &mut Diagnostics) {
+        let mut done: HashSet<TypeId> = HashSet::new();
+        for start in (0..self.all.len()).map(TypeId) {
+            // A rule that owns a side's whole document is the only one of its type: the chain has no branches.
+            let mut path: Vec<TypeId> = Vec::new();
+            let mut next = Some((start, None));
+            while let Some((at, span)) = next {
+                if let (true, Some(span)) = (path.contains(&at), span) {
+                    let name = self.all.get(at.0).map_or("", |one| one.name.as_str());
+                    diagnostics
+                        .error(codes::R18, span, format!("`{name}` contains itself at the same place"))
+                        .help("a type may contain itself only at a deeper place");
+                    break;
+                }
+                if done.contains(&at) {
+                    break;
+                }
+                path.push(at);
+                next = self
+                    .all
+                    .get(at.0)
+                    .and_then(|one| one.rules.iter().find_map(whole))
+                    .map(|(of, span)| (of, Some(span)));
+            }
+            done.extend(path);
+        }
+    }
+
+    /// Types that no route and no example leads to (W1).
+    pub(super) fn check_unused(
+        &self,
+        routes: &[CheckedRoute],
+        examples: &[CheckedExample],
+        diagnostics: &mut Diagnostics,
+    ) {
+        let messages =
+            routes.iter().flat_map(|route| route.request.iter().chain(route.responses.iter().map(|(_, of)| of)));
+        let mut open: Vec<TypeId> = messages.copied().chain(examples.iter().map(|one| one.of)).collect();
+        let mut used: HashSet<TypeId> = HashSet::new();
+        while let Some(id) = open.pop() {
+            if used.insert(id) {
+                open.extend(self.all.get(id.0).into_iter().flat_map(|one| &one.rules).filter_map(bound));
+            }
+        }
+        for (index, one) in self.all.iter().enumerate() {
+            if matches!(one.origin, Origin::Named { .. }) && !used.contains(&TypeId(index)) {
+                diagnostics
+                    .warning(codes::W1, one.span, format!("nothing uses the type `{}`", one.name))
+                    .help("name it in a route or in another type's rule");
+            }
+        }
+    }
+}
+
+/// The type that a rule applies.
+fn bound(rule: &CheckedRule) -> Option<TypeId> {
+    match &rule.kind {
+        CheckedKind::Equation { codec: BoundCodec::As(of) | BoundCodec::Each { of, .. }, .. } => Some(*of),
+        _ => None,
+    }
+}
+
+/// The type that a rule applies to a whole document of either side.
+fn whole(rule: &CheckedRule) -> Option<(TypeId, Span)> {
+    match &rule.kind {
+        CheckedKind::Equation { olds, news, codec: BoundCodec::As(of), .. }
+            if olds.iter().chain(news).any(|place| place.segments.is_empty()) =>
+        {
+            Some((*of, rule.span))
+        }
+        _ => None,
+    }
+}
+
+/// What can be said of a codec's laws without schemas (E8).
+fn check_codec(codec: &Codec, span: Span, diagnostics: &mut Diagnostics) {
+    let Codec::Enum(table) = codec else { return };
+    let mut up: HashMap<&str, &str> = HashMap::new();
+    let mut down: HashMap<&str, &str> = HashMap::new();
+    for (old, new) in &table.rows {
+        up.entry(old).or_insert(new);
+        down.entry(new).or_insert(old);
+    }
+    for (old, _) in &table.rows {
+        let (Some(new), back) = (up.get(old.as_str()), up.get(old.as_str()).and_then(|new| down.get(new))) else {
+            continue;
+        };
+        if let Some(back) = back.filter(|back| *back != old) {
+            let found = diagnostics.error(codes::E8, span, format!("the old value `{old}` comes back as `{back}`"));
+            found.label(format!("both become `{new}`"));
+            found.help("give each old value a new one of its own, or say why not: `loss: \"…\"`");
+            return;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `METHOD /old = METHOD /new: {…}`.
+
+use std::collections::HashMap;
+
+use super::{Parser, short};
+use crate::diagnostic::{Span, codes};
+use crate::path::Place;
+use crate::path::template::Template;
+use crate::rules::ast::{CodecDecl, MessageRules, RouteDecl, Rule, RuleKind, Spanned, StatusKey, TypeRef, WriteMode};
+use crate::rules::yaml::Node;
+
+const KEYS: [&str; 5] = ["write", "request", "response", "default", "200"];
+
+impl Parser<'_> {
+    pub(super) fn routes(&mut self, node: &Node) -> Vec<RouteDecl> {
+        let Some(list) = self.list(node, "`routes`") else { return Vec::new() };
+        list.iter().filter_map(|one| self.route(one)).collect()
+    }
+
+    fn route(&mut self, node: &Node) -> Option<RouteDecl> {
+        let (line, value) = match node.as_map() {
+            Some([(line, value)]) => (line, Some(value)),
+            Some(_) => {
+                let help = "each route is an entry of its own; its `request` and responses are indented below it";
+                self.diagnostics.error(codes::R10, node.span, "several keys in one route").help(help);
+                return None;
+            }
+            None => (node, None),
+        };
+        self.text(line, "a route")?;
+        let sides = self.templates(line);
+        let mut route = RouteBody::default();
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            self.route_body(value, &mut route);
+        }
+        let (old, new) = sides?;
+        let RouteBody { write, request, responses } = route;
+        Some(RouteDecl { old, new, write, request, responses, span: line.span })
+    }
+
+    fn templates(&mut self, node: &Node) -> Option<(Template, Template)> {
+        let text = node.as_str()?;
+        let (old, new) = match text.split_once(" = ") {
+            Some((old, new)) => (0..old.len(), text.len() - new.len()..text.len()),
+            None => (0..text.len(), 0..text.len()),
+        };
+        let same = old == new;
+        let mut side = |range: std::ops::Range<usize>| {
+            let written = text.get(range.clone())?;
+            let start = range.start + written.len() - written.trim_start().len();
+            let trimmed = written.trim();
+            match Template::parse(trimmed, node.part(start, start + trimmed.len())) {
+                Ok(template) => Some(template),
+                Err(error) => {
+                    let at = node.part(start + error.at.start, start + error.at.end);
+                    self.path_error(codes::R10, &error, at);
+                    None
+                }
+            }
+        };
+        let old = side(old);
+        let new = if same { old.clone() } else { side(new) };
+        Some((old?, new?))
+    }
+
+    fn route_body(&mut self, node: &Node, route: &mut RouteBody) {
+        let Some(map) = self.map(node, "a route") else { return };
+        let mut seen: HashMap<StatusKey, Span> = HashMap::new();
+        for (key, value) in map {
+            let name = key.as_str().unwrap_or_default();
+            match name {
+                "write" => route.write = self.write_mode(value),
+                "request" => route.request = self.message(value),
+                _ => {
+                    let Some(status) = parse_status(name) else {
+                        self.unknown_status(key, name);
+                        continue;
+                    };
+                    if let Some(before) = seen.insert(status, key.span) {
+                        self.diagnostics
+                            .error(codes::R12, key.span, "a second entry for the same responses")
+                            .related(before, "the first one")
+                            .help("`response` is short for `2XX`");
+                        continue;
+                    }
+                    if let Some(rules) = self.message(value) {
+                        route.responses.push((Spanned { value: status, span: key.span }, rules));
+                    }
+                }
+            }
+        }
+    }
+
+    fn unknown_status(&mut self, key: &Node, name: &str) {
+        if name.starts_with(|one: char| one.is_ascii_digit()) {
+            self.diagnostics
+                .error(codes::R14, key.span, format!("`{}` is not a status", short(name)))
+                .help("write a status (`200`), a class (`4XX`), `response` (for `2XX`) or `default`");
+        } else {
+            self.unknown_key(key, "a route", &KEYS);
+        }
+    }
+
+    fn write_mode(&mut self, node: &Node) -> Option<Spanned<WriteMode>> {
+        let value = match node.as_str() {
+            Some("replace") => WriteMode::Replace,
+            Some("merge") => WriteMode::Merge,
+            _ => {
+                self.shape(node, "`write`", "`replace` or `merge`");
+                return None;
+            }
+        };
+        Some(Spanned { value, span: node.span })
+    }
+
+    /// `Order`, short for `[{body: Order}]`, or a list of rules.
+    fn message(&mut self, node: &Node) -> Option<MessageRules> {
+        if node.as_list().is_some() {
+            return Some(MessageRules { rules: self.rules(node, "a message")?, span: node.span });
+        }
+        if node.as_map().is_some() {
+            self.shape(node, "a message", "the type of its body or a list of rules");
+            return None;
+        }
+        let TypeRef::Named(name) = self.type_ref(node)? else { return None };
+        let span = name.span;
+        let body = || vec![Place { segments: vec!["body".to_owned()], span }];
+        let codec = CodecDecl::As(TypeRef::Named(name));
+        let kind = RuleKind::Equation { olds: body(), news: body(), codec, default: None };
+        Some(MessageRules { rules: vec![Rule { kind, loss: None, span }], span })
+    }
+}
+
+#[derive(Default)]
+struct RouteBody {
+    write: Option<Spanned<WriteMode>>,
+    request: Option<MessageRules>,
+    responses: Vec<(Spanned<StatusKey>, MessageRules)>,
+}
+
+fn parse_status(name: &str) -> Option<StatusKey> {
+    match name {
+        "response" => return Some(StatusKey::Class(2)),
+        "default" => return Some(StatusKey::Default),
+        _ => {}
+    }
+    if let Some(class) = name.strip_suffix("XX").or_else(|| name.strip_suffix("xx")) {
+        return class.parse().ok().filter(|class| (1..=5).contains(class)).map(StatusKey::Class);
+    }
+    name.parse().ok().filter(|status| name.len() == 3 && (100..600).contains(status)).map(StatusKey::Exact)
+}
