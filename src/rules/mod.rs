@@ -64,12 +64,12 @@ pub struct RuleVerdict {
 /// Reads and checks one service. Pure.
 pub fn check_service(service: &ServiceSources) -> Report {
     let mut diagnostics = service.diagnostics.clone();
-    let (file, rules) = parse_service(service, &mut diagnostics);
+    let (file, rules, all_read) = parse_service(service, &mut diagnostics);
     let start = Span { source: SourceId(0), start: 0, end: 0 };
     let identity = file.as_ref().map_or(start, identity);
     let checked = file.and_then(|file| {
         check_interfaces(&file, service, &mut diagnostics);
-        check::check_service(&service.name, &file, &rules, &service.sources, &mut diagnostics)
+        check::check_service(&service.name, &file, &rules, all_read, &service.sources, &mut diagnostics)
     });
     let checked = checked.filter(|_| !diagnostics.has_errors());
     Report { checked, sources: Arc::clone(&service.sources), diagnostics: diagnostics.sorted(MAX_SHOWN), identity }
@@ -139,8 +139,11 @@ fn identity(file: &ServiceFile) -> Span {
     }
 }
 
-/// Reads `service.yaml` and the rule files beside it.
-fn parse_service(service: &ServiceSources, diagnostics: &mut Diagnostics) -> (Option<ServiceFile>, Vec<RuleFile>) {
+/// Reads `service.yaml` and the rule files beside it; says whether every rule file could be read.
+fn parse_service(
+    service: &ServiceSources,
+    diagnostics: &mut Diagnostics,
+) -> (Option<ServiceFile>, Vec<RuleFile>, bool) {
     let read = |id: SourceId, diagnostics: &mut Diagnostics| {
         let source = service.sources.get(id)?;
         // A file that could not be read is reported already.
@@ -153,15 +156,18 @@ fn parse_service(service: &ServiceSources, diagnostics: &mut Diagnostics) -> (Op
     let file = main.and_then(|node| parse::parse_service(&node, diagnostics));
     let mut rules = Vec::new();
     let mut rules_left = parse::MAX_RULES;
+    let mut all_read = true;
     for (id, path) in service.iter() {
         let Some(stem) = path.strip_suffix(".yaml").filter(|stem| !stem.contains('/') && *stem != "service") else {
             continue;
         };
-        let Some(node) = read(id, diagnostics) else { continue };
+        let node = read(id, diagnostics);
         let named = file.as_ref().and_then(|file| versions_of(stem, file));
-        rules.extend(parse::parse_rule_file(&node, named, &mut rules_left, diagnostics));
+        let parsed = node.and_then(|node| parse::parse_rule_file(&node, named, &mut rules_left, diagnostics));
+        all_read &= parsed.is_some();
+        rules.extend(parsed);
     }
-    (file, rules)
+    (file, rules, all_read)
 }
 
 /// The two declared versions that a file's name `<old>-<new>` says. Version names may hold `-` themselves.

@@ -13,10 +13,13 @@ use super::checked::CheckedService;
 use crate::diagnostic::{Diagnostics, Sources};
 
 /// Resolves and checks one service. `Some` only where nothing in `diagnostics` is an error.
+///
+/// `all_read`: every rule file is in `files`; otherwise what is missing among them is not reported again.
 pub(super) fn check_service(
     name: &str,
     service: &ServiceFile,
     files: &[RuleFile],
+    all_read: bool,
     sources: &Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<CheckedService> {
@@ -26,7 +29,7 @@ pub(super) fn check_service(
     let negotiate = service::check_negotiators(&service.negotiate, diagnostics);
     let default = service::check_default(service, diagnostics);
     let answer_header = service.answer_header.as_ref().and_then(|name| service::check_header_name(name, diagnostics));
-    let line = step::check_line(service, files, diagnostics);
+    let line = step::check_line(service, files, all_read, diagnostics);
     let mut steps = Vec::with_capacity(line.len());
     for (file, pair) in line {
         let [old, new] = pair;

@@ -7,7 +7,7 @@ use crate::rules::ast::{Rule, RuleKind};
 /// Refuses rules of one list that own the same place, or a place inside another's, on either side.
 ///
 /// `folded`: the list is a message's, so the names of headers are compared without letter case.
-pub(super) fn check_disjoint(rules: &[Rule], folded: bool, diagnostics: &mut Diagnostics) {
+pub(super) fn check_disjoint(rules: &[&Rule], folded: bool, diagnostics: &mut Diagnostics) {
     for side in [Side::Old, Side::New] {
         let mut places: Vec<(Vec<String>, &Place)> =
             rules.iter().flat_map(|rule| side.places(rule)).map(|place| (key(place, folded), place)).collect();

@@ -26,7 +26,8 @@ pub(super) fn check_versions(service: &ServiceFile, diagnostics: &mut Diagnostic
             if let Some(before) = seen.insert(text.clone(), prefix.span) {
                 diagnostics
                     .error(codes::R15, prefix.span, format!("two versions have the path prefix `{text}`"))
-                    .related(before, "the first one");
+                    .related(before, "the first one")
+                    .help("a prefix tells versions apart; versions with one path are told apart by a header or query");
             }
             Some(text)
         });
@@ -91,7 +92,8 @@ fn check_names(versions: &[VersionDecl], diagnostics: &mut Diagnostics) {
             if let Some(before) = seen.insert(&name.value, name.span) {
                 diagnostics
                     .error(codes::R15, name.span, format!("the name `{}` stands for two versions", name.value))
-                    .related(before, "the first one");
+                    .related(before, "the first one")
+                    .help("callers choose by name: each name belongs to one version");
             }
         }
     }

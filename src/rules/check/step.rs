@@ -12,10 +12,11 @@ use super::types::Types;
 pub(super) fn check_line<'f>(
     service: &'f ServiceFile,
     files: &'f [RuleFile],
+    all_read: bool,
     diagnostics: &mut Diagnostics,
 ) -> Vec<(&'f RuleFile, [&'f VersionDecl; 2])> {
     let mut steps: Vec<Option<&RuleFile>> = vec![None; service.versions.len().saturating_sub(1)];
-    let mut sound = true;
+    let mut sound = all_read;
     for file in files {
         let found = [&file.old, &file.new].map(|name| find_version(service, name, diagnostics));
         let [Some(old), Some(new)] = found else {
@@ -48,19 +49,25 @@ pub(super) fn check_line<'f>(
         }
     }
     let pairs = service.versions.iter().zip(service.versions.iter().skip(1));
-    let mut line = Vec::with_capacity(steps.len());
+    let (mut line, mut gaps) = (Vec::with_capacity(steps.len()), Vec::new());
     for (file, (old, new)) in steps.into_iter().zip(pairs) {
         match file {
             Some(file) => line.push((file, [old, new])),
-            // A file that could not be placed is probably the one that is missing.
-            None if sound => {
-                let (old, new) = (&old.name, &new.name);
-                diagnostics
-                    .error(codes::E13, new.span, format!("no rules between `{}` and `{}`", old.value, new.value))
-                    .help(format!("write `{}-{}.yaml` beside `service.yaml`", old.value, new.value));
-            }
-            None => {}
+            None => gaps.push((&old.name, &new.name)),
         }
+    }
+    // A file that could not be read or placed is probably the one that is missing.
+    if let (true, Some((old, new))) = (sound, gaps.first()) {
+        let message = match gaps.len() {
+            1 => format!("no rules between `{}` and `{}`", old.value, new.value),
+            more => format!("no rules between `{}` and `{}`, nor for {} later steps", old.value, new.value, more - 1),
+        };
+        let names: Vec<String> =
+            gaps.iter().take(4).map(|(old, new)| format!("`{}-{}.yaml`", old.value, new.value)).collect();
+        let more = if gaps.len() > names.len() { ", …" } else { "" };
+        diagnostics
+            .error(codes::E13, new.span, message)
+            .help(format!("write {}{more} beside `service.yaml`", names.join(", ")));
     }
     line
 }
@@ -78,8 +85,8 @@ pub(super) fn check_step(
     let examples: Vec<CheckedExample> =
         file.examples.iter().filter_map(|example| check_example(example, &types, diagnostics)).collect();
     types.check_endless(diagnostics);
-    // Schemas may lead to a type that no rule names.
-    if !has_schemas && !routes.is_empty() {
+    // Schemas may lead to a type that no rule names; so may what could not be read.
+    if !has_schemas && !routes.is_empty() && !diagnostics.has_errors() {
         types.check_unused(&routes, &examples, diagnostics);
     }
     CheckedStep { types: types.finish(), routes, examples, strict: file.strict }

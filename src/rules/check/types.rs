@@ -92,15 +92,17 @@ impl<'f> Types<'f> {
     }
 
     fn rules(&mut self, rules: &[Rule], within: Within<'_>, diagnostics: &mut Diagnostics) -> Vec<CheckedRule> {
-        let folded = matches!(within, Within::Message(..));
-        check_disjoint(rules, folded, diagnostics);
-        rules.iter().filter_map(|rule| self.rule(rule, within, diagnostics)).collect()
+        let sound: Vec<&Rule> = match within {
+            Within::Type(_) => rules.iter().collect(),
+            Within::Message(_, part) => {
+                rules.iter().filter(|rule| check_message_rule(rule, part, diagnostics).is_some()).collect()
+            }
+        };
+        check_disjoint(&sound, matches!(within, Within::Message(..)), diagnostics);
+        sound.into_iter().filter_map(|rule| self.rule(rule, within, diagnostics)).collect()
     }
 
     fn rule(&mut self, rule: &Rule, within: Within<'_>, diagnostics: &mut Diagnostics) -> Option<CheckedRule> {
-        if let Within::Message(_, part) = within {
-            check_message_rule(rule, part, diagnostics)?;
-        }
         let lossy = rule.loss.is_some();
         let kind = match &rule.kind {
             RuleKind::Added { place, default } => {

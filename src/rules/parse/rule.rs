@@ -216,7 +216,7 @@ impl Parser<'_> {
             format!("{name} joins {} and {}", count(old, "old"), count(new, "new")),
         );
         found.label(format!("{} and {} here", count(olds.len(), "old"), count(news.len(), "new")));
-        let fitting = codecs::ALL.iter().find(|info| info.places == (olds.len(), news.len()));
+        let fitting = codecs::ALL.iter().find(|info| info.places != (1, 1) && info.places == (olds.len(), news.len()));
         if let Some(fitting) = fitting {
             found.help(format!("`{}` joins that many: `bifocal explain {}`", fitting.name, fitting.name));
         }
