@@ -1,1 +1,12 @@
-//! Interfaces: OpenAPI documents as typed views, checked documents, inclusion, generated documents.
+//! Interfaces as typed views: OpenAPI documents, what they prove about rules, documents that they allow, laws.
+//!
+//! [`parse_interface`] reads a document; [`prove`] binds plain equations to declared types, refuses what the schemas
+//! refute and gives every rule its verdict; [`verify`] runs examples and laws over a compiled step.
+
+pub mod documents;
+mod interface;
+mod openapi;
+pub mod schema;
+
+pub use interface::{Body, Carrier, Interface, Operation, Parameter, Response};
+pub use openapi::parse_interface;

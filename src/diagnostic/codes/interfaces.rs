@@ -14,4 +14,16 @@ document: `paths` and `components` are maps, a schema is a map or (3.1) a boolea
 other files or over the network are not followed.",
     wrong "schema: {$ref: \"#/components/schemas/Ordr\"}",
     mended "schema: {$ref: \"#/components/schemas/Order\"}";
+
+    S3 "a keyword with a value that it cannot have",
+    "A keyword of an OpenAPI document has a value of the wrong shape: `type` names no type of JSON Schema, `minLength` \
+is not a whole number, a parameter has no `in`. What it means can only be guessed, so it is refused.",
+    wrong "type: strng",
+    mended "type: string";
+
+    S4 "references that lead in a circle",
+    "A schema may refer to itself through a property or a list's elements, but not through `$ref` or `allOf` alone: \
+such a schema has no content.",
+    wrong "A: {$ref: \"#/components/schemas/A\"}",
+    mended "A: {type: object, properties: {next: {$ref: \"#/components/schemas/A\"}}}";
 }
