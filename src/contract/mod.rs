@@ -4,9 +4,11 @@
 //! refute and gives every rule its verdict; [`verify`] runs examples and laws over a compiled step.
 
 pub mod documents;
+mod include;
 mod interface;
 mod openapi;
 pub mod schema;
 
+pub use include::{Comparison, Inclusion, Mismatch};
 pub use interface::{Body, Carrier, Interface, Operation, Parameter, Response};
 pub use openapi::parse_interface;

@@ -1,6 +1,11 @@
 //! Documents: valid or not, generated, changed.
 
+pub(super) mod validate;
+
+pub use validate::{Violation, violations};
+
 use super::schema::Kinds;
+use crate::json::Decimal;
 
 /// The JSON type of a constant's text.
 pub(super) fn constant_kind(json: &str) -> Kinds {
@@ -10,7 +15,30 @@ pub(super) fn constant_kind(json: &str) -> Kinds {
         Some(b'[') => Kinds::ARRAY,
         Some(b't' | b'f') => Kinds::BOOLEAN,
         Some(b'n') => Kinds::NULL,
-        _ if crate::json::Decimal::parse(json).is_some_and(|number| number.is_integer()) => Kinds::INTEGER,
-        _ => Kinds::NUMBER,
+        _ if Decimal::parse(json).is_some_and(|number| number.is_integer()) => Kinds::INTEGER,
+        _ => Kinds::NUMBER.without(Kinds::INTEGER),
     }
+}
+
+/// The scale of a format such as `decimal2`: texts with exactly that many decimals.
+pub(super) fn decimals(format: &str) -> Option<usize> {
+    format.strip_prefix("decimal")?.parse().ok().filter(|scale| *scale <= 64)
+}
+
+/// Whether a number is a whole multiple of another; `None` where the two are too far apart to say cheaply.
+pub(super) fn is_multiple(value: &Decimal, by: &Decimal) -> Option<bool> {
+    if value.digits.is_empty() {
+        return Some(true);
+    }
+    let low = value.exponent.min(by.exponent);
+    let scaled = |number: &Decimal| {
+        let zeros = usize::try_from(number.exponent.checked_sub(low)?).ok()?;
+        if number.digits.len() + zeros > 38 {
+            return None;
+        }
+        let text = std::str::from_utf8(&number.digits).ok()?;
+        text.parse::<u128>().ok()?.checked_mul(10_u128.checked_pow(u32::try_from(zeros).ok()?)?)
+    };
+    let (value, by) = (scaled(value)?, scaled(by)?);
+    value.checked_rem(by).map(|rest| rest == 0)
 }

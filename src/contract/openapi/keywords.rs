@@ -9,9 +9,25 @@ use crate::rules::yaml::{Node, to_json};
 
 /// Keywords that are read, noted as present, and never decided.
 const OUTSIDE: &[&str] = &[
-    "not", "if", "then", "else", "patternProperties", "propertyNames", "minProperties", "maxProperties", "contains",
-    "minContains", "maxContains", "prefixItems", "additionalItems", "dependentRequired", "dependentSchemas",
-    "dependencies", "unevaluatedItems", "$dynamicRef", "$recursiveRef",
+    "not",
+    "if",
+    "then",
+    "else",
+    "patternProperties",
+    "propertyNames",
+    "minProperties",
+    "maxProperties",
+    "contains",
+    "minContains",
+    "maxContains",
+    "prefixItems",
+    "additionalItems",
+    "dependentRequired",
+    "dependentSchemas",
+    "dependencies",
+    "unevaluatedItems",
+    "$dynamicRef",
+    "$recursiveRef",
 ];
 
 /// Reads every part into one schema.
@@ -185,8 +201,7 @@ fn narrow_by_values(schema: &mut Schema) {
     if let Some(values) = &mut schema.values {
         let kinds = schema.kinds;
         values.retain(|one| kinds.meets(constant_kind(&one.json)));
-        schema.kinds =
-            schema.kinds.and(values.iter().fold(Kinds::NONE, |all, one| all.with(constant_kind(&one.json))));
+        schema.kinds = schema.kinds.and(values.iter().fold(Kinds::NONE, |all, one| all.with(constant_kind(&one.json))));
     }
 }
 
@@ -329,6 +344,9 @@ fn read_format(schema: &mut Schema, value: &Node) {
     match text {
         "int32" => limit("-2147483648", "2147483647"),
         "int64" => limit("-9223372036854775808", "9223372036854775807"),
+        _ => {}
+    }
+    match text {
         "float" | "double" | "password" | "" => {}
         _ => {
             if schema.format.as_ref().is_some_and(|before| before.text != text) {

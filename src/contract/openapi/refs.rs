@@ -41,9 +41,9 @@ impl<'n> Document<'n> {
             if text.starts_with('#') {
                 found.help("there is no such part in this file");
             } else {
-                found
-                    .label("not in this file")
-                    .help("references into other files or over the network are not followed: bring the part into this file");
+                found.label("not in this file").help(
+                    "references into other files or over the network are not followed: bring the part into this file",
+                );
             }
         }
         self.found.insert(text, target);

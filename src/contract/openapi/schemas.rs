@@ -15,8 +15,25 @@ const DEPTH: usize = 48;
 
 /// Keywords that say nothing about values.
 const ANNOTATIONS: &[&str] = &[
-    "$ref", "allOf", "title", "description", "summary", "example", "examples", "deprecated", "externalDocs", "xml",
-    "default", "$comment", "$id", "$anchor", "$schema", "$defs", "definitions", "contentEncoding", "contentMediaType",
+    "$ref",
+    "allOf",
+    "title",
+    "description",
+    "summary",
+    "example",
+    "examples",
+    "deprecated",
+    "externalDocs",
+    "xml",
+    "default",
+    "$comment",
+    "$id",
+    "$anchor",
+    "$schema",
+    "$defs",
+    "definitions",
+    "contentEncoding",
+    "contentMediaType",
     "contentSchema",
 ];
 
@@ -207,9 +224,9 @@ impl<'n, 'd> Schemas<'n, 'd> {
 /// `oneOf`/`anyOf` of one schema and `null`: the schema.
 fn or_null(node: &Node) -> Option<&Node> {
     let members = node.as_map()?;
-    let mut telling = members.iter().filter(|(key, _)| {
-        key.as_str().is_some_and(|key| !ANNOTATIONS.contains(&key) && !key.starts_with("x-"))
-    });
+    let mut telling = members
+        .iter()
+        .filter(|(key, _)| key.as_str().is_some_and(|key| !ANNOTATIONS.contains(&key) && !key.starts_with("x-")));
     let (key, value) = telling.next()?;
     if telling.next().is_some() || !matches!(key.as_str(), Some("oneOf" | "anyOf")) || node.get("$ref").is_some() {
         return None;
