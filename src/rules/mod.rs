@@ -26,6 +26,7 @@ use self::ast::{RuleFile, ServiceFile};
 use self::checked::{CheckedService, Verdict};
 use self::load::ServiceSources;
 use self::yaml::Limits;
+use crate::contract::{self, Interface};
 use crate::diagnostic::{Diagnostics, SourceId, Sources, Span, codes, suggest};
 
 /// Diagnostics of one service that are shown; the first ones explain the rest.
@@ -36,6 +37,8 @@ const MAX_SHOWN: usize = 200;
 pub struct Report {
     /// The service, ready to compile; absent where there is any error.
     pub checked: Option<CheckedService>,
+    /// What each version's interface file says, oldest first; `None` where there is none, or none that can be read.
+    pub interfaces: Vec<Option<Interface>>,
     /// The texts that spans point into.
     pub sources: Arc<Sources>,
     /// Everything found, in the order of the files.
@@ -67,12 +70,16 @@ pub fn check_service(service: &ServiceSources) -> Report {
     let (file, rules, all_read) = parse_service(service, &mut diagnostics);
     let start = Span { source: SourceId(0), start: 0, end: 0 };
     let identity = file.as_ref().map_or(start, identity);
+    let mut interfaces = Vec::new();
     let checked = file.and_then(|file| {
         check_interfaces(&file, service, &mut diagnostics);
+        interfaces = parse_interfaces(&file, service, &mut diagnostics);
         check::check_service(&service.name, &file, &rules, all_read, &service.sources, &mut diagnostics)
     });
+    let checked = checked.map(|checked| contract::prove(checked, &interfaces, &mut diagnostics));
     let checked = checked.filter(|_| !diagnostics.has_errors());
-    Report { checked, sources: Arc::clone(&service.sources), diagnostics: diagnostics.sorted(MAX_SHOWN), identity }
+    let (sources, diagnostics) = (Arc::clone(&service.sources), diagnostics.sorted(MAX_SHOWN));
+    Report { checked, interfaces, sources, diagnostics, identity }
 }
 
 impl Report {
@@ -177,6 +184,20 @@ fn versions_of(stem: &str, service: &ServiceFile) -> Option<(String, String)> {
         .filter_map(|(at, _)| Some((stem.get(..at)?, stem.get(at + 1..)?)))
         .find(|(old, new)| is_version(old) && is_version(new))
         .map(|(old, new)| (old.to_owned(), new.to_owned()))
+}
+
+/// Reads the interface of every version that names a file.
+fn parse_interfaces(
+    file: &ServiceFile,
+    service: &ServiceSources,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Option<Interface>> {
+    let versions = file.versions.iter().map(|version| {
+        let id = service.find(&version.openapi.as_ref()?.value)?;
+        let node = yaml::parse(id, &service.sources.get(id)?.text, Limits::OPENAPI, diagnostics)?;
+        contract::parse_interface(&version.name.value, &node, diagnostics)
+    });
+    versions.collect()
 }
 
 /// The interface files that `openapi:` names must be there.

@@ -25,6 +25,14 @@ fn rules() {
     }
 }
 
+/// The same form with interfaces: what schemas refute, and what they prove.
+#[test]
+fn contract() {
+    for file in files("tests/corpus/contract") {
+        check(&file);
+    }
+}
+
 /// Codes whose cases are in other parts of the corpus: they need schemas, documents or a disk.
 const ELSEWHERE: [&str; 11] = ["E1", "E3", "E4", "E5", "E6", "E7", "E10", "E14", "R16", "S1", "S2"];
 

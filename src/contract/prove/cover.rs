@@ -27,6 +27,9 @@ impl Prover<'_, '_> {
                 let version = self.interface(side).version.clone();
                 let other_version = self.interface(other).version.clone();
                 let field = gap.path.join(".");
+                if gap.path.last().is_some_and(|last| self.meant.contains(&(side, last.clone()))) {
+                    continue;
+                }
                 let help = help(side, &field, &other_names, &other_version);
                 let message = format!("{version} declares `{field}`, but no rule of `{name}` mentions it");
                 if let Some(found) = self.error(codes::E3, span, message) {

@@ -29,9 +29,6 @@ impl Prover<'_, '_> {
                 return;
             }
         }
-        if !is_message && !rules.iter().any(owns_all) {
-            self.cover(id, a, b);
-        }
         for (position, rule) in rules.iter().enumerate() {
             let at = (id, position);
             self.lower(at, Verdict::Proven, "");
@@ -50,6 +47,9 @@ impl Prover<'_, '_> {
                     self.check_one_sided(at, rule, &sites, Side::Old, place, default.as_deref());
                 }
             }
+        }
+        if !is_message && !rules.iter().any(owns_all) {
+            self.cover(id, a, b);
         }
     }
 

@@ -43,6 +43,9 @@ impl Prover<'_, '_> {
                 let version = self.interface(side).version.clone();
                 let name = place.segments.get(at).cloned().unwrap_or_default();
                 let shown = place.segments.join(".");
+                if let Some(near) = suggest::closest(&name, names.iter().map(String::as_str)) {
+                    self.meant.insert((side, near.to_owned()));
+                }
                 let help = suggest::help(&name, names.iter().map(String::as_str));
                 let message = format!("no place `{shown}` in {version}");
                 if let Some(found) = self.error(codes::E1, place.span, message) {

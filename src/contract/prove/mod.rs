@@ -70,11 +70,13 @@ struct Prover<'s, 'd> {
     /// Why a rule is only tested.
     reasons: HashMap<RuleAt, String>,
     reported: HashSet<(Code, Span, String)>,
+    /// Fields that a misspelt place probably meant: not reported as forgotten too.
+    meant: HashSet<(Side, String)>,
     diagnostics: &'d mut Diagnostics,
 }
 
 /// Which side of an equation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Side {
     Old,
     New,
@@ -94,6 +96,7 @@ impl<'s, 'd> Prover<'s, 'd> {
             verdicts: HashMap::new(),
             reasons: HashMap::new(),
             reported: HashSet::new(),
+            meant: HashSet::new(),
             diagnostics,
         }
     }
