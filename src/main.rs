@@ -1,1 +1,7 @@
-fn main() {}
+//! The `bifocal` program: the library's command line, nothing more.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bifocal::cli::run(std::env::args_os())
+}

@@ -19,12 +19,12 @@ mod parse;
 mod check;
 pub mod checked;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use self::ast::{RuleFile, ServiceFile};
 use self::checked::{CheckedService, Verdict};
-use self::load::ServiceSources;
+use self::load::{LoadedFolder, ServiceSources};
 use self::yaml::Limits;
 use crate::contract::{self, Interface};
 use crate::diagnostic::{Diagnostics, SourceId, Sources, Span, codes, suggest};
@@ -45,6 +45,35 @@ pub struct Report {
     pub diagnostics: Diagnostics,
     /// Where the service says which requests are its own, for collisions with other services.
     identity: Span,
+}
+
+/// What checking a whole rules folder came to.
+#[derive(Debug, Clone)]
+pub struct FolderReport {
+    /// By service.
+    pub services: BTreeMap<String, Report>,
+    /// What is wrong with the folder itself.
+    pub diagnostics: Diagnostics,
+    /// The files that [`FolderReport::diagnostics`] speaks of.
+    pub sources: Sources,
+}
+
+impl FolderReport {
+    /// Whether every service can be used.
+    pub fn is_clean(&self) -> bool {
+        !self.diagnostics.has_errors() && self.services.values().all(|one| one.checked.is_some())
+    }
+}
+
+/// Checks every service of a folder, and that no two answer for the same requests. Pure.
+pub fn check_folder(folder: &LoadedFolder) -> FolderReport {
+    let mut services: BTreeMap<String, Report> = BTreeMap::new();
+    for (name, sources) in &folder.services {
+        let mut report = check_service(sources);
+        report.refuse_collisions(services.values().filter_map(|earlier| earlier.checked.as_ref()));
+        services.insert(name.clone(), report);
+    }
+    FolderReport { services, diagnostics: folder.diagnostics.clone(), sources: folder.sources.clone() }
 }
 
 /// How far the laws of one rule are shown.

@@ -61,7 +61,8 @@ impl<'f> Types<'f> {
         let found = self.names.get(name.value.as_str()).copied();
         if found.is_none() {
             let error = diagnostics.error(codes::R13, name.span, format!("unknown type `{}`", name.value));
-            match suggest::help(&name.value, self.names.keys().copied()) {
+            let declared = self.all.iter().filter(|one| matches!(one.origin, Origin::Named { .. }));
+            match suggest::help(&name.value, declared.map(|one| one.name.as_str())) {
                 Some(help) => error.help(help),
                 None => error.help("declare it under `types:` in this file"),
             };

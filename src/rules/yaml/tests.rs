@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 use crate::diagnostic::{Diagnostics, SourceId};
 
@@ -86,7 +88,7 @@ fn carets_point_inside_scalars() {
     let text = "a: 'b = c'\nd: \"x\\ty\"\n";
     let (node, _) = read(text);
     let node = node.unwrap();
-    let cut = |span: Span| &text[span.start as usize..span.end as usize];
+    let cut = |span: Span| text.get(span.start as usize..span.end as usize).unwrap();
     assert_eq!(cut(node.get("a").unwrap().part(4, 5)), "c");
     assert_eq!(cut(node.get("d").unwrap().part(1, 2)), "\"x\\ty\"");
 }
@@ -97,7 +99,7 @@ fn hostile_texts_are_refused_with_one_error_and_quickly() {
         let mut text = "a: &a [lol,lol,lol,lol,lol,lol,lol,lol,lol]\n".to_owned();
         for (one, before) in ('b'..='i').zip('a'..) {
             let list = vec![format!("*{before}"); 9].join(",");
-            text.push_str(&format!("{one}: &{one} [{list}]\n"));
+            writeln!(text, "{one}: &{one} [{list}]").unwrap();
         }
         text
     };
@@ -164,7 +166,7 @@ proptest::proptest! {
             walk(&node, &text);
             let _ = to_json(&node);
         }
-        for one in found.iter() {
+        for one in &found {
             assert!(text.get(one.span.start as usize..one.span.end as usize).is_some(), "{one:?}");
         }
     }

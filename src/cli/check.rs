@@ -1,0 +1,175 @@
+//! `bifocal check`
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::{CLEAN, FINDINGS, cannot_run, print, style};
+use crate::diagnostic::{Finding, Position, to_text};
+use crate::rules::checked::Verdict;
+use crate::rules::load::load_folder;
+use crate::rules::{FolderReport, Report, RuleVerdict, check_folder};
+
+/// Reads every service in the rules folder and reports every mistake in every file, each with its place, a caret and
+/// help. Ends with 0 where all is well (warnings allowed), 1 where something is wrong, 2 where it could not look.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  bifocal check
+  bifocal check --rules rules --verbose     the verdict of every rule
+  bifocal check --format json | jq '.findings[].message'")]
+pub(super) struct Args {
+    /// The rules folder: one subfolder a service
+    #[arg(long, value_name = "DIR", default_value = "rules", env = "BIFOCAL_RULES")]
+    rules: PathBuf,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// List the verdict of every rule
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs: one object, stable keys
+    Json,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let loaded = match load_folder(&args.rules) {
+        Ok(loaded) => loaded,
+        Err(error) => return cannot_run(&format!("cannot read the rules folder {}: {error}", args.rules.display())),
+    };
+    let report = check_folder(&loaded);
+    let text = match args.format {
+        Format::Text => text(&report, args.verbose),
+        Format::Json => match serde_json::to_string_pretty(&Output::new(&report)) {
+            Ok(text) => text + "\n",
+            Err(error) => return cannot_run(&error.to_string()),
+        },
+    };
+    if let Err(error) = print(&text) {
+        return cannot_run(&format!("cannot write: {error}"));
+    }
+    ExitCode::from(if report.is_clean() { CLEAN } else { FINDINGS })
+}
+
+fn text(report: &FolderReport, verbose: bool) -> String {
+    let mut out = String::new();
+    let shown = std::iter::once((&report.diagnostics, &report.sources))
+        .chain(report.services.values().map(|one| (&one.diagnostics, &*one.sources)));
+    for (diagnostics, sources) in shown {
+        if !diagnostics.is_empty() {
+            out.push_str(&to_text(diagnostics, sources, style()));
+            out.push_str("\n\n");
+        }
+    }
+    for (name, service) in &report.services {
+        out.push_str(&summary(name, service));
+        if verbose {
+            for one in service.verdicts() {
+                let loss = if one.lossy { ", loss accepted" } else { "" };
+                let (old, new) = &one.step;
+                // Writing to a string cannot fail.
+                let _ = writeln!(out, "  {old}-{new}  {:<8} {}: {}{loss}", word(one.verdict), one.owner, one.rule);
+            }
+        }
+    }
+    out
+}
+
+fn summary(name: &str, service: &Report) -> String {
+    let errors = service.diagnostics.errors();
+    let warnings = service.diagnostics.iter().count() - errors;
+    let mut parts = Vec::new();
+    let count = |many: usize, what: &str| format!("{many} {what}{}", if many == 1 { "" } else { "s" });
+    if errors > 0 {
+        parts.push(count(errors, "error"));
+    }
+    if warnings > 0 {
+        parts.push(count(warnings, "warning"));
+    }
+    if let Some(checked) = &service.checked {
+        parts.insert(0, count(checked.versions.len(), "version"));
+        parts.insert(1, count(checked.steps.iter().map(|step| step.routes.len()).sum(), "route"));
+        let verdicts = service.verdicts();
+        let of = |verdict: Verdict| verdicts.iter().filter(|one| one.verdict == verdict).count();
+        parts.push(format!("rules: {} proven, {} tested", of(Verdict::Proven), of(Verdict::Tested)));
+    }
+    let state = if service.checked.is_some() { "ok" } else { "refused" };
+    format!("{name}: {state} ({})\n", parts.join(", "))
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Proven => "proven",
+        Verdict::Tested => "tested",
+        Verdict::Refuted => "refuted",
+    }
+}
+
+/// The JSON form.
+#[derive(Debug, Serialize)]
+struct Output<'r> {
+    ok: bool,
+    findings: Vec<Finding>,
+    services: BTreeMap<&'r str, Service>,
+}
+
+#[derive(Debug, Serialize)]
+struct Service {
+    ok: bool,
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rule {
+    versions: [String; 2],
+    owner: String,
+    #[serde(rename = "rule")]
+    text: String,
+    verdict: &'static str,
+    loss: bool,
+    #[serde(flatten)]
+    place: Position,
+}
+
+impl<'r> Output<'r> {
+    fn new(report: &'r FolderReport) -> Self {
+        let folder = report.diagnostics.iter().map(|one| Finding::new(one, &report.sources));
+        let services = report.services.values();
+        let inner = services.flat_map(|one| one.diagnostics.iter().map(|found| Finding::new(found, &one.sources)));
+        Self {
+            ok: report.is_clean(),
+            findings: folder.chain(inner).collect(),
+            services: report.services.iter().map(|(name, one)| (name.as_str(), Service::new(one))).collect(),
+        }
+    }
+}
+
+impl Service {
+    fn new(report: &Report) -> Self {
+        let rules = report.verdicts().into_iter().map(|one| Rule::new(one, report)).collect();
+        Self { ok: report.checked.is_some(), rules }
+    }
+}
+
+impl Rule {
+    fn new(one: RuleVerdict, report: &Report) -> Self {
+        Self {
+            versions: one.step.into(),
+            owner: one.owner,
+            text: one.rule,
+            verdict: word(one.verdict),
+            loss: one.lossy,
+            place: Position::new(one.span, &report.sources),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `bifocal explain`
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use super::{CLEAN, cannot_run, print};
+use crate::codecs;
+use crate::diagnostic::{codes, suggest};
+
+/// Explains a diagnostic's code (`E8`) or a codec (`split`): what it means, why, and how to mend it. Without a name it
+/// lists all of them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  bifocal explain          every code and codec
+  bifocal explain E8
+  bifocal explain split")]
+pub(super) struct Args {
+    /// A code or the name of a codec
+    #[arg(value_name = "CODE")]
+    name: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let Some(text) = args.name.as_deref().map_or_else(|| Some(list()), explain) else {
+        return unknown(args.name.as_deref().unwrap_or_default());
+    };
+    match print(&text) {
+        Ok(()) => ExitCode::from(CLEAN),
+        Err(error) => cannot_run(&format!("cannot write: {error}")),
+    }
+}
+
+fn unknown(name: &str) -> ExitCode {
+    let known = codes::all().map(|entry| entry.code.0).chain(codecs::ALL.iter().map(|info| info.name));
+    let help = match suggest::closest(name, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`bifocal explain` lists what there is".to_owned(),
+    };
+    cannot_run(&format!("no code and no codec is called `{name}`; {help}"))
+}
+
+fn explain(name: &str) -> Option<String> {
+    if let Some(entry) = codes::find(name) {
+        let mut out = format!("{}: {}\n\n{}\n", entry.code.0, entry.title, wrap(entry.explanation));
+        // Writing to a string cannot fail.
+        let _ = write!(out, "\nWrong:\n\n{}\nMended:\n\n{}", indent(entry.wrong), indent(entry.mended));
+        return Some(out);
+    }
+    let info = codecs::ALL.iter().find(|info| info.name.eq_ignore_ascii_case(name))?;
+    Some(format!("{}\n\n{}", info.name, info.manual))
+}
+
+fn list() -> String {
+    let mut out = String::from("Codes\n\n");
+    for entry in codes::all() {
+        let _ = writeln!(out, "  {:<4} {}", entry.code.0, entry.title);
+    }
+    out.push_str("\nCodecs\n\n");
+    for info in codecs::ALL {
+        let first = info.manual.lines().find(|line| !line.is_empty()).unwrap_or_default();
+        let _ = writeln!(out, "  {:<8} {first}", info.name);
+    }
+    out.push_str("\n`bifocal explain NAME` tells the whole story of one.\n");
+    out
+}
+
+fn indent(text: &str) -> String {
+    text.lines().fold(String::new(), |out, line| out + "    " + line + "\n")
+}
+
+/// Breaks lines between words.
+fn wrap(text: &str) -> String {
+    const WIDTH: usize = 90;
+    let mut out = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > WIDTH {
+            out.push('\n');
+            column = 0;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += width;
+    }
+    out
+}
