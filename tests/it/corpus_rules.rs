@@ -63,8 +63,8 @@ fn check(file: &Path) {
             writeln!(actual, "{}\n```", outcome(&case)).unwrap();
             continue;
         }
-        let body: String = body.iter().map(|line| format!("{line}\n")).collect();
-        write!(actual, "{body}```\n").unwrap();
+        let body = body.join("\n") + "\n";
+        writeln!(actual, "{body}```").unwrap();
         if let Some((_, name)) = info.split_once(' ') {
             case.push((name.to_owned(), body));
         }

@@ -1,1 +1,5 @@
+//! Every integration test in one binary: one module a part.
+
+#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
+
 mod corpus_rules;
