@@ -14,6 +14,8 @@ use crate::rules::checked::Verdict;
 use crate::rules::load::load_folder;
 use crate::rules::{FolderReport, Report, RuleVerdict, check_folder};
 
+/// Check rules: every mistake in every file, each at its place
+///
 /// Reads every service in the rules folder and reports every mistake in every file, each with its place, a caret and
 /// help. Ends with 0 where all is well (warnings allowed), 1 where something is wrong, 2 where it could not look.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::cannot_run;
 
-/// Starts two sample services and the gateway between them.
+/// Start two sample services and the gateway between them
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

@@ -7,6 +7,8 @@ use super::{CLEAN, cannot_run, print};
 use crate::codecs;
 use crate::diagnostic::{codes, suggest};
 
+/// Explain a diagnostic's code or a codec
+///
 /// Explains a diagnostic's code (`E8`) or a codec (`split`): what it means, why, and how to mend it. Without a name it
 /// lists all of them.
 #[derive(Debug, clap::Args)]
@@ -58,7 +60,8 @@ fn list() -> String {
     }
     out.push_str("\nCodecs\n\n");
     for info in codecs::ALL {
-        let first = info.manual.lines().find(|line| !line.is_empty()).unwrap_or_default();
+        let words = info.manual.split_whitespace().collect::<Vec<_>>().join(" ");
+        let first = words.split_inclusive([';', '.']).next().unwrap_or_default().trim_end_matches([';', '.']);
         let _ = writeln!(out, "  {:<8} {first}", info.name);
     }
     out.push_str("\n`bifocal explain NAME` tells the whole story of one.\n");

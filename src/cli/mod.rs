@@ -27,7 +27,7 @@ pub const CANNOT_RUN: u8 = 2;
 #[command(name = "bifocal", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
-  bifocal demo                          see it work: two services, one gateway, every exchange side by side
+  bifocal demo                          see it work: two services, one gateway, old beside new
   bifocal check --rules rules           every mistake in the rules, each with its place and its help
   bifocal test --rules rules            examples and laws
   bifocal serve --config bifocal.toml   run the gateway
@@ -37,19 +37,14 @@ struct Cli {
     command: Command,
 }
 
+// Each subcommand's help is the doc comment of its `Args`: the first line for the list, the rest for `--help`.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway
     Serve(serve::Args),
-    /// Check rules: every mistake in every file, each at its place
     Check(check::Args),
-    /// Run the rules' examples and try their laws on generated documents
     Test(test::Args),
-    /// Translate documents or messages from one version to another
     Translate(translate::Args),
-    /// Explain a diagnostic's code or a codec
     Explain(explain::Args),
-    /// Start two sample services and the gateway between them
     Demo(demo::Args),
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::cannot_run;
 
-/// Runs the gateway.
+/// Run the gateway
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::cannot_run;
 
-/// Runs the rules' examples and laws.
+/// Run the rules' examples and try their laws on generated documents
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

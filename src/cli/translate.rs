@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::cannot_run;
 
-/// Translates documents or messages.
+/// Translate documents or messages from one version to another
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

@@ -101,7 +101,15 @@ pub fn load_folder(folder: &Path) -> io::Result<LoadedFolder> {
     let mut loaded = LoadedFolder::default();
     let mut without_service = Vec::new();
     for (name, path) in entries(&root)? {
-        let is_folder = inside(&root, &path).is_ok_and(|target| target.is_dir());
+        let target = inside(&root, &path);
+        if let (Err(problem), true) = (&target, path.is_dir()) {
+            let at = nothing_of(&mut loaded.sources, &name);
+            loaded
+                .diagnostics
+                .error(codes::R16, at, format!("the folder `{name}` {problem}"))
+                .help("links may lead anywhere inside the rules folder, but not out of it");
+        }
+        let is_folder = target.is_ok_and(|target| target.is_dir());
         if name == SERVICE_FILE {
             let at = nothing_of(&mut loaded.sources, SERVICE_FILE);
             loaded
@@ -203,6 +211,7 @@ impl Reader<'_> {
                         self.walk(&path, below, seen, found, problems);
                     }
                 }
+                Err(problem) if path.is_dir() => problems.push((inner, problem)),
                 _ if !is_text(&name) => {}
                 Ok(_) if below.len() == 1 && has_extension(&name, &["yml"]) => {
                     problems.push((inner, "rule files end in `.yaml`".to_owned()));

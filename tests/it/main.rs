@@ -2,4 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+mod cli;
 mod corpus_rules;
+mod load;
