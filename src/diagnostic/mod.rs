@@ -59,6 +59,7 @@ impl Diagnostics {
 
     #[expect(clippy::indexing_slicing, reason = "the element was pushed one line before")]
     fn add(&mut self, severity: Severity, code: Code, span: Span, message: String) -> &mut Diagnostic {
+        let message = one_line(&message);
         let found = Diagnostic { code, severity, message, span, label: String::new(), related: Vec::new(), help: None };
         let at = self.0.len();
         self.0.push(found);
@@ -116,22 +117,43 @@ impl<'a> IntoIterator for &'a Diagnostics {
     }
 }
 
+/// Messages quote what was written: line ends and other control characters are escaped, the length is bounded.
+fn one_line(text: &str) -> String {
+    const MOST: usize = 300;
+    let mut line = String::with_capacity(text.len().min(MOST));
+    for (index, one) in text.chars().enumerate() {
+        if index == MOST {
+            line.push('…');
+            break;
+        }
+        if one.is_control() {
+            line.extend(one.escape_default());
+        } else {
+            line.push(one);
+        }
+    }
+    line
+}
+
 impl Diagnostic {
     /// Sets the words beside the caret.
     pub fn label(&mut self, text: impl Into<String>) -> &mut Self {
-        self.label = text.into();
+        self.label = one_line(&text.into());
         self
     }
 
     /// Sets how to mend it.
     pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
-        self.help = Some(text.into());
+        self.help = Some(one_line(&text.into()));
         self
     }
 
     /// Points to another place that explains it.
     pub fn related(&mut self, span: Span, text: impl Into<String>) -> &mut Self {
-        self.related.push((span, text.into()));
+        self.related.push((span, one_line(&text.into())));
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,4 +4,5 @@
 
 mod cli;
 mod corpus_rules;
+mod hostile_rules;
 mod load;

@@ -21,4 +21,11 @@ write `Old = New: [...]`.",
 cannot be proven and nothing is derived for it.",
     wrong "# the file describes /orders/{id}\nroutes:\n  - GET /order/{id} = GET /orders/{id}",
     mended "routes:\n  - GET /orders/{id} = GET /orders/{id}";
+
+    W4 "an old write replaces what only the new side knows",
+    "The body of this `PUT` has members that only the new interface knows (`added`). Written as it is, the old \
+caller's document would set them to their defaults. `write: merge` reads the live document first and changes only what \
+the old caller changed; `write: replace` says that the defaults are meant.",
+    wrong "- PUT /orders/{id} = PUT /orders/{id}: {request: Order}",
+    mended "- PUT /orders/{id} = PUT /orders/{id}: {write: merge, request: Order}";
 }

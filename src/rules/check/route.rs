@@ -28,7 +28,17 @@ pub(super) fn check_routes(
             }
         }
     }
-    routes.iter().map(|route| check_route(route, has_schemas, types, diagnostics)).collect()
+    let checked: Vec<CheckedRoute> =
+        routes.iter().map(|route| check_route(route, has_schemas, types, diagnostics)).collect();
+    for (written, route) in routes.iter().zip(&checked) {
+        let replaces = written.write.is_none() && route.old.method == "PUT" && route.new.method == "PUT";
+        if replaces && route.request.is_some_and(|message| types.adds_to_body(message)) {
+            diagnostics
+                .warning(codes::W4, written.span, "this write replaces what only the new side knows")
+                .help("`write: merge` keeps it; `write: replace` says that the defaults are meant");
+        }
+    }
+    checked
 }
 
 fn check_route(

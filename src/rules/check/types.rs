@@ -6,6 +6,7 @@ use super::message::{Part, check_message_rule};
 use super::place::check_disjoint;
 use crate::codecs::Codec;
 use crate::diagnostic::{Diagnostics, Sources, Span, codes, suggest};
+use crate::path::Place;
 use crate::rules::ast::{CodecDecl, Rule, RuleKind, Spanned, TypeDecl, TypeRef};
 use crate::rules::checked::{
     BoundCodec, CheckedExample, CheckedKind, CheckedRoute, CheckedRule, CheckedType, Origin, TypeId, Verdict,
@@ -192,6 +193,33 @@ impl<'f> Types<'f> {
         }
     }
 
+    /// These types and all that their rules lead to.
+    fn reachable(&self, from: impl IntoIterator<Item = TypeId>) -> HashSet<TypeId> {
+        let mut open: Vec<TypeId> = from.into_iter().collect();
+        let mut seen: HashSet<TypeId> = HashSet::new();
+        while let Some(id) = open.pop() {
+            if seen.insert(id) {
+                open.extend(self.rules_of(id).iter().filter_map(bound));
+            }
+        }
+        seen
+    }
+
+    fn rules_of(&self, id: TypeId) -> &[CheckedRule] {
+        self.all.get(id.0).map(|one| one.rules.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether the body of a message has members that only the new side knows.
+    pub(super) fn adds_to_body(&self, message: TypeId) -> bool {
+        let is_body = |place: &Place| place.segments.first().is_some_and(|part| part == "body");
+        let is_added = |rule: &CheckedRule| matches!(rule.kind, CheckedKind::Added { .. });
+        let of_message = self.rules_of(message).iter();
+        let direct =
+            of_message.clone().any(|rule| matches!(&rule.kind, CheckedKind::Added { place, .. } if is_body(place)));
+        let inner = self.reachable(of_message.filter_map(bound));
+        direct || inner.iter().any(|id| self.rules_of(*id).iter().any(is_added))
+    }
+
     /// Types that no route and no example leads to (W1).
     pub(super) fn check_unused(
         &self,
@@ -201,13 +229,7 @@ impl<'f> Types<'f> {
     ) {
         let messages =
             routes.iter().flat_map(|route| route.request.iter().chain(route.responses.iter().map(|(_, of)| of)));
-        let mut open: Vec<TypeId> = messages.copied().chain(examples.iter().map(|one| one.of)).collect();
-        let mut used: HashSet<TypeId> = HashSet::new();
-        while let Some(id) = open.pop() {
-            if used.insert(id) {
-                open.extend(self.all.get(id.0).into_iter().flat_map(|one| &one.rules).filter_map(bound));
-            }
-        }
+        let used = self.reachable(messages.copied().chain(examples.iter().map(|one| one.of)));
         for (index, one) in self.all.iter().enumerate() {
             if matches!(one.origin, Origin::Named { .. }) && !used.contains(&TypeId(index)) {
                 diagnostics
