@@ -49,17 +49,17 @@ pub struct Diagnostics(Vec<Diagnostic>);
 impl Diagnostics {
     /// Adds an error and hands it back for `.label(…)`, `.help(…)` and `.related(…)`.
     pub fn error(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.add(Severity::Error, code, span, message.into())
+        self.add(Severity::Error, code, span, &message.into())
     }
 
     /// Adds a warning.
     pub fn warning(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.add(Severity::Warning, code, span, message.into())
+        self.add(Severity::Warning, code, span, &message.into())
     }
 
     #[expect(clippy::indexing_slicing, reason = "the element was pushed one line before")]
-    fn add(&mut self, severity: Severity, code: Code, span: Span, message: String) -> &mut Diagnostic {
-        let message = one_line(&message);
+    fn add(&mut self, severity: Severity, code: Code, span: Span, message: &str) -> &mut Diagnostic {
+        let message = one_line(message);
         let found = Diagnostic { code, severity, message, span, label: String::new(), related: Vec::new(), help: None };
         let at = self.0.len();
         self.0.push(found);

@@ -6,3 +6,4 @@ mod cli;
 mod corpus_rules;
 mod hostile_rules;
 mod load;
+mod tidy;

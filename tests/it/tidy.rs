@@ -1,0 +1,93 @@
+//! Invariants of the source tree that the compiler does not hold.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below a folder of the package.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut open = vec![root().join(folder)];
+    let mut files = Vec::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    assert!(!files.is_empty(), "{folder}");
+    files
+}
+
+/// Lines of code (no comments) with their file and number.
+fn lines(folder: &str) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    for file in sources(folder) {
+        let name = file.strip_prefix(root()).unwrap().display().to_string();
+        for (number, line) in fs::read_to_string(&file).unwrap().lines().enumerate() {
+            if !line.trim_start().starts_with("//") {
+                lines.push((format!("{name}:{}", number + 1), line.to_owned()));
+            }
+        }
+    }
+    lines
+}
+
+fn refuse(folder: &str, words: &[&str], except: &str, reason: &str) {
+    for (at, line) in lines(folder) {
+        let found = words.iter().find(|word| line.contains(*word));
+        assert!(found.is_none() || (!except.is_empty() && at.starts_with(except)), "{at}: {line}\n{reason}");
+    }
+}
+
+#[test]
+fn the_core_knows_no_runtime_and_no_network() {
+    let words = ["tokio", "hyper", "axum::", "arc_swap", "std::net::Tcp", "std::net::Udp", "notify::", "tracing::"];
+    for part in ["diagnostic", "json", "path", "contract", "rules", "codecs", "plan"] {
+        let reason = "the core is pure: what needs a runtime or the network belongs to `gateway`";
+        refuse(&format!("src/{part}"), &words, "", reason);
+    }
+}
+
+#[test]
+fn only_load_reads_the_disk_in_the_core() {
+    let words = ["std::fs", "fs::read", "File::open", "std::env"];
+    for part in ["diagnostic", "json", "path", "contract", "rules", "codecs", "plan"] {
+        refuse(&format!("src/{part}"), &words, "src/rules/load.rs", "only `rules::load` reads the disk");
+    }
+}
+
+#[test]
+fn one_file_names_each_of_these_crates() {
+    for (word, file) in [("annotate_snippets", "src/diagnostic/render.rs"), ("saphyr_parser", "src/rules/yaml/read.rs")]
+    {
+        refuse("src", &[word], file, "this crate is named in one file, so that it can be replaced there");
+    }
+}
+
+#[test]
+fn every_codec_file_is_listed() {
+    let listed: Vec<&str> = bifocal::codecs::ALL.iter().map(|info| info.name).collect();
+    let mut files: Vec<String> = sources("src/codecs")
+        .iter()
+        .map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| !["mod", "argument", "tests"].contains(&name.as_str()))
+        .collect();
+    files.sort();
+    let mut expected: Vec<&str> = listed.clone();
+    expected.sort_unstable();
+    assert_eq!(files, expected, "one codec, one file, one line in `codecs::ALL`");
+}
+
+#[test]
+fn every_manual_speaks_of_its_options() {
+    for info in bifocal::codecs::ALL {
+        for option in info.options {
+            assert!(info.manual.contains(&format!("{option}:")), "`{}` does not explain `{option}:`", info.name);
+        }
+    }
+}
