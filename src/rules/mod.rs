@@ -175,19 +175,20 @@ fn identity(file: &ServiceFile) -> Span {
     }
 }
 
+/// The tree of one file; nothing where reading it from the disk was an error already.
+fn read(service: &ServiceSources, id: SourceId, limits: Limits, diagnostics: &mut Diagnostics) -> Option<yaml::Node> {
+    if service.diagnostics.iter().any(|one| one.span.source == id) {
+        return None;
+    }
+    yaml::parse(id, &service.sources.get(id)?.text, limits, diagnostics)
+}
+
 /// Reads `service.yaml` and the rule files beside it; says whether every rule file could be read.
 fn parse_service(
     service: &ServiceSources,
     diagnostics: &mut Diagnostics,
 ) -> (Option<ServiceFile>, Vec<RuleFile>, bool) {
-    let read = |id: SourceId, diagnostics: &mut Diagnostics| {
-        let source = service.sources.get(id)?;
-        // A file that could not be read is reported already.
-        if service.diagnostics.iter().any(|one| one.span.source == id) {
-            return None;
-        }
-        yaml::parse(id, &source.text, Limits::RULES, diagnostics)
-    };
+    let read = |id, diagnostics: &mut Diagnostics| read(service, id, Limits::RULES, diagnostics);
     let main = service.find("service.yaml").and_then(|id| read(id, diagnostics));
     let file = main.and_then(|node| parse::parse_service(&node, diagnostics));
     let mut rules = Vec::new();
@@ -198,7 +199,7 @@ fn parse_service(
             continue;
         };
         let node = read(id, diagnostics);
-        let named = file.as_ref().and_then(|file| versions_of(stem, file));
+        let named = file.as_ref().map_or(parse::Named::Unknown, |file| versions_of(stem, file));
         let parsed = node.and_then(|node| parse::parse_rule_file(&node, named, &mut rules_left, diagnostics));
         all_read &= parsed.is_some();
         rules.extend(parsed);
@@ -207,12 +208,17 @@ fn parse_service(
 }
 
 /// The two declared versions that a file's name `<old>-<new>` says. Version names may hold `-` themselves.
-fn versions_of(stem: &str, service: &ServiceFile) -> Option<(String, String)> {
-    let is_version = |name: &str| service.versions.iter().any(|version| version.name.value == name);
-    stem.match_indices('-')
+fn versions_of(stem: &str, service: &ServiceFile) -> parse::Named {
+    let versions = || service.versions.iter().map(|version| version.name.value.as_str());
+    let found = stem
+        .match_indices('-')
         .filter_map(|(at, _)| Some((stem.get(..at)?, stem.get(at + 1..)?)))
-        .find(|(old, new)| is_version(old) && is_version(new))
-        .map(|(old, new)| (old.to_owned(), new.to_owned()))
+        .find(|(old, new)| versions().any(|one| one == *old) && versions().any(|one| one == *new));
+    if let Some((old, new)) = found {
+        return parse::Named::Pair(old.to_owned(), new.to_owned());
+    }
+    let pairs = versions().zip(versions().skip(1)).take(4);
+    parse::Named::Other(pairs.map(|(old, new)| format!("{old}-{new}.yaml")).collect())
 }
 
 /// Reads the interface of every version that names a file.
@@ -223,7 +229,7 @@ fn parse_interfaces(
 ) -> Vec<Option<Interface>> {
     let versions = file.versions.iter().map(|version| {
         let id = service.find(&version.openapi.as_ref()?.value)?;
-        let node = yaml::parse(id, &service.sources.get(id)?.text, Limits::OPENAPI, diagnostics)?;
+        let node = read(service, id, Limits::OPENAPI, diagnostics)?;
         contract::parse_interface(&version.name.value, &node, diagnostics)
     });
     versions.collect()

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Parser, start};
+use super::{Named, Parser, start};
 use crate::diagnostic::{Span, codes};
 use crate::rules::ast::{Example, RuleFile, Spanned, TypeDecl};
 use crate::rules::yaml::Node;
@@ -11,19 +11,12 @@ const KEYS: &[&str] = &["versions", "strict", "types", "routes", "examples"];
 const EXAMPLE_KEYS: &[&str] = &["type", "old", "new", "back", "edit", "put"];
 
 impl Parser<'_> {
-    pub(super) fn rule_file(&mut self, node: &Node, named: Option<(String, String)>) -> Option<RuleFile> {
+    pub(super) fn rule_file(&mut self, node: &Node, named: Named) -> Option<RuleFile> {
         let members = self.members(node, "a rule file", KEYS)?;
         let versions = match members.get("versions") {
-            Some(list) => self.pair_of_versions(list, named.as_ref()),
-            None => named.map(|(old, new)| {
-                let span = start(node.span);
-                (Spanned { value: old, span }, Spanned { value: new, span })
-            }),
+            Some(list) => self.pair_of_versions(list, &named),
+            None => self.named_versions(node, named),
         };
-        if versions.is_none() && members.get("versions").is_none() {
-            let help = "name the file `<old>-<new>.yaml` or write `versions: [v1, v2]`";
-            self.missing(start(node.span), "a rule file", "versions", help);
-        }
         let strict = members.get("strict").and_then(|node| self.boolean(node, "`strict`")).unwrap_or(false);
         let types = members.get("types").map(|node| self.types(node)).unwrap_or_default();
         let routes = members.get("routes").map(|node| self.routes(node)).unwrap_or_default();
@@ -32,17 +25,30 @@ impl Parser<'_> {
         Some(RuleFile { old, new, strict, types, routes, examples })
     }
 
-    fn pair_of_versions(
-        &mut self,
-        node: &Node,
-        named: Option<&(String, String)>,
-    ) -> Option<(Spanned<String>, Spanned<String>)> {
+    fn named_versions(&mut self, node: &Node, named: Named) -> Option<(Spanned<String>, Spanned<String>)> {
+        let span = start(node.span);
+        match named {
+            Named::Pair(old, new) => Some((Spanned { value: old, span }, Spanned { value: new, span })),
+            Named::Unknown => None,
+            Named::Other(candidates) => {
+                let choice = match candidates.as_slice() {
+                    [] => "<old>-<new>.yaml".to_owned(),
+                    some => some.join("` or `"),
+                };
+                let help = format!("call the file `{choice}`, or write `versions: [old, new]`");
+                self.missing(span, "a rule file that is not named after two versions", "versions", &help);
+                None
+            }
+        }
+    }
+
+    fn pair_of_versions(&mut self, node: &Node, named: &Named) -> Option<(Spanned<String>, Spanned<String>)> {
         let Some([old, new]) = node.as_list() else {
             self.shape(node, "`versions`", "a list of two, older first");
             return None;
         };
         let (old, new) = (self.text(old, "a version")?, self.text(new, "a version")?);
-        if let Some((file_old, file_new)) = named
+        if let Named::Pair(file_old, file_new) = named
             && (*file_old != old.value || *file_new != new.value)
         {
             self.diagnostics

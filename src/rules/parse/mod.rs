@@ -25,10 +25,20 @@ pub(super) fn parse_service(node: &Node, diagnostics: &mut Diagnostics) -> Optio
     Parser { diagnostics, rules_left: MAX_RULES }.service(node)
 }
 
-/// Reads a rule file. `named` are the versions that its file name says, if it does.
+/// What a rule file's name says of its versions.
+pub(super) enum Named {
+    /// `v1-v2.yaml`.
+    Pair(String, String),
+    /// Nothing; these names would.
+    Other(Vec<String>),
+    /// The service's versions are not known, so neither is what the name means.
+    Unknown,
+}
+
+/// Reads a rule file.
 pub(super) fn parse_rule_file(
     node: &Node,
-    named: Option<(String, String)>,
+    named: Named,
     rules_left: &mut usize,
     diagnostics: &mut Diagnostics,
 ) -> Option<RuleFile> {
