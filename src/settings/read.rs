@@ -1,0 +1,371 @@
+//! Raw settings -> valid settings.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Value};
+use serde::de::DeserializeOwned;
+
+use super::source::Pairs;
+use super::units::{Size, Span};
+use super::{
+    AccessTo, DEFAULTS, Forwarded, Limits, Log, LogFormat, Mistakes, Reload, Secret, Settings, Sources, Timeouts,
+};
+use crate::diagnostic::suggest::closest;
+
+pub(super) fn load(sources: Sources) -> Result<Settings, Mistakes> {
+    let mut figment = Figment::from(Toml::string(DEFAULTS));
+    let known = figment.clone();
+    if let Some(file) = sources.file {
+        if !file.is_file() {
+            return Err(Mistakes(vec![format!("{}: there is no such file", file.display())]));
+        }
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    figment = figment.merge(Pairs::from_environment(sources.environment)).merge(Pairs::from_flags(sources.flags));
+
+    let mut reader = Reader { figment, mistakes: Vec::new() };
+    reader.refuse_unknown(&known);
+    let settings = reader.settings();
+    if reader.mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(reader.mistakes)) }
+}
+
+/// Takes settings one by one; a mistake is noted and a stand-in goes on.
+struct Reader {
+    figment: Figment,
+    mistakes: Vec<String>,
+}
+
+impl Reader {
+    fn settings(&mut self) -> Settings {
+        let listen: Vec<SocketAddr> = self.addresses("listen");
+        let admin = self.addresses("admin").first().copied().unwrap_or_else(unspecified);
+        let admin_token = self.token(admin.ip());
+        Settings {
+            listen,
+            admin,
+            admin_token,
+            admin_hosts: self.take::<Vec<String>>("admin_hosts").iter().map(|host| host.to_ascii_lowercase()).collect(),
+            rules: self.path("rules").unwrap_or_default(),
+            state: self.path("state"),
+            forwarded: self.choice("forwarded", &[("replace", Forwarded::Replace), ("append", Forwarded::Append)]),
+            limits: self.limits(),
+            timeouts: self.timeouts(),
+            log: self.log(),
+            reload: Reload {
+                watch: self.take("reload.watch"),
+                settle: self.time("reload.settle"),
+                poll: self.time("reload.poll"),
+            },
+        }
+    }
+
+    fn limits(&mut self) -> Limits {
+        let limits = Limits {
+            header_bytes: self.size("limits.header_bytes"),
+            header_count: self.size("limits.header_count"),
+            uri: self.size("limits.uri"),
+            body: self.size("limits.body"),
+            decoded: self.size("limits.decoded"),
+            translated: self.size("limits.translated"),
+            ratio: self.size("limits.ratio"),
+            depth: self.size("limits.depth"),
+            in_flight: self.size("limits.in_flight"),
+            connections: self.size("limits.connections"),
+            streams: u32::try_from(self.size("limits.streams")).unwrap_or(u32::MAX),
+        };
+        // hyper cannot go below its own smallest buffer, and a deeper document than this could end a thread's stack.
+        for (key, value, range) in [
+            ("limits.header_bytes", limits.header_bytes, 8192..=1 << 20),
+            ("limits.header_count", limits.header_count, 8..=4096),
+            ("limits.depth", limits.depth, 1..=512),
+            ("limits.in_flight", limits.in_flight, 1..=1 << 20),
+            ("limits.connections", limits.connections, 1..=1 << 20),
+        ] {
+            if value != 0 && !range.contains(&value) {
+                self.wrong(key, &format!("must be between {} and {}", range.start(), range.end()));
+            }
+        }
+        limits
+    }
+
+    fn timeouts(&mut self) -> Timeouts {
+        Timeouts {
+            header: self.time("timeouts.header"),
+            idle: self.time("timeouts.idle"),
+            body: self.time("timeouts.body"),
+            body_gap: self.time("timeouts.body_gap"),
+            connect: self.time("timeouts.connect"),
+            response: self.time("timeouts.response"),
+            response_body: self.time("timeouts.response_body"),
+            stream: self.time("timeouts.stream"),
+            drain: self.time("timeouts.drain"),
+        }
+    }
+
+    fn log(&mut self) -> Log {
+        let level: String = self.take("log.level");
+        if level.parse::<tracing_subscriber::filter::Targets>().is_err() {
+            self.wrong("log.level", "must be off, error, warn, info, debug or trace");
+        }
+        let access = match self.take::<String>("log.access").as_str() {
+            "stdout" => AccessTo::Stdout,
+            "stderr" => AccessTo::Stderr,
+            "off" => AccessTo::Off,
+            path => AccessTo::File(PathBuf::from(path)),
+        };
+        Log {
+            format: self.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+            level,
+            access,
+        }
+    }
+
+    /// Reads the token's file; without a token the admin interface must not leave the machine.
+    fn token(&mut self, admin: IpAddr) -> Option<Secret> {
+        let Some(path) = self.path("admin_token_file") else {
+            if !admin.is_loopback() && !self.found("admin") {
+                self.wrong("admin", "is reachable from outside, so `admin_token_file` must be set too");
+            }
+            return None;
+        };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.wrong("admin_token_file", &format!("{} cannot be read: {error}", path.display()));
+                return None;
+            }
+        };
+        let token = text.lines().next().unwrap_or_default().trim();
+        if token.len() < 16 {
+            self.wrong("admin_token_file", "its first line must be a token of at least 16 characters");
+            return None;
+        }
+        Some(Secret(token.to_owned()))
+    }
+
+    /// One address or a list of them.
+    fn addresses(&mut self, key: &str) -> Vec<SocketAddr> {
+        let texts = match self.figment.find_value(key) {
+            Ok(Value::Array(_, list)) => list.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
+            Ok(Value::String(_, text)) => vec![text],
+            _ => Vec::new(),
+        };
+        if texts.is_empty() {
+            self.wrong(key, "must be an address such as `127.0.0.1:8080`, or a list of them");
+        }
+        let mut addresses = Vec::new();
+        for text in texts {
+            match text.parse() {
+                Ok(address) => addresses.push(address),
+                Err(_) => self.wrong(key, &format!("`{text}` is not an address such as `127.0.0.1:8080`")),
+            }
+        }
+        addresses
+    }
+
+    fn path(&mut self, key: &str) -> Option<PathBuf> {
+        let text: String = self.take(key);
+        (!text.is_empty()).then(|| PathBuf::from(text))
+    }
+
+    fn size(&mut self, key: &str) -> usize {
+        let Some(Size(count)) = self.extract(key) else { return 0 };
+        if count == 0 {
+            self.wrong(key, "must not be zero");
+        }
+        usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
+    fn time(&mut self, key: &str) -> Duration {
+        let Some(Span(time)) = self.extract(key) else { return Duration::ZERO };
+        if time.is_zero() {
+            self.wrong(key, "must not be zero");
+        }
+        time
+    }
+
+    fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T); 2]) -> T {
+        let text: String = self.take(key);
+        let [first, second] = choices;
+        if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == text) {
+            return *choice;
+        }
+        self.wrong(key, &format!("must be `{}` or `{}`", first.0, second.0));
+        first.1
+    }
+
+    fn take<T: DeserializeOwned + Default>(&mut self, key: &str) -> T {
+        self.extract(key).unwrap_or_default()
+    }
+
+    fn extract<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+        match self.figment.extract_inner(key) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let reason = error.kind.to_string();
+                self.wrong(key, &reason);
+                None
+            }
+        }
+    }
+
+    fn wrong(&mut self, key: &str, reason: &str) {
+        self.mistakes.push(format!("setting `{key}`{}: {reason}", self.origin(key)));
+    }
+
+    fn found(&self, key: &str) -> bool {
+        let about = format!("setting `{key}`");
+        self.mistakes.iter().any(|mistake| mistake.starts_with(&about))
+    }
+
+    /// ` (LISTEN in environment)`: where the value that counts comes from.
+    fn origin(&self, key: &str) -> String {
+        let metadata = self.figment.find_value(key).ok().and_then(|value| self.figment.get_metadata(value.tag()));
+        let Some(metadata) = metadata else { return String::new() };
+        match &metadata.source {
+            Some(figment::Source::File(path)) => format!(" in {}", path.display()),
+            _ if metadata.name == "environment" || metadata.name == "command line" => {
+                let keys: Vec<&str> = key.split('.').collect();
+                format!(" ({})", metadata.interpolate(&figment::Profile::Default, &keys))
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Reports every key that the defaults do not have; or the first source that could not be read at all.
+    fn refuse_unknown(&mut self, known: &Figment) {
+        let (Ok(found), Ok(known)) = (self.figment.extract::<Dict>(), known.extract::<Dict>()) else {
+            if let Err(error) = self.figment.extract::<Dict>() {
+                self.mistakes.push(error.to_string());
+            }
+            return;
+        };
+        let known = leaves(&known, "");
+        for key in leaves(&found, "") {
+            let section = format!("{key}.");
+            let is_known = known.contains(&key);
+            if is_known {
+                continue;
+            }
+            if known.iter().any(|one| one.starts_with(&section)) {
+                self.wrong(&key, "is a section, not a value");
+                continue;
+            }
+            let help = closest(&key, known.iter().map(String::as_str));
+            let help = help.map(|close| format!("; did you mean `{close}`?")).unwrap_or_default();
+            self.mistakes.push(format!("unknown setting `{key}`{}{help}", self.origin(&key)));
+        }
+    }
+}
+
+fn unspecified() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// Dotted keys of everything that is not a table.
+fn leaves(dict: &Dict, prefix: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in dict {
+        let path = format!("{prefix}{key}");
+        match value {
+            Value::Dict(_, inner) if !inner.is_empty() => found.extend(leaves(inner, &format!("{path}."))),
+            _ => found.push(path),
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(flags: Vec<(&'static str, Value)>) -> Result<Settings, Mistakes> {
+        load(Sources { flags, ..Sources::default() })
+    }
+
+    fn environment(pairs: &[(&str, &str)]) -> Result<Settings, Mistakes> {
+        let environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        load(Sources { environment, ..Sources::default() })
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let settings = flags(Vec::new()).unwrap();
+        assert_eq!(settings.limits.body, 10 << 20);
+        assert_eq!(settings.timeouts.connect, Duration::from_secs(2));
+        assert_eq!(settings.log.access, AccessTo::Stdout);
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bifocal.toml");
+        std::fs::write(&file, "rules = 'from-file'\nstate = 'from-file'\n[limits]\nbody = '1 KiB'\ndepth = 7").unwrap();
+        let settings = load(Sources {
+            file: Some(file),
+            environment: vec![
+                ("BIFOCAL_LIMITS__BODY".into(), "2 KiB".into()),
+                ("BIFOCAL_RULES".into(), "from-environment".into()),
+                ("PATH".into(), "/bin".into()),
+            ],
+            flags: vec![("rules", Value::from("from-flag"))],
+        })
+        .unwrap();
+        assert_eq!(settings.limits.depth, 7);
+        assert_eq!(settings.limits.body, 2048);
+        assert_eq!(settings.rules, PathBuf::from("from-flag"));
+        assert_eq!(settings.state, Some(PathBuf::from("from-file")));
+    }
+
+    #[test]
+    fn every_mistake_is_reported_with_its_source() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bifocal.toml");
+        std::fs::write(&file, "lissten = '1'\n[timeouts]\nheader = '0s'\nbody = 5\n[limits]\nbody = -1").unwrap();
+        let mistakes = load(Sources {
+            file: Some(file),
+            environment: vec![("BIFOCAL_LIMITS__BDY".into(), "1".into())],
+            flags: vec![("admin", Value::from("nowhere"))],
+        })
+        .unwrap_err();
+        let text = mistakes.to_string();
+        for expected in [
+            "unknown setting `lissten` in ",
+            "bifocal.toml; did you mean `listen`?",
+            "unknown setting `limits.bdy` (BIFOCAL_LIMITS__BDY); did you mean `limits.body`?",
+            "setting `timeouts.header` in ",
+            "must not be zero",
+            "`5` needs a unit",
+            "a size is not negative",
+            "setting `admin` (--admin): `nowhere` is not an address",
+        ] {
+            assert!(text.contains(expected), "{expected:?} is missing in:\n{text}");
+        }
+        assert_eq!(mistakes.iter().count(), 6, "{text}");
+    }
+
+    #[test]
+    fn an_admin_address_outside_needs_a_token() {
+        let mistakes = environment(&[("BIFOCAL_ADMIN", "0.0.0.0:9901")]).unwrap_err();
+        assert!(mistakes.to_string().contains("admin_token_file"), "{mistakes}");
+    }
+
+    #[test]
+    fn a_missing_file_is_a_mistake() {
+        let mistakes = load(Sources { file: Some("/nowhere/bifocal.toml".into()), ..Sources::default() }).unwrap_err();
+        assert!(mistakes.to_string().contains("no such file"));
+    }
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        let secret = Secret("abcdef".into());
+        assert!(secret.matches(b"abcdef"));
+        for wrong in [&b"abcde"[..], b"abcdefg", b"abcdeF", b""] {
+            assert!(!secret.matches(wrong));
+        }
+    }
+}
