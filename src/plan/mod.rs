@@ -8,6 +8,7 @@ mod fault;
 mod keys;
 mod lens;
 mod message;
+mod negotiate;
 mod put;
 mod route;
 mod write;
@@ -24,6 +25,7 @@ pub use crate::rules::checked::TypeId;
 pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};
+pub use negotiate::Unclear;
 
 use crate::rules::ast::Negotiator;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
