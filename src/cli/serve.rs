@@ -1,13 +1,140 @@
 //! `bifocal serve`
 
+use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::cannot_run;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// Run the gateway
+use super::{CLEAN, FINDINGS, cannot_run, print};
+use crate::gateway::Server;
+use crate::settings::{DEFAULTS, Log, LogFormat, Settings, Sources, Value};
+
+/// Runs the gateway until SIGTERM or Ctrl-C, then finishes what is in flight.
+///
+/// Settings are looked for in this order, the last one found wins: built-in defaults (`--print-defaults` lists every
+/// setting), `bifocal.toml`, environment variables such as `BIFOCAL_LIMITS__BODY="1 MiB"`, flags. Rules are read again
+/// when they change, on SIGHUP, and on `POST /reload` of the admin address.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+#[command(after_help = "\
+Examples:
+  bifocal serve --rules rules
+  bifocal serve --config bifocal.toml --listen 0.0.0.0:8080
+  bifocal serve --print-defaults > bifocal.toml
+  curl -X POST http://127.0.0.1:9901/reload")]
+pub(super) struct Args {
+    /// Settings file; without it `bifocal.toml`, if there is one
+    #[arg(long, value_name = "FILE", env = "BIFOCAL_CONFIG")]
+    config: Option<PathBuf>,
+    /// The rules folder: one subfolder a service [setting: rules]
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
+    /// Address that callers reach; may be repeated [setting: listen]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// Address of /generation, /reload, /metrics, /livez and /readyz [setting: admin]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// Where the last good state survives a restart [setting: state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Level of messages on standard error [setting: log.level]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Where the access log goes: stdout, stderr, off, or a file [setting: log.access]
+    #[arg(long, value_name = "WHERE")]
+    access_log: Option<String>,
+    /// Print every setting with its default and its story, and end
+    #[arg(long)]
+    print_defaults: bool,
+}
 
-pub(super) fn run(_args: Args) -> ExitCode {
-    cannot_run("`serve` is not part of this build yet")
+impl Args {
+    fn into_sources(self) -> Sources {
+        let path = |path: PathBuf| Value::from(path.to_string_lossy().into_owned());
+        let mut flags = Vec::new();
+        flags.extend(self.rules.map(|rules| ("rules", path(rules))));
+        flags.extend((!self.listen.is_empty()).then(|| ("listen", Value::from(self.listen))));
+        flags.extend(self.admin.map(|admin| ("admin", Value::from(admin))));
+        flags.extend(self.state.map(|state| ("state", path(state))));
+        flags.extend(self.log_level.map(|level| ("log.level", Value::from(level))));
+        flags.extend(self.access_log.map(|to| ("log.access", Value::from(to))));
+        let usual = PathBuf::from("bifocal.toml");
+        // A variable that is not Unicode cannot be one of ours.
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Sources {
+            file: self.config.or_else(|| usual.is_file().then_some(usual)),
+            environment: environment.collect(),
+            flags,
+        }
+    }
+}
+
+pub(super) fn run(args: Args) -> ExitCode {
+    if args.print_defaults {
+        return match print(DEFAULTS) {
+            Ok(()) => ExitCode::from(CLEAN),
+            Err(error) => cannot_run(&format!("cannot write: {error}")),
+        };
+    }
+    let settings = match Settings::load(args.into_sources()) {
+        Ok(settings) => settings,
+        Err(mistakes) => return cannot_run(&format!("the settings are not valid\n{mistakes}")),
+    };
+    start_log(&settings.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return cannot_run(&format!("cannot start: {error}")),
+    };
+    runtime.block_on(async {
+        let server = match Server::bind(settings).await {
+            Ok(server) => server,
+            Err(error) => return cannot_run(&error.to_string()),
+        };
+        for address in server.addrs() {
+            tracing::info!("listening on http://{address}");
+        }
+        tracing::info!("admin on http://{}", server.admin_addr());
+        if server.generation() == 0 {
+            tracing::error!("no service can be served: not ready until the rules are mended");
+        }
+        let drained = server.run(told_to_stop()).await;
+        ExitCode::from(if drained { CLEAN } else { FINDINGS })
+    })
+}
+
+/// Messages go to standard error; the access log has a way of its own.
+fn start_log(log: &Log) {
+    // The level has been checked with the other settings.
+    let filter: Targets = log.level.parse().unwrap_or_default();
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer =
+        tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    // A second start in one process (a test) keeps the first one's log.
+    let _ = match log.format {
+        LogFormat::Text => registry.with(layer.with_target(false)).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    };
+}
+
+/// SIGTERM or Ctrl-C.
+async fn told_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    // Where no signal can be heard, only the end of the process ends it.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

@@ -1,1 +1,211 @@
 //! Listeners, negotiation, the life of a request, upstreams, bodies, errors, admin.
+//!
+//! Read in this order: [`listener`] accepts, [`connection`] tells the protocol and keeps time, [`layers`] is the stack
+//! on one screen, [`exchange`] the life of a request, [`translate`] what HTTP needs around a translation, [`rescue`] how
+//! errors become responses. [`reload`] replaces what [`generation`] holds.
+
+mod connection;
+mod framing;
+mod listener;
+mod wire;
+
+mod layers;
+mod panics;
+mod record;
+mod rescue;
+mod target;
+mod trouble;
+
+mod body;
+mod exchange;
+mod headers;
+mod merge;
+mod translate;
+mod upstream;
+mod validators;
+
+mod generation;
+mod last_good;
+mod reload;
+mod status;
+mod watch;
+
+mod access_log;
+mod admin;
+mod metrics;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::HeaderValue;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch as channel};
+
+pub use listener::BindError;
+
+use crate::settings::Settings;
+use access_log::AccessLog;
+use generation::Current;
+use last_good::LastGood;
+use listener::Serving;
+use metrics::Metrics;
+use reload::Reloader;
+use upstream::Upstreams;
+
+/// What all requests share.
+#[derive(Debug)]
+struct App {
+    settings: Settings,
+    current: Arc<Current>,
+    reloader: Arc<Reloader>,
+    upstreams: Upstreams,
+    in_flight: Arc<Semaphore>,
+    /// This process in `Via`.
+    via: HeaderValue,
+    metrics: Arc<Metrics>,
+    access: AccessLog,
+    draining: AtomicBool,
+}
+
+/// A gateway that listens and has read its rules.
+#[derive(Debug)]
+pub struct Server {
+    app: Arc<App>,
+    listeners: Vec<TcpListener>,
+    admin: TcpListener,
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Bind(BindError),
+    /// The access log cannot be opened.
+    AccessLog(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::AccessLog(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<BindError> for StartError {
+    fn from(error: BindError) -> Self {
+        Self::Bind(error)
+    }
+}
+
+impl Server {
+    /// Listens on every address and reads the rules once. Rules that are refused do not keep it from starting: what is
+    /// kept from before serves, or nothing does and the gateway is not ready.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        let mut listeners = Vec::new();
+        for address in &settings.listen {
+            listeners.push(listener::bind(*address, "listen").await?);
+        }
+        let admin = listener::bind(settings.admin, "admin").await?;
+        let access = AccessLog::open(&settings.log.access).map_err(StartError::AccessLog)?;
+        let current = Arc::new(Current::new());
+        let metrics = Arc::new(Metrics::new());
+        let kept = LastGood::new(settings.state.as_deref());
+        let reloader = Arc::new(Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone()));
+        reloader.reload("start").await;
+        let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));
+        let app = Arc::new(App {
+            current,
+            reloader,
+            upstreams: Upstreams::new(settings.timeouts),
+            in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
+            via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
+            metrics,
+            access,
+            draining: AtomicBool::new(false),
+            settings,
+        });
+        Ok(Self { app, listeners, admin })
+    }
+
+    /// The first address that callers reach.
+    pub fn addr(&self) -> SocketAddr {
+        self.listeners.first().and_then(|listener| listener.local_addr().ok()).unwrap_or(self.app.settings.admin)
+    }
+
+    /// Every address that callers reach.
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// The admin address.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin.local_addr().unwrap_or(self.app.settings.admin)
+    }
+
+    /// The number of the generation that serves; 0: none, nothing could be loaded.
+    pub fn generation(&self) -> u64 {
+        self.app.current.snapshot().number
+    }
+
+    /// Everything that is wrong with the rules as they were last read, as text.
+    pub fn complaints(&self) -> Vec<String> {
+        self.app.reloader.status().complaints().map(str::to_owned).collect()
+    }
+
+    /// Serves until `shutdown` is over, then finishes what is in flight, for as long as the drain time allows. Says
+    /// whether all of it was finished.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
+        let Self { app, listeners, admin } = self;
+        let (stop, stopped) = channel::channel(false);
+        let (stop_admin, admin_stopped) = channel::channel(false);
+        let (all_gone, alive) = channel::channel(());
+        let serving = Serving {
+            router: layers::data_plane(app.clone()),
+            limits: app.settings.limits,
+            timeouts: app.settings.timeouts,
+            metrics: app.metrics.clone(),
+            stop: stopped.clone(),
+            alive,
+        };
+        let (_, admin_alive) = channel::channel(());
+        let admin_serving = Serving {
+            router: admin::router(app.clone()),
+            stop: admin_stopped,
+            alive: admin_alive,
+            // The operator's own door must not be blocked by callers, and so has its own numbers.
+            metrics: Arc::new(Metrics::new()),
+            ..serving.clone()
+        };
+        tokio::spawn(watch::watch(app.reloader.clone(), app.settings.reload, stopped));
+        let admin = tokio::spawn(listener::accept(admin, admin_serving));
+        let doors: Vec<_> =
+            listeners.into_iter().map(|listener| tokio::spawn(listener::accept(listener, serving.clone()))).collect();
+        drop(serving);
+
+        shutdown.await;
+        app.draining.store(true, Ordering::Release);
+        tracing::info!("stopping: no new connections, finishing what is in flight");
+        let _ = stop.send(true);
+        for door in doors {
+            // A listener's task ends when told so; a panic there is an end, too.
+            let _ = door.await;
+        }
+        let drained = tokio::time::timeout(app.settings.timeouts.drain, all_gone.closed()).await.is_ok();
+        if !drained {
+            tracing::warn!("the drain time is over; cutting what is left");
+        }
+        let _ = stop_admin.send(true);
+        let _ = admin.await;
+        drained
+    }
+}

@@ -1,0 +1,47 @@
+//! Bodies: streamed under guard, or collected within bounds; content codings.
+
+pub(super) mod coding;
+mod stream;
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+
+pub(super) use stream::{Guarded, StreamFault, find_stream_fault};
+
+/// Reads a whole body of at most `limit` bytes within `time`.
+///
+/// # Errors
+/// [`StreamFault`].
+pub(super) async fn collect(body: Body, limit: usize, time: Duration) -> Result<Bytes, StreamFault> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(StreamFault::TooLarge);
+    }
+    tokio::time::timeout(time, collect_untimed(body, limit)).await.unwrap_or(Err(StreamFault::Silent))
+}
+
+async fn collect_untimed(mut body: Body, limit: usize) -> Result<Bytes, StreamFault> {
+    let mut first: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| find_stream_fault(&error).unwrap_or(StreamFault::Broken))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let so_far = first.as_ref().map_or(joined.len(), Bytes::len);
+        if so_far + data.len() > limit {
+            return Err(StreamFault::TooLarge);
+        }
+        // Most bodies come in one piece and are not copied.
+        match first.take() {
+            None if joined.is_empty() => first = Some(data),
+            None => joined.extend_from_slice(&data),
+            Some(before) => {
+                joined.extend_from_slice(&before);
+                joined.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| joined.freeze()))
+}

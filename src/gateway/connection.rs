@@ -1,0 +1,320 @@
+//! One connection of a caller: which protocol it speaks, how long it may be silent, how it ends.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tower::Service;
+
+use super::framing::{Framing, Verdict};
+use super::wire::Wire;
+use crate::settings::{Limits, Timeouts};
+
+/// RFC 9113, 3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long a caller may take to read our last words before its bytes are answered with a reset.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a connection's parts must agree on.
+#[derive(Debug)]
+pub(super) struct Conn {
+    peer: SocketAddr,
+    state: Mutex<ConnState>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct ConnState {
+    /// Requests in work.
+    active: usize,
+    /// Since when nothing is asked.
+    quiet_since: Instant,
+    /// Since when a head is incomplete.
+    head_since: Option<Instant>,
+    /// One for each head that has ended and whose request has not begun.
+    verdicts: VecDeque<Verdict>,
+}
+
+impl Conn {
+    fn new(peer: SocketAddr) -> Self {
+        let now = Instant::now();
+        let state = ConnState { active: 0, quiet_since: now, head_since: Some(now), verdicts: VecDeque::new() };
+        Self { peer, state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, ConnState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A head's first bytes are here, not its last.
+    pub(super) fn head_begun(&self) {
+        let mut state = self.state();
+        if state.head_since.is_none() {
+            state.head_since = Some(Instant::now());
+            self.changed.notify_one();
+        }
+    }
+
+    /// A head is complete.
+    pub(super) fn head_ended(&self, verdict: Verdict) {
+        let mut state = self.state();
+        state.head_since = None;
+        state.verdicts.push_back(verdict);
+    }
+
+    /// A request begins; the guard says when it is over.
+    fn begin(self: &Arc<Self>, protocol: Protocol) -> (Busy, Option<Verdict>) {
+        let mut state = self.state();
+        state.active += 1;
+        let verdict = match protocol {
+            Protocol::Http1 => state.verdicts.pop_front(),
+            Protocol::Http2 => {
+                state.head_since = None;
+                Some(Ok(()))
+            }
+        };
+        (Busy(Arc::new(BusyInner(self.clone()))), verdict)
+    }
+
+    /// When this connection will have been silent for too long, if nothing happens.
+    fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
+        let state = self.state();
+        match (state.active, state.head_since) {
+            (0, Some(since)) => Some(since + timeouts.header),
+            (0, None) => Some(state.quiet_since + timeouts.idle),
+            _ => None,
+        }
+    }
+
+    /// Waits until this connection has been silent for too long.
+    async fn silent(&self, timeouts: &Timeouts) {
+        loop {
+            match self.deadline(timeouts) {
+                Some(deadline) if deadline <= Instant::now() => return,
+                Some(deadline) => tokio::select! {
+                    () = sleep_until(deadline) => {}
+                    () = self.changed.notified() => {}
+                },
+                None => self.changed.notified().await,
+            }
+        }
+    }
+}
+
+/// Held while a request is in work.
+#[derive(Debug, Clone)]
+pub(super) struct Busy(Arc<BusyInner>);
+
+#[derive(Debug)]
+struct BusyInner(Arc<Conn>);
+
+impl Busy {
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.0.0.peer
+    }
+}
+
+impl Drop for BusyInner {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.active = state.active.saturating_sub(1);
+        state.quiet_since = Instant::now();
+        self.0.changed.notify_one();
+    }
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// What the bytes say of the request's framing; none: our reader and hyper's disagree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Framed(pub(super) Option<Verdict>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Serves one connection to its end. `stop` asks it to finish what it has begun and close.
+pub(super) async fn serve(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    timeouts: Timeouts,
+    mut stop: watch::Receiver<bool>,
+) {
+    let conn = Arc::new(Conn::new(peer));
+    // Answers are small and complete; waiting for more to send gains nothing.
+    let _ = stream.set_nodelay(true);
+    // hyper-util's own look at the preface has no timer, so it is done here, under the header timeout.
+    let (protocol, before) = tokio::select! {
+        seen = timeout(timeouts.header, sniff(&mut stream)) => match seen {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(_)) | Err(_) => return,
+        },
+        () = stopped(&mut stop) => return,
+    };
+    match protocol {
+        Protocol::Http1 => serve_http1(stream, before, conn, router, limits, timeouts, stop).await,
+        Protocol::Http2 => serve_http2(stream, before, conn, router, limits, timeouts, stop).await,
+    }
+}
+
+/// Reads until the bytes are, or cannot become, the HTTP/2 preface.
+async fn sniff(stream: &mut TcpStream) -> std::io::Result<(Protocol, Bytes)> {
+    let mut read = BytesMut::with_capacity(1024);
+    loop {
+        let seen = read.len().min(PREFACE.len());
+        if read.get(..seen) != PREFACE.get(..seen) {
+            return Ok((Protocol::Http1, read.freeze()));
+        }
+        if seen == PREFACE.len() {
+            return Ok((Protocol::Http2, read.freeze()));
+        }
+        if stream.read_buf(&mut read).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Waits until it is time to stop.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone has stopped too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+/// Hands a request to the router with what the connection knows of it.
+fn answer(conn: &Arc<Conn>, router: &Router, protocol: Protocol, request: http::Request<Incoming>) -> Answer {
+    let (busy, verdict) = conn.begin(protocol);
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(Peer(busy.peer()));
+    request.extensions_mut().insert(busy);
+    request.extensions_mut().insert(Framed(verdict));
+    Box::pin(router.clone().call(request))
+}
+
+async fn serve_http1(
+    stream: TcpStream,
+    before: Bytes,
+    conn: Arc<Conn>,
+    router: Router,
+    limits: Limits,
+    timeouts: Timeouts,
+    mut stop: watch::Receiver<bool>,
+) {
+    let wire = Wire::new(stream, before, Some(Framing::default()), conn.clone(), timeouts.stream);
+    let service = {
+        let conn = conn.clone();
+        service_fn(move |request| answer(&conn, &router, Protocol::Http1, request))
+    };
+    let mut http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // This connection keeps its own times; hyper's would also count a connection on which nothing is asked.
+        .header_read_timeout(None)
+        .max_buf_size(limits.header_bytes.max(8192))
+        .max_header_size(limits.header_bytes)
+        .max_headers(limits.header_count)
+        .serve_connection(TokioIo::new(wire), service);
+    let mut stopping = false;
+    let ended = loop {
+        tokio::select! {
+            ended = std::future::poll_fn(|cx| http.poll_without_shutdown(cx)) => break ended,
+            () = conn.silent(&timeouts) => return say_timeout(http.into_parts().io.into_inner(), &conn).await,
+            () = stopped(&mut stop), if !stopping => {
+                stopping = true;
+                Pin::new(&mut http).graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(peer = %conn.peer, %error, "connection ended");
+    }
+    linger(http.into_parts().io.into_inner().into_stream()).await;
+}
+
+/// Tells a caller whose request never came, if one had begun; closes.
+async fn say_timeout(wire: Wire, conn: &Conn) {
+    let begun = conn.state().head_since.is_some();
+    let mut stream = wire.into_stream();
+    if begun {
+        let words = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let _ = timeout(LINGER, stream.write_all(words)).await;
+    }
+    linger(stream).await;
+}
+
+/// Closes so that the caller can read what it was told: closing a socket with unread bytes resets the connection, and a
+/// reset throws away what the other side has not read.
+async fn linger(mut stream: TcpStream) {
+    let drained = async {
+        stream.shutdown().await?;
+        let mut thrown_away = vec![0; 16 << 10];
+        while stream.read(&mut thrown_away).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _ = timeout(LINGER, drained).await;
+}
+
+async fn serve_http2(
+    stream: TcpStream,
+    before: Bytes,
+    conn: Arc<Conn>,
+    router: Router,
+    limits: Limits,
+    timeouts: Timeouts,
+    mut stop: watch::Receiver<bool>,
+) {
+    let wire = Wire::new(stream, before, None, conn.clone(), timeouts.stream);
+    let service = {
+        let conn = conn.clone();
+        service_fn(move |request| answer(&conn, &router, Protocol::Http2, request))
+    };
+    let http = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        // A peer that has vanished without a word is found out.
+        .keep_alive_interval(timeouts.idle)
+        .keep_alive_timeout(timeouts.header)
+        .serve_connection(TokioIo::new(wire), service);
+    let mut http = std::pin::pin!(http);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = http.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(peer = %conn.peer, %error, "connection ended");
+                }
+                return;
+            }
+            () = conn.silent(&timeouts), if !stopping => {
+                stopping = true;
+                http.as_mut().graceful_shutdown();
+            }
+            () = stopped(&mut stop), if !stopping => {
+                stopping = true;
+                http.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}

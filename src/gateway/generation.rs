@@ -1,0 +1,84 @@
+//! What serves now: one immutable value behind the one swap. Every request takes a snapshot once and keeps it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
+
+use crate::plan::{Plan, ServicePlan};
+use crate::rules::checked::CheckedService;
+
+/// Everything that one request may see of the rules.
+#[derive(Debug)]
+pub(super) struct Generation {
+    /// Counts from 1 in this process; 0: nothing has been loaded yet.
+    pub(super) number: u64,
+    /// Names the content: over the names and hashes of its services.
+    pub(super) hash: String,
+    /// When it began to serve.
+    pub(super) since: SystemTime,
+    /// What requests use.
+    pub(super) plan: Plan,
+    /// What the plan was made of.
+    pub(super) services: BTreeMap<String, Serving>,
+}
+
+/// One service as it serves.
+#[derive(Debug, Clone)]
+pub(super) struct Serving {
+    /// Hash of its sources.
+    pub(super) hash: [u8; 32],
+    pub(super) plan: Arc<ServicePlan>,
+    /// Kept to tell collisions with services that come later.
+    pub(super) checked: Arc<CheckedService>,
+    /// Whether its sources are those of a time before this process.
+    pub(super) restored: bool,
+}
+
+impl Generation {
+    /// The generation of these services.
+    pub(super) fn new(number: u64, services: BTreeMap<String, Serving>) -> Self {
+        let mut digest = Sha256::new();
+        for (name, serving) in &services {
+            digest.update((name.len() as u64).to_be_bytes());
+            digest.update(name);
+            digest.update(serving.hash);
+        }
+        // Twelve digits tell rule sets apart and can be read aloud.
+        let hash = hex(&digest.finalize()).chars().take(12).collect();
+        let plan = Plan::new(services.values().map(|serving| serving.plan.clone()).collect());
+        Self { number, hash, since: SystemTime::now(), plan, services }
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The one place where a generation is replaced.
+#[derive(Debug)]
+pub(super) struct Current(ArcSwap<Generation>);
+
+impl Current {
+    pub(super) fn new() -> Self {
+        Self(ArcSwap::from_pointee(Generation::new(0, BTreeMap::new())))
+    }
+
+    /// The generation that serves now, to be kept for a whole exchange.
+    pub(super) fn snapshot(&self) -> Arc<Generation> {
+        self.0.load_full()
+    }
+
+    /// From here on this one serves; requests in flight keep theirs.
+    pub(super) fn replace(&self, next: Arc<Generation>) {
+        self.0.store(next);
+    }
+}

@@ -1,0 +1,102 @@
+//! Accepting connections, as many as allowed, until told to stop.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use super::connection;
+use super::metrics::Metrics;
+use crate::settings::{Limits, Timeouts};
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    address: SocketAddr,
+    setting: &'static str,
+    error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, setting, error } = self;
+        let port = address.port();
+        match error.kind() {
+            io::ErrorKind::AddrInUse => write!(
+                f,
+                "port {port} is taken: something else listens on {address}; stop it, or choose another address with \
+                 the setting `{setting}` (port 0 picks a free one)"
+            ),
+            io::ErrorKind::PermissionDenied => {
+                write!(f, "port {port} may not be opened by this user; choose another with the setting `{setting}`")
+            }
+            _ => write!(f, "cannot listen on {address} (setting `{setting}`): {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// Begins to listen.
+pub(super) async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|error| BindError { address, setting, error })
+}
+
+/// What a listener's connections are served with.
+#[derive(Clone)]
+pub(super) struct Serving {
+    pub(super) router: Router,
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+    pub(super) metrics: Arc<Metrics>,
+    /// Told once: finish and close.
+    pub(super) stop: watch::Receiver<bool>,
+    /// Every connection holds one, so its end can be waited for.
+    pub(super) alive: watch::Receiver<()>,
+}
+
+/// Accepts connections until told to stop.
+pub(super) async fn accept(listener: TcpListener, serving: Serving) {
+    let room = Arc::new(Semaphore::new(serving.limits.connections));
+    let mut stop = serving.stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = next(&listener, &room) => accepted,
+            () = connection::stopped(&mut stop) => return,
+        };
+        let Some((stream, peer, permit)) = accepted else { continue };
+        let Serving { router, limits, timeouts, metrics, stop, alive } = serving.clone();
+        tokio::spawn(async move {
+            metrics.connections.inc();
+            connection::serve(stream, peer, router, limits, timeouts, stop).await;
+            metrics.connections.dec();
+            drop((permit, alive));
+        });
+    }
+}
+
+/// The next connection, once there is room for one.
+async fn next(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = room.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, permit)),
+        Err(error) => {
+            // Out of descriptors, mostly: trying again at once would only spin.
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Metrics in Prometheus's text form. Every label has a bounded set of values: names from the rules, never from requests.
+
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::record::Entry;
+
+/// What is counted.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
+    translations: Family<DurationLabels, Histogram, fn() -> Histogram>,
+    faults: Family<FaultLabels, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
+    /// The number of the generation that serves.
+    pub(super) generation: Gauge<i64, AtomicI64>,
+    /// Services whose newest files are refused.
+    pub(super) refused_services: Gauge<i64, AtomicI64>,
+    /// Connections that are open.
+    pub(super) connections: Gauge<i64, AtomicI64>,
+    dropped_lines: Gauge<i64, AtomicI64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    service: String,
+    route: String,
+    asked: String,
+    served: String,
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DurationLabels {
+    service: String,
+    asked: String,
+    served: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabels {
+    service: String,
+    asked: String,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    result: &'static str,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("bifocal");
+        let requests = Family::default();
+        let durations = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let translations = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let faults = Family::default();
+        let reloads = Family::default();
+        let (generation, refused_services, connections, dropped_lines) =
+            (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("requests", "Finished requests by route, versions and status class", requests.clone());
+        registry.register("request_duration_seconds", "From head to the end of the response", durations.clone());
+        registry.register("translate_duration_seconds", "Time spent translating one exchange", translations.clone());
+        registry.register("faults", "Requests that the gateway itself refused or failed", faults.clone());
+        registry.register("reloads", "Reloads of the rules by result", reloads.clone());
+        registry.register("generation", "Number of the generation that serves", generation.clone());
+        registry.register("refused_services", "Services whose newest files are refused", refused_services.clone());
+        registry.register("connections", "Open connections of callers", connections.clone());
+        registry.register("access_log_dropped", "Access log lines that were dropped", dropped_lines.clone());
+        Self {
+            registry,
+            requests,
+            durations,
+            translations,
+            faults,
+            reloads,
+            generation,
+            refused_services,
+            connections,
+            dropped_lines,
+        }
+    }
+
+    /// Counts a finished request.
+    pub(super) fn finished(&self, entry: &Entry<'_>) {
+        let known = entry.known;
+        let labels =
+            DurationLabels { service: known.service.clone(), asked: known.asked.clone(), served: known.served.clone() };
+        self.durations.get_or_create(&labels).observe(entry.duration.as_secs_f64());
+        if !known.translating.is_zero() {
+            self.translations.get_or_create(&labels).observe(known.translating.as_secs_f64());
+        }
+        self.requests
+            .get_or_create(&RequestLabels {
+                service: labels.service,
+                route: known.route.clone().unwrap_or_default(),
+                asked: labels.asked,
+                served: labels.served,
+                class: class(entry.status),
+            })
+            .inc();
+        if let Some(code) = known.fault {
+            let labels = FaultLabels { service: known.service.clone(), asked: known.asked.clone(), code };
+            self.faults.get_or_create(&labels).inc();
+        }
+    }
+
+    /// Counts a reload.
+    pub(super) fn reloaded(&self, result: &'static str) {
+        self.reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
+    /// All of it as text.
+    pub(super) fn render(&self, dropped_lines: u64) -> String {
+        self.dropped_lines.set(i64::try_from(dropped_lines).unwrap_or(i64::MAX));
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0])
+}
+
+fn class(status: u16) -> &'static str {
+    match status {
+        499 => "gone",
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
+}

@@ -1,0 +1,88 @@
+//! Errors become responses here and nowhere else: `application/problem+json` (RFC 9457) in the caller's terms, the chain
+//! of causes in the log alone.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, header};
+use serde_json::json;
+
+use super::headers::Identity;
+use super::panics::CatchPanic;
+use super::record::Facts;
+use super::trouble::{Kind, Side, Trouble};
+
+/// A handler answers an error by putting it on an empty response; [`rescue`] does the rest.
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status.unwrap_or(self.kind.row().0);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Turns whatever went wrong further in, panics included, into a response.
+pub(super) async fn rescue(request: Request, next: Next) -> Response {
+    let is_head = request.method() == Method::HEAD;
+    let identity = request.extensions().get::<Identity>().cloned();
+    let facts = request.extensions().get::<Facts>().cloned();
+    let answered = CatchPanic::new(next.run(request)).await;
+    let mut response =
+        answered.unwrap_or_else(|panic| Trouble::new(Kind::Internal).cause(panic).closing().into_response());
+    let Some(trouble) = response.extensions_mut().remove::<Trouble>() else { return response };
+
+    let (_, code, title, side) = trouble.kind.row();
+    if let Some(facts) = facts {
+        facts.change(|facts| facts.fault = Some(code));
+    }
+    let id = identity.map(|identity| identity.request).unwrap_or_default();
+    let status = response.status().as_u16();
+    let cause = trouble.cause.as_deref().unwrap_or_default();
+    match side {
+        Side::Caller => tracing::debug!(request_id = %id, code, status, cause, detail = %trouble.detail, "refused"),
+        Side::Upstream => tracing::warn!(request_id = %id, code, status, cause, "upstream failed"),
+        Side::Gateway => tracing::error!(request_id = %id, code, status, cause, "gateway failed"),
+    }
+    let text = problem(&trouble, status, code, title, &id);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in &trouble.headers {
+        headers.insert(name, value.clone());
+    }
+    if trouble.closes {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if !is_head {
+        *response.body_mut() = Body::from(text);
+    }
+    response
+}
+
+/// The problem document.
+fn problem(trouble: &Trouble, status: u16, code: &str, title: &str, id: &str) -> String {
+    let mut document = json!({
+        "type": format!("urn:bifocal:problem:{code}"),
+        "title": title,
+        "status": status,
+        "code": code,
+        "request_id": id,
+    });
+    if let Some(members) = document.as_object_mut() {
+        if !trouble.detail.is_empty() {
+            members.insert("detail".into(), trouble.detail.as_str().into());
+        }
+        if let Some((field, detail)) = &trouble.field {
+            members.insert("errors".into(), json!([{ "field": field, "detail": detail }]));
+        }
+        if let Some(offset) = trouble.offset {
+            members.insert("offset".into(), offset.into());
+        }
+        if !trouble.versions.is_empty() {
+            members.insert("versions".into(), trouble.versions.as_slice().into());
+        }
+    }
+    document.to_string()
+}

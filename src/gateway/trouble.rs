@@ -1,0 +1,273 @@
+//! What can go wrong with one exchange, and whose fault it is. [`super::rescue`] turns it into a response.
+
+use std::fmt::Display;
+use std::ops::{Deref, DerefMut};
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use super::body::StreamFault;
+use crate::json;
+use crate::plan::{Fault, FaultKind, Unclear};
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The caller's.
+    Caller,
+    /// The service's.
+    Upstream,
+    /// Ours.
+    Gateway,
+}
+
+/// A kind of trouble: one row decides status, code, title and side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Framing,
+    Target,
+    Header,
+    HeadersTooLarge,
+    TargetTooLong,
+    Method,
+    Expectation,
+    Overloaded,
+    NoService,
+    UnknownVersion,
+    NoRoute,
+    MethodNotAllowed,
+    BodyTooLarge,
+    BodyTimeout,
+    BodyBroken,
+    BodyMissing,
+    UnsupportedCoding,
+    UnsupportedType,
+    CorruptCoding,
+    JsonSyntax,
+    JsonEncoding,
+    JsonDepth,
+    JsonDuplicate,
+    Value,
+    Collision,
+    Precondition,
+    Conflict,
+    Loop,
+    UpstreamUnreachable,
+    UpstreamTimeout,
+    UpstreamBroken,
+    UpstreamContract,
+    UpstreamError,
+    NotReady,
+    AdminHost,
+    AdminOrigin,
+    AdminToken,
+    Internal,
+}
+
+impl Kind {
+    /// Status, stable code, title, side.
+    pub(super) fn row(self) -> (StatusCode, &'static str, &'static str, Side) {
+        use Side::{Caller, Gateway, Upstream};
+        use StatusCode as S;
+        match self {
+            Self::Framing => (S::BAD_REQUEST, "framing", "The request's framing is ambiguous", Caller),
+            Self::Target => (S::BAD_REQUEST, "target", "The request's target is not acceptable", Caller),
+            Self::Header => (S::BAD_REQUEST, "header", "A request header is not acceptable", Caller),
+            Self::HeadersTooLarge => {
+                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request's headers are too large", Caller)
+            }
+            Self::TargetTooLong => (S::URI_TOO_LONG, "target_too_long", "The request's target is too long", Caller),
+            Self::Method => (S::NOT_IMPLEMENTED, "method", "This method is not served here", Caller),
+            Self::Expectation => (S::EXPECTATION_FAILED, "expectation", "The expectation cannot be met", Caller),
+            Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Too many requests are in work", Gateway),
+            Self::NoService => (S::NOT_FOUND, "no_service", "Nothing is served here", Caller),
+            Self::UnknownVersion => (S::BAD_REQUEST, "unknown_version", "The version is not clear", Caller),
+            Self::NoRoute => (S::NOT_FOUND, "no_route", "This version has no such resource", Caller),
+            Self::MethodNotAllowed => {
+                (S::METHOD_NOT_ALLOWED, "method_not_allowed", "This version's resource has no such method", Caller)
+            }
+            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large", Caller),
+            Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time", Caller),
+            Self::BodyBroken => (S::BAD_REQUEST, "body_broken", "The body broke off", Caller),
+            Self::BodyMissing => (S::BAD_REQUEST, "body_missing", "A JSON body is needed", Caller),
+            Self::UnsupportedCoding => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_coding", "The body's content coding is not understood", Caller)
+            }
+            Self::UnsupportedType => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_type", "The body must be JSON in UTF-8", Caller)
+            }
+            Self::CorruptCoding => {
+                (S::BAD_REQUEST, "corrupt_coding", "The body is not what its content coding says", Caller)
+            }
+            Self::JsonSyntax => (S::BAD_REQUEST, "json_syntax", "The body is not JSON", Caller),
+            Self::JsonEncoding => (S::BAD_REQUEST, "json_encoding", "The body is not JSON in UTF-8", Caller),
+            Self::JsonDepth => (S::BAD_REQUEST, "json_depth", "The body is nested too deeply", Caller),
+            Self::JsonDuplicate => (S::BAD_REQUEST, "json_duplicate", "The body names a member twice", Caller),
+            Self::Value => (S::UNPROCESSABLE_ENTITY, "value", "A value is outside what this version can say", Caller),
+            Self::Collision => {
+                (S::UNPROCESSABLE_ENTITY, "collision", "A member has the name of another version's field", Caller)
+            }
+            Self::Precondition => (S::PRECONDITION_FAILED, "precondition", "The condition does not hold", Caller),
+            Self::Conflict => (S::CONFLICT, "conflict", "The document kept changing", Caller),
+            Self::Loop => (S::LOOP_DETECTED, "loop", "The request came back to the gateway", Gateway),
+            Self::UpstreamUnreachable => {
+                (S::BAD_GATEWAY, "upstream_unreachable", "The service cannot be reached", Upstream)
+            }
+            Self::UpstreamTimeout => {
+                (S::GATEWAY_TIMEOUT, "upstream_timeout", "The service did not answer in time", Upstream)
+            }
+            Self::UpstreamBroken => (S::BAD_GATEWAY, "upstream_broken", "The service broke off its answer", Upstream),
+            Self::UpstreamContract => {
+                (S::BAD_GATEWAY, "upstream_contract", "The service's answer does not keep its contract", Upstream)
+            }
+            Self::UpstreamError => {
+                (S::BAD_GATEWAY, "upstream_error", "The service answered with an error of its own", Upstream)
+            }
+            Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "No rules are loaded yet", Gateway),
+            Self::AdminHost => (S::MISDIRECTED_REQUEST, "admin_host", "The admin interface has another name", Caller),
+            Self::AdminOrigin => (S::FORBIDDEN, "admin_origin", "Web pages may not change anything here", Caller),
+            Self::AdminToken => (S::UNAUTHORIZED, "admin_token", "A bearer token is needed", Caller),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "The gateway failed", Gateway),
+        }
+    }
+}
+
+/// One thing that went wrong. Boxed: it is the rare half of every result.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble(Box<Details>);
+
+/// What is known of it.
+#[derive(Debug, Clone)]
+pub(super) struct Details {
+    /// What kind.
+    pub(super) kind: Kind,
+    /// Instead of the kind's own status: where the service's status is kept.
+    pub(super) status: Option<StatusCode>,
+    /// For the caller, in its own version's terms; never a payload value.
+    pub(super) detail: String,
+    /// The caller's field that it is about, and what is wrong there.
+    pub(super) field: Option<(String, String)>,
+    /// Byte offset into the caller's body.
+    pub(super) offset: Option<usize>,
+    /// The versions that there are.
+    pub(super) versions: Vec<String>,
+    /// Further response headers.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// For the log alone.
+    pub(super) cause: Option<String>,
+    /// Whether the connection must not be used again.
+    pub(super) closes: bool,
+}
+
+impl Deref for Trouble {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+impl DerefMut for Trouble {
+    fn deref_mut(&mut self) -> &mut Details {
+        &mut self.0
+    }
+}
+
+impl Trouble {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self(Box::new(Details {
+            kind,
+            status: None,
+            detail: String::new(),
+            field: None,
+            offset: None,
+            versions: Vec::new(),
+            headers: Vec::new(),
+            cause: None,
+            closes: false,
+        }))
+    }
+
+    pub(super) fn detail(mut self, text: impl Into<String>) -> Self {
+        self.detail = text.into();
+        self
+    }
+
+    pub(super) fn cause(mut self, cause: impl Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    pub(super) fn closing(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Translating a request failed: places are in the caller's terms.
+    pub(super) fn from_request(fault: Fault) -> Self {
+        let mut trouble = Self::new(match fault.kind {
+            FaultKind::Json(kind) => json_kind(kind),
+            FaultKind::Collision => Kind::Collision,
+            FaultKind::TooLarge => Kind::BodyTooLarge,
+            FaultKind::Missing if fault.place.is_empty() => Kind::BodyMissing,
+            FaultKind::Guard | FaultKind::Missing => Kind::Value,
+        });
+        trouble.offset = fault.offset;
+        if fault.place.is_empty() {
+            trouble.detail = fault.detail;
+        } else {
+            trouble.detail = format!("`{}`: {}", fault.place, fault.detail);
+            trouble.field = Some((fault.place, fault.detail));
+        }
+        trouble
+    }
+
+    /// Translating a response failed: its places are the service's business and stay in the log.
+    pub(super) fn from_response(fault: &Fault) -> Self {
+        Self::new(Kind::UpstreamContract).cause(format!("{:?} at `{}`: {}", fault.kind, fault.place, fault.detail))
+    }
+
+    /// Reading the caller's body failed.
+    pub(super) fn from_caller_body(fault: StreamFault) -> Self {
+        Self::new(match fault {
+            StreamFault::TooLarge => Kind::BodyTooLarge,
+            StreamFault::Silent => Kind::BodyTimeout,
+            StreamFault::Broken => Kind::BodyBroken,
+        })
+        .closing()
+    }
+
+    /// Reading the service's body failed.
+    pub(super) fn from_service_body(fault: StreamFault) -> Self {
+        Self::new(match fault {
+            StreamFault::TooLarge => Kind::UpstreamContract,
+            StreamFault::Silent => Kind::UpstreamTimeout,
+            StreamFault::Broken => Kind::UpstreamBroken,
+        })
+        .cause(fault)
+    }
+
+    /// The caller's version is not clear.
+    pub(super) fn from_unclear(unclear: &Unclear, versions: Vec<String>) -> Self {
+        let mut trouble = Self::new(Kind::UnknownVersion).detail(match unclear {
+            Unclear::Unknown { place } => format!("the {place} names no version of this service"),
+            Unclear::Conflicting { place } => format!("the {place} names two different versions"),
+            Unclear::Missing => "the request names no version, and this service has no default".to_owned(),
+        });
+        trouble.versions = versions;
+        trouble
+    }
+}
+
+fn json_kind(kind: json::ErrorKind) -> Kind {
+    match kind {
+        json::ErrorKind::Syntax(_) => Kind::JsonSyntax,
+        json::ErrorKind::Utf8 | json::ErrorKind::LoneSurrogate => Kind::JsonEncoding,
+        json::ErrorKind::Depth => Kind::JsonDepth,
+        json::ErrorKind::DuplicateKey => Kind::JsonDuplicate,
+    }
+}

@@ -1,0 +1,119 @@
+//! What makes the rules be read again: changes in the folder, SIGHUP, and the clock for what no event tells.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connection::stopped;
+use super::reload::Reloader;
+use crate::settings::Reload;
+
+/// A folder that changes all the time is read after this many quiet times anyway.
+const PATIENCE: u32 = 20;
+
+/// Reloads when something has changed, until told to stop.
+pub(super) async fn watch(reloader: Arc<Reloader>, settings: Reload, mut stop: watch::Receiver<bool>) {
+    let (tell, mut told) = mpsc::channel(1);
+    let mut watched = Watched::default();
+    let mut hangup = Hangup::listen();
+    loop {
+        if settings.watch {
+            watched.follow(reloader.rules(), &tell);
+        }
+        let why = tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = hangup.received() => "SIGHUP",
+            _ = told.recv(), if settings.watch => {
+                settle(&mut told, settings.settle).await;
+                "change"
+            }
+            () = sleep(settings.poll), if settings.watch => "poll",
+        };
+        reloader.reload(why).await;
+    }
+}
+
+/// Waits until nothing has changed for a while: editors and mounts write in several steps.
+async fn settle(changes: &mut mpsc::Receiver<()>, quiet: Duration) {
+    let latest = Instant::now() + quiet * PATIENCE;
+    while let Ok(Some(())) = timeout(quiet, changes.recv()).await {
+        if Instant::now() > latest {
+            return;
+        }
+    }
+}
+
+/// The watcher and the real folder that it watches.
+#[derive(Default)]
+struct Watched {
+    watcher: Option<(RecommendedWatcher, PathBuf)>,
+}
+
+impl Watched {
+    /// Watches the folder that `rules` leads to now, and the one that holds `rules` itself: where `rules` is a link,
+    /// changing it is seen there.
+    fn follow(&mut self, rules: &Path, changed: &mpsc::Sender<()>) {
+        let real = rules.canonicalize().unwrap_or_else(|_| rules.to_owned());
+        if self.watcher.as_ref().is_some_and(|(_, followed)| *followed == real) {
+            return;
+        }
+        let changed = changed.clone();
+        let told = move |event: notify::Result<notify::Event>| {
+            // Reading is no change; and a full channel already says all there is to say.
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                let _ = changed.try_send(());
+            }
+        };
+        let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
+            watcher.watch(&real, RecursiveMode::Recursive)?;
+            for holder in [rules.parent(), real.parent()].into_iter().flatten() {
+                let holder = if holder.as_os_str().is_empty() { Path::new(".") } else { holder };
+                // The folder itself is watched, so this is the smaller loss.
+                let _ = watcher.watch(holder, RecursiveMode::NonRecursive);
+            }
+            Ok(watcher)
+        });
+        match watcher {
+            Ok(watcher) => self.watcher = Some((watcher, real)),
+            Err(error) => {
+                self.watcher = None;
+                tracing::debug!(%error, folder = %rules.display(), "cannot watch; the folder is read at intervals");
+            }
+        }
+    }
+}
+
+/// SIGHUP, where there is such a thing.
+struct Hangup(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+
+impl Hangup {
+    #[cfg(unix)]
+    fn listen() -> Self {
+        Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> Self {
+        Self()
+    }
+
+    #[cfg(unix)]
+    async fn received(&mut self) {
+        let told = match &mut self.0 {
+            Some(signal) => signal.recv().await,
+            None => None,
+        };
+        if told.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn received(&mut self) {
+        std::future::pending().await
+    }
+}
