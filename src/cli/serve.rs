@@ -12,9 +12,9 @@ use super::{CLEAN, FINDINGS, cannot_run, print};
 use crate::gateway::Server;
 use crate::settings::{DEFAULTS, Log, LogFormat, Settings, Sources, Value};
 
-/// Runs the gateway until SIGTERM or Ctrl-C, then finishes what is in flight.
+/// Run the gateway
 ///
-/// Settings are looked for in this order, the last one found wins: built-in defaults (`--print-defaults` lists every
+/// Serves until SIGTERM or Ctrl-C, then finishes what is in flight. Settings are looked for in this order, the last one found wins: built-in defaults (`--print-defaults` lists every
 /// setting), `bifocal.toml`, environment variables such as `BIFOCAL_LIMITS__BODY="1 MiB"`, flags. Rules are read again
 /// when they change, on SIGHUP, and on `POST /reload` of the admin address.
 #[derive(Debug, clap::Args)]
