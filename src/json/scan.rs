@@ -35,7 +35,13 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(crate) fn skip_space(&mut self) {
         // Compact documents have none: one comparison settles it.
-        while self.peek() <= b' ' && matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+        if self.peek() <= b' ' {
+            self.skip_some_space();
+        }
+    }
+
+    fn skip_some_space(&mut self) {
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
     }

@@ -4,7 +4,7 @@
 //! inside a type, elements of a list) are translated as soon as they are read, into one of two side buffers that take
 //! turns by nesting level, so that memory is bounded by the largest element and nothing is ever parsed twice.
 
-use super::keys::{Met, Seen, plain_name};
+use super::keys::{Met, Name, Seen, plain_name};
 use super::lens::{Action, ActionKind, Lens, Nested};
 use super::write::Writer;
 use super::{Direction, Fault, FaultKind, Limits, TypeId};
@@ -177,14 +177,22 @@ impl<'e> Engine<'e> {
             }
             let escaped = self.scanner.skip_string()?;
             let (name_start, name_end) = (key_start + 1, self.scanner.at - 1);
-            if seen.note(self.text, &mut self.scratch.met, name_start, name_end, escaped) {
+            let raw = self.text.get(name_start..name_end).unwrap_or_default();
+            let unescaped;
+            let name = if escaped {
+                unescaped = plain_name(raw, true);
+                Name::new(&unescaped, true)
+            } else {
+                Name::new(raw, false)
+            };
+            if seen.note(self.text, &mut self.scratch.met, name, name_start, name_end) {
                 let error = json::Error { kind: ErrorKind::DuplicateKey, offset: key_start };
                 return Err(Fault::from(error).within(&node.name));
             }
             self.scanner.skip_colon()?;
 
-            let name = plain_name(self.text.get(name_start..name_end).unwrap_or_default(), escaped);
-            let found = node.keys.find(&name).and_then(|index| Some((index, node.actions.get(index)?)));
+            let found = node.keys.find(name.text, name.fingerprint);
+            let found = found.and_then(|index| Some((index, node.actions.get(index)?)));
             let value_start = self.scanner.at;
             let owner = match found {
                 None if !node.closed => {
@@ -198,7 +206,7 @@ impl<'e> Engine<'e> {
                         (Member::Owned, Some((action, _))) => Some((index, action)),
                         (Member::Unowned, _) => None,
                         (Member::Unplaced, _) | (Member::Owned, None) => {
-                            self.unplaced(&node.name, &name, key_start)?;
+                            self.unplaced(&node.name, name.text, key_start)?;
                             Some((index, DROPPED))
                         }
                     }

@@ -8,10 +8,14 @@ use crate::json::unescape;
 /// A cheap mixing of a name's length, first and last bytes. Not meant to withstand an attacker: everything that uses
 /// it compares the names themselves, and falls back to a keyed hash before collisions could cost.
 #[inline]
-fn fingerprint(name: &[u8]) -> u64 {
-    let mixed = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-        (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(23),
-        _ => name.iter().fold(0, |word, &byte| (word << 8) | u64::from(byte)),
+pub(super) fn fingerprint(name: &[u8]) -> u64 {
+    let mixed = if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(23)
+    } else if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        u64::from(u32::from_le_bytes(*first)) | (u64::from(u32::from_le_bytes(*last)) << 32)
+    } else {
+        let at = |index: usize| u64::from(name.get(index).copied().unwrap_or(0));
+        at(0) | (at(1) << 8) | (at(2) << 16)
     };
     (mixed ^ (name.len() as u64).rotate_left(56)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
@@ -26,6 +30,7 @@ pub(super) struct Keys {
 
 #[derive(Debug)]
 struct Entry {
+    fingerprint: u64,
     name: Box<[u8]>,
     /// The bucket's next entry, plus one.
     next: u32,
@@ -33,35 +38,53 @@ struct Entry {
 
 impl Keys {
     pub(super) fn new<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> Self {
-        let mut keys = Self { buckets: vec![0; (names.len() * 2).next_power_of_two()], entries: Vec::new() };
+        let mut keys = Self { buckets: vec![0; (names.len() * 4).next_power_of_two()], entries: Vec::new() };
         for name in names {
-            let bucket = keys.bucket(name.as_bytes());
+            let fingerprint = fingerprint(name.as_bytes());
+            let bucket = keys.bucket(fingerprint);
             let index = u32::try_from(keys.entries.len() + 1).unwrap_or(u32::MAX);
             if let Some(head) = keys.buckets.get_mut(bucket) {
-                keys.entries.push(Entry { name: name.as_bytes().into(), next: *head });
+                keys.entries.push(Entry { fingerprint, name: name.as_bytes().into(), next: *head });
                 *head = index;
             }
         }
         keys
     }
 
-    fn bucket(&self, name: &[u8]) -> usize {
-        (fingerprint(name) >> 40) as usize & (self.buckets.len() - 1)
+    #[inline]
+    fn bucket(&self, fingerprint: u64) -> usize {
+        (fingerprint >> 40) as usize & (self.buckets.len().wrapping_sub(1))
     }
 
-    /// The index of a name.
+    /// The index of a name whose fingerprint is known.
     #[inline]
-    pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
-        let mut next = *self.buckets.get(self.bucket(name))?;
+    pub(super) fn find(&self, name: &[u8], fingerprint: u64) -> Option<usize> {
+        let mut next = *self.buckets.get(self.bucket(fingerprint))?;
         while next != 0 {
             let index = next as usize - 1;
             let entry = self.entries.get(index)?;
-            if *entry.name == *name {
+            if entry.fingerprint == fingerprint && *entry.name == *name {
                 return Some(index);
             }
             next = entry.next;
         }
         None
+    }
+}
+
+/// A member's name, escapes resolved.
+#[derive(Clone, Copy)]
+pub(super) struct Name<'n> {
+    pub(super) text: &'n [u8],
+    pub(super) fingerprint: u64,
+    /// Whether it was written with escapes.
+    pub(super) escaped: bool,
+}
+
+impl<'n> Name<'n> {
+    #[inline]
+    pub(super) fn new(text: &'n [u8], escaped: bool) -> Self {
+        Self { text, fingerprint: fingerprint(text), escaped }
     }
 }
 
@@ -102,28 +125,24 @@ impl Seen {
         Self { filter: [0; 4], base: met.len(), large: None }
     }
 
-    /// Notes a name; answers whether it was there before.
+    /// Notes a name, written at `start..end` between its quotes; answers whether it was there before.
     #[inline]
-    pub(super) fn note(&mut self, text: &[u8], met: &mut Vec<Met>, start: usize, end: usize, escaped: bool) -> bool {
-        let name = plain_name(text.get(start..end).unwrap_or_default(), escaped);
-        let fingerprint = fingerprint(&name);
-        let count = met.len() - self.base;
-        if count >= MANY {
-            return self.note_among_many(text, met, &name);
+    pub(super) fn note(&mut self, text: &[u8], met: &mut Vec<Met>, name: Name<'_>, start: usize, end: usize) -> bool {
+        if met.len() - self.base >= MANY {
+            return self.note_among_many(text, met, name.text);
         }
-        let bit = fingerprint >> 56;
+        let bit = name.fingerprint >> 56;
         let mut twice = false;
-        if let Some(word) = self.filter.get_mut((bit >> 6) as usize) {
+        if let Some(word) = self.filter.get_mut((bit >> 6) as usize & 3) {
             let mask = 1 << (bit & 63);
             if *word & mask != 0 {
-                let mut before = met.get(self.base..).unwrap_or_default().iter();
-                twice = before.any(|one| one.fingerprint == fingerprint && one.name(text) == name);
+                twice = is_among(text, met.get(self.base..).unwrap_or_default(), name);
             }
             *word |= mask;
         }
         // Documents are at most 4 GiB: the engine refuses longer ones before it starts.
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the engine's input limit")]
-        met.push(Met { fingerprint, start: start as u32, end: end as u32, escaped });
+        met.push(Met { fingerprint: name.fingerprint, start: start as u32, end: end as u32, escaped: name.escaped });
         twice
     }
 
@@ -141,6 +160,11 @@ impl Met {
     }
 }
 
+#[cold]
+fn is_among(text: &[u8], met: &[Met], name: Name<'_>) -> bool {
+    met.iter().any(|one| one.fingerprint == name.fingerprint && *one.name(text) == *name.text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,7 +176,9 @@ mod tests {
         let mut start = 0;
         names.iter().position(|name| {
             let end = start + name.len();
-            let twice = seen.note(text.as_bytes(), &mut met, start, end, name.contains('\\'));
+            let escaped = name.contains('\\');
+            let plain = plain_name(name.as_bytes(), escaped);
+            let twice = seen.note(text.as_bytes(), &mut met, Name::new(&plain, escaped), start, end);
             start = end;
             twice
         })
@@ -172,9 +198,9 @@ mod tests {
         let names: Vec<String> = (0..300).map(|number| format!("n{number}")).collect();
         let keys = Keys::new(names.iter().map(String::as_str));
         for (index, name) in names.iter().enumerate() {
-            assert_eq!(keys.find(name.as_bytes()), Some(index));
+            assert_eq!(keys.find(name.as_bytes(), fingerprint(name.as_bytes())), Some(index));
         }
-        assert_eq!(keys.find(b"n300"), None);
-        assert_eq!(Keys::new(std::iter::empty()).find(b""), None);
+        assert_eq!(keys.find(b"n300", fingerprint(b"n300")), None);
+        assert_eq!(Keys::new(std::iter::empty()).find(b"", fingerprint(b"")), None);
     }
 }
