@@ -228,6 +228,7 @@ impl Draft {
             })
             .collect();
         Lens {
+            first_shape: 0,
             nodes,
             slots: read + self.prepared,
             whole_source: self.whole_source,

@@ -4,12 +4,15 @@
 //! inside a type, elements of a list) are translated as soon as they are read, into one of two side buffers that take
 //! turns by nesting level, so that memory is bounded by the largest element and nothing is ever parsed twice.
 
+use std::collections::HashMap;
+
 use super::keys::{Met, Name, Seen, plain_name};
-use super::lens::{Action, ActionKind, Lens, Nested};
+use super::lens::{Action, ActionKind, Lens, Lenses, Nested, Node};
+use super::shape::{Known, NONE, Shape};
 use super::write::Writer;
 use super::{Direction, Fault, FaultKind, Limits, TypeId};
 use crate::codecs::Written;
-use crate::json::{self, ErrorKind, Scanner};
+use crate::json::{self, ErrorKind, Scanner, unescape};
 
 /// Reused working memory of translations; one per worker, grows to the largest message seen.
 #[derive(Debug, Default)]
@@ -19,6 +22,10 @@ pub struct Scratch {
     pub(super) slots: Vec<Slot>,
     pub(super) written: Vec<bool>,
     met: Vec<Met>,
+    /// Members matched by shape in the objects that are being read: where the name begins, its index in the shape.
+    matched: Vec<(u32, u32)>,
+    /// What objects looked like, by set of lenses.
+    shapes: HashMap<u64, Vec<Shape>>,
     /// Members left out of the last translation because their place is taken (see [`super::Unplaced::Drop`]).
     pub(super) dropped: usize,
 }
@@ -35,9 +42,16 @@ impl Scratch {
         self.slots.clear();
         self.written.clear();
         self.met.clear();
+        self.matched.clear();
         self.dropped = 0;
+        if self.shapes.len() > MAX_SHAPES {
+            self.shapes.clear();
+        }
     }
 }
+
+/// Sets of lenses whose shapes one worker remembers. Beyond it, it begins anew.
+const MAX_SHAPES: usize = 256;
 
 /// What a slot holds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,9 +81,6 @@ pub(super) struct Item {
 
 pub(super) const RUN: u32 = u32::MAX;
 
-/// All lenses of one direction, by type.
-pub(super) type Lenses = [Lens];
-
 pub(super) struct Engine<'e> {
     pub(super) text: &'e [u8],
     pub(super) lenses: &'e Lenses,
@@ -77,6 +88,7 @@ pub(super) struct Engine<'e> {
     pub(super) limits: Limits,
     pub(super) scanner: Scanner<'e>,
     pub(super) scratch: &'e mut Scratch,
+    shapes: Vec<Shape>,
 }
 
 /// Translates one whole document, appending to `out`.
@@ -97,9 +109,13 @@ pub(super) fn translate(
     // Level 0 writes into the first side buffer: lend it the caller's.
     let before = out.len();
     std::mem::swap(out, &mut scratch.side[0]);
+    let mut shapes = scratch.shapes.get_mut(&lenses.id).map(std::mem::take).unwrap_or_default();
+    shapes.resize_with(lenses.nodes, Shape::default);
     let scanner = Scanner::new(text, limits.depth);
-    let mut engine = Engine { text, lenses, direction, limits, scanner, scratch };
+    let mut engine = Engine { text, lenses, direction, limits, scanner, scratch, shapes };
     let result = engine.whole(of);
+    let shapes = engine.shapes;
+    scratch.shapes.insert(lenses.id, shapes);
     std::mem::swap(out, &mut scratch.side[0]);
     if result.is_err() {
         out.truncate(before);
@@ -123,7 +139,7 @@ impl<'e> Engine<'e> {
     /// Translates the value that is next as a document of a type: into the buffer of `level`.
     fn value(&mut self, of: TypeId, level: usize, depth: usize) -> Result<(), Fault> {
         let lenses = self.lenses;
-        let Some(lens) = lenses.get(of.0) else { return self.copy_value(level, depth) };
+        let Some(lens) = lenses.lenses.get(of.0) else { return self.copy_value(level, depth) };
         if self.scanner.peek() != b'{' && lens.whole_source.is_none() {
             // Only objects have members: any other value passes as it is.
             return self.copy_value(level, depth);
@@ -157,11 +173,13 @@ impl<'e> Engine<'e> {
 
     /// Reads the object that is next: items and slots of one node and of those below it.
     fn object(&mut self, lens: &Lens, node: usize, slots: usize, level: usize, depth: usize) -> Result<(), Fault> {
+        let shape = lens.first_shape + node;
         let Some(node) = lens.nodes.get(node) else { return Ok(self.scanner.skip_value(depth)?) };
         self.scanner.check_depth(depth + 1)?;
         self.scanner.at += 1;
         let met = self.scratch.met.len();
-        let mut seen = Seen::new(&self.scratch.met);
+        let matched = self.scratch.matched.len();
+        let mut names = Names { seen: Seen::new(&self.scratch.met), follows: Some(0), matched, shape };
         let mut start = self.scanner.at;
         self.scanner.skip_space();
         if self.scanner.peek() == b'}' {
@@ -172,27 +190,11 @@ impl<'e> Engine<'e> {
         let mut run: Option<usize> = None;
         loop {
             let key_start = self.scanner.at;
-            if self.scanner.peek() != b'"' {
-                return Ok(self.scanner.expected("a member name in quotes")?);
-            }
-            let escaped = self.scanner.skip_string()?;
-            let (name_start, name_end) = (key_start + 1, self.scanner.at - 1);
-            let raw = self.text.get(name_start..name_end).unwrap_or_default();
-            let unescaped;
-            let name = if escaped {
-                unescaped = plain_name(raw, true);
-                Name::new(&unescaped, true)
-            } else {
-                Name::new(raw, false)
+            let action = match self.follow(&mut names) {
+                Some(action) => action,
+                None => self.name(node, &mut names)?,
             };
-            if seen.note(self.text, &mut self.scratch.met, name, name_start, name_end) {
-                let error = json::Error { kind: ErrorKind::DuplicateKey, offset: key_start };
-                return Err(Fault::from(error).within(&node.name));
-            }
-            self.scanner.skip_colon()?;
-
-            let found = node.keys.find(name.text, name.fingerprint);
-            let found = found.and_then(|index| Some((index, node.actions.get(index)?)));
+            let found = node.actions.get(action as usize).map(|found| (action as usize, found));
             let value_start = self.scanner.at;
             let owner = match found {
                 None if !node.closed => {
@@ -206,7 +208,7 @@ impl<'e> Engine<'e> {
                         (Member::Owned, Some((action, _))) => Some((index, action)),
                         (Member::Unowned, _) => None,
                         (Member::Unplaced, _) | (Member::Owned, None) => {
-                            self.unplaced(&node.name, name.text, key_start)?;
+                            self.unplaced(&node.name, key_start)?;
                             Some((index, DROPPED))
                         }
                     }
@@ -259,8 +261,82 @@ impl<'e> Engine<'e> {
             self.scanner.skip_space();
         }
         self.scanner.at += 1;
+        self.learn(node, &names);
         self.scratch.met.truncate(met);
+        self.scratch.matched.truncate(matched);
         Ok(())
+    }
+
+    /// Reads the member's name and colon if they are the ones that came next last time; answers its action.
+    #[inline]
+    fn follow(&mut self, names: &mut Names) -> Option<u32> {
+        let from = names.follows?;
+        let at = self.scanner.at;
+        let found = self.shapes.get(names.shape).and_then(|shape| shape.next(from, self.text.get(at..)?));
+        let Some((index, known)) = found else {
+            self.leave_shape(names);
+            return None;
+        };
+        let action = known.action;
+        self.scanner.at = at + known.len();
+        self.scanner.skip_space();
+        self.scratch.matched.push((offset(at), offset(index)));
+        names.follows = Some(index + 1);
+        Some(action)
+    }
+
+    /// From here on names are read in full; those matched so far are noted, so that none can come twice.
+    #[cold]
+    fn leave_shape(&mut self, names: &mut Names) {
+        names.follows = None;
+        let matched = self.scratch.matched.get(names.matched..).unwrap_or_default();
+        for (at, index) in matched {
+            let known = self.shapes.get(names.shape).and_then(|shape| shape.get(*index as usize));
+            if let Some(known) = known {
+                let met = Met::new(known.fingerprint, at + 1, at + offset(known.len()) - 2);
+                names.seen.add(&mut self.scratch.met, met);
+            }
+        }
+    }
+
+    /// Reads the member's name and colon in full; answers its action.
+    fn name(&mut self, node: &Node, names: &mut Names) -> Result<u32, Fault> {
+        let key_start = self.scanner.at;
+        if self.scanner.peek() != b'"' {
+            return Ok(self.scanner.expected("a member name in quotes")?);
+        }
+        let escaped = self.scanner.skip_string()?;
+        let (start, end) = (key_start + 1, self.scanner.at - 1);
+        let raw = self.text.get(start..end).unwrap_or_default();
+        let unescaped;
+        let name = if escaped {
+            unescaped = plain_name(raw, true);
+            Name::new(&unescaped, true)
+        } else {
+            Name::new(raw, false)
+        };
+        if names.seen.note(self.text, &mut self.scratch.met, name, start, end) {
+            let error = json::Error { kind: ErrorKind::DuplicateKey, offset: key_start };
+            return Err(Fault::from(error).within(&node.name));
+        }
+        self.scanner.skip_colon()?;
+        Ok(node.keys.find(name.text, name.fingerprint).map_or(NONE, offset))
+    }
+
+    /// Remembers what the object that was just read looked like.
+    fn learn(&mut self, node: &Node, names: &Names) {
+        let Some(shape) = self.shapes.get_mut(names.shape) else { return };
+        if names.follows.is_some() {
+            shape.hit();
+        } else if shape.miss()
+            && let Some(met) = names.seen.names(&self.scratch.met)
+        {
+            let labels = met.iter().filter_map(|met| met.label(self.text));
+            shape.learn(labels.map(|(label, fingerprint)| {
+                let name = label.get(1..label.len() - 2).unwrap_or_default();
+                Known::new(label, node.keys.find(name, fingerprint).map_or(NONE, offset), fingerprint)
+            }));
+        }
     }
 
     /// Reads the value of a member that has an action, or that stands in a closed object.
@@ -325,7 +401,7 @@ impl<'e> Engine<'e> {
     }
 
     #[cold]
-    fn unplaced(&mut self, node: &str, name: &[u8], key_start: usize) -> Result<(), Fault> {
+    fn unplaced(&mut self, node: &str, key_start: usize) -> Result<(), Fault> {
         if self.limits.unplaced == super::Unplaced::Drop {
             self.scratch.dropped += 1;
             return Ok(());
@@ -333,7 +409,11 @@ impl<'e> Engine<'e> {
         let detail = "the other interface has another field at this place, so it cannot be passed on";
         let mut fault = Fault::new(FaultKind::Collision, detail);
         fault.offset = Some(key_start);
-        let shown: String = String::from_utf8_lossy(name).chars().take(64).collect();
+        let mut name = Scanner::new(self.text, 0);
+        name.at = key_start;
+        let _accepted = name.skip_string();
+        let name = self.text.get(key_start..name.at).and_then(unescape).unwrap_or_default();
+        let shown: String = name.chars().take(64).collect();
         Err(fault.within(&shown).within(node))
     }
 
@@ -455,6 +535,16 @@ pub(super) const MAX_PLACES: usize = 8;
 
 /// Marks a member that was left out.
 const DROPPED: usize = usize::MAX;
+
+/// The names of one object while it is read.
+struct Names {
+    seen: Seen,
+    /// The index of the shape's next member, as long as the object follows its shape.
+    follows: Option<usize>,
+    /// Where this object's members begin among the matched.
+    matched: usize,
+    shape: usize,
+}
 
 /// How a member with an action turned out.
 enum Member {

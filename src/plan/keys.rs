@@ -125,6 +125,20 @@ impl Seen {
         Self { filter: [0; 4], base: met.len(), large: None }
     }
 
+    /// Takes in a name that is known to be new.
+    pub(super) fn add(&mut self, met: &mut Vec<Met>, name: Met) {
+        let bit = name.fingerprint >> 56;
+        if let Some(word) = self.filter.get_mut((bit >> 6) as usize & 3) {
+            *word |= 1 << (bit & 63);
+        }
+        met.push(name);
+    }
+
+    /// How many names were met, as long as they are few.
+    pub(super) fn names<'m>(&self, met: &'m [Met]) -> Option<&'m [Met]> {
+        met.get(self.base..).filter(|met| met.len() < MANY)
+    }
+
     /// Notes a name, written at `start..end` between its quotes; answers whether it was there before.
     #[inline]
     pub(super) fn note(&mut self, text: &[u8], met: &mut Vec<Met>, name: Name<'_>, start: usize, end: usize) -> bool {
@@ -155,6 +169,16 @@ impl Seen {
 }
 
 impl Met {
+    pub(super) fn new(fingerprint: u64, start: u32, end: u32) -> Self {
+        Self { fingerprint, start, end, escaped: false }
+    }
+
+    /// Its literal with quotes and the colon behind it, if it is written plainly: `"name":`.
+    pub(super) fn label<'t>(&self, text: &'t [u8]) -> Option<(&'t [u8], u64)> {
+        let label = text.get(self.start as usize - 1..self.end as usize + 2)?;
+        (!self.escaped && label.last() == Some(&b':')).then_some((label, self.fingerprint))
+    }
+
     fn name<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
         plain_name(text.get(self.start as usize..self.end as usize).unwrap_or_default(), self.escaped)
     }

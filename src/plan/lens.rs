@@ -4,13 +4,40 @@
 //! `actions`; what the target must have there is written by its `writes`. Members that neither names stay where they
 //! are.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::keys::Keys;
 use crate::codecs::Codec;
 use crate::rules::checked::TypeId;
 
+/// All types of one step in one direction.
+#[derive(Debug)]
+pub(super) struct Lenses {
+    /// By type.
+    pub(super) lenses: Vec<Lens>,
+    /// Names this set among all that were ever compiled in this process.
+    pub(super) id: u64,
+    /// How many nodes the lenses have in all.
+    pub(super) nodes: usize,
+}
+
+impl Lenses {
+    pub(super) fn new(mut lenses: Vec<Lens>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut nodes = 0;
+        for lens in &mut lenses {
+            lens.first_shape = nodes;
+            nodes += lens.nodes.len();
+        }
+        Self { lenses, id: NEXT.fetch_add(1, Ordering::Relaxed), nodes }
+    }
+}
+
 /// One direction of one type.
 #[derive(Debug, Default)]
 pub(super) struct Lens {
+    /// Index of the first node among all nodes of its [`Lenses`].
+    pub(super) first_shape: usize,
     /// The first node is the document itself.
     pub(super) nodes: Vec<Node>,
     /// For each slot that is read from the source, its path as people write it; slots behind these hold prepared values.

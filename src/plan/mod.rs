@@ -11,6 +11,7 @@ mod message;
 mod negotiate;
 mod put;
 mod route;
+mod shape;
 mod write;
 
 #[cfg(test)]
@@ -29,7 +30,7 @@ pub use negotiate::Unclear;
 
 use crate::rules::ast::Negotiator;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
-use lens::Lens;
+use lens::Lenses;
 
 /// Limits that every translation keeps.
 #[derive(Debug, Clone, Copy)]
@@ -121,8 +122,8 @@ pub struct VersionPlan {
 /// Compiled rules between two neighbours.
 #[derive(Debug)]
 pub struct StepPlan {
-    up: Vec<Lens>,
-    down: Vec<Lens>,
+    up: Lenses,
+    down: Lenses,
     puts: Vec<Vec<put::PutRule>>,
     routes: Vec<route::Route>,
 }
@@ -131,7 +132,8 @@ impl StepPlan {
     /// Compiles the types of a checked step. Cannot fail.
     pub fn compile(step: &CheckedStep) -> Self {
         let step = compile::with_plain_headers(step);
-        let lenses = |direction| step.types.iter().map(|of| compile::compile_lens(of, direction)).collect();
+        let lenses =
+            |direction| Lenses::new(step.types.iter().map(|of| compile::compile_lens(of, direction)).collect());
         Self {
             up: lenses(Direction::Up),
             down: lenses(Direction::Down),

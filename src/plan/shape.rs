@@ -1,0 +1,98 @@
+//! What objects looked like the last time: their members in order.
+//!
+//! Documents of one type nearly always name the same members in the same order. Comparing the text with the name that
+//! came next last time costs a few instructions; scanning, hashing and looking it up costs many. Names matched in
+//! this order are distinct, so there is no duplicate to look for either. Whatever does not match is read in full.
+
+/// The members of the last object read at one node.
+#[derive(Debug, Default)]
+pub(super) struct Shape {
+    known: Vec<Known>,
+    /// Objects since the last that matched.
+    misses: u32,
+}
+
+/// One member's name, from its first quote to the colon.
+#[derive(Debug)]
+pub(super) struct Known {
+    head: u64,
+    mask: u64,
+    tail: u64,
+    literal: Box<[u8]>,
+    /// Index of the node's action, if it has one.
+    pub(super) action: u32,
+    pub(super) fingerprint: u64,
+}
+
+/// No action.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// How many members may be missing between two that are there.
+const AHEAD: usize = 3;
+
+impl Known {
+    pub(super) fn new(literal: &[u8], action: u32, fingerprint: u64) -> Self {
+        let mut first = [0; 8];
+        for (to, from) in first.iter_mut().zip(literal) {
+            *to = *from;
+        }
+        let mask = if literal.len() >= 8 { u64::MAX } else { (1 << (literal.len() * 8)) - 1 };
+        let tail = literal.last_chunk::<8>().map_or(0, |chunk| u64::from_le_bytes(*chunk));
+        Self { head: u64::from_le_bytes(first), mask, tail, literal: literal.into(), action, fingerprint }
+    }
+
+    /// How many bytes it takes, colon included.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.literal.len()
+    }
+
+    /// Whether the text has it at a position. May answer `false` near the text's end.
+    #[inline]
+    fn stands_at(&self, rest: &[u8]) -> bool {
+        let Some(first) = rest.first_chunk::<8>() else { return false };
+        if u64::from_le_bytes(*first) & self.mask != self.head {
+            return false;
+        }
+        match self.literal.len() {
+            0..=8 => true,
+            length @ 9..=16 => {
+                let last = rest.get(length - 8..).and_then(|rest| rest.first_chunk::<8>());
+                last.is_some_and(|last| u64::from_le_bytes(*last) == self.tail)
+            }
+            _ => rest.starts_with(&self.literal),
+        }
+    }
+}
+
+impl Shape {
+    /// The member whose name and colon begin the rest of a text, at index `from` or shortly behind it.
+    #[inline]
+    pub(super) fn next(&self, from: usize, rest: &[u8]) -> Option<(usize, &Known)> {
+        let known = self.known.get(from..)?.iter().take(AHEAD).enumerate();
+        let mut found = known.filter(|(_, known)| known.stands_at(rest));
+        found.next().map(|(ahead, known)| (from + ahead, known))
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Known> {
+        self.known.get(index)
+    }
+
+    /// Notes an object that matched throughout.
+    #[inline]
+    pub(super) fn hit(&mut self) {
+        self.misses = 0;
+    }
+
+    /// Notes one that did not; answers whether its members are worth learning. Where shapes keep changing, learning
+    /// each would cost more than it saves.
+    pub(super) fn miss(&mut self) -> bool {
+        self.misses = self.misses.wrapping_add(1);
+        self.misses <= 4 || self.misses.is_multiple_of(32)
+    }
+
+    pub(super) fn learn(&mut self, known: impl Iterator<Item = Known>) {
+        self.known.clear();
+        self.known.extend(known);
+    }
+}
