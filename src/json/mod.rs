@@ -9,7 +9,7 @@ mod text;
 mod tree;
 
 pub use number::Decimal;
-pub(crate) use scan::Scanner;
+pub(crate) use scan::{Scan, Scanner};
 pub(crate) use text::write_escaped;
 pub use text::{unescape, write_string};
 pub use tree::{Tree, TreeKind};
@@ -55,6 +55,12 @@ impl std::fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<Box<Error>> for Error {
+    fn from(error: Box<Error>) -> Self {
+        *error
+    }
+}
 
 /// Checks that a text is UTF-8.
 ///

@@ -5,6 +5,9 @@ use super::{Error, ErrorKind, MAX_DEPTH};
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
+/// What scanning answers. The error is boxed so that the answer of every step fits a register.
+pub(crate) type Scan<T> = Result<T, Box<Error>>;
+
 /// A position in a text that is known to be UTF-8.
 #[derive(Debug, Clone)]
 pub(crate) struct Scanner<'a> {
@@ -47,25 +50,25 @@ impl<'a> Scanner<'a> {
     }
 
     #[cold]
-    pub(crate) fn expected<T>(&self, what: &'static str) -> Result<T, Error> {
+    pub(crate) fn expected<T>(&self, what: &'static str) -> Scan<T> {
         self.fail(ErrorKind::Syntax(what), self.at)
     }
 
     #[cold]
     #[expect(clippy::unused_self, reason = "reads as the scanner's own failure at its call sites")]
-    pub(crate) fn fail<T>(&self, kind: ErrorKind, offset: usize) -> Result<T, Error> {
-        Err(Error { kind, offset })
+    pub(crate) fn fail<T>(&self, kind: ErrorKind, offset: usize) -> Scan<T> {
+        Err(Box::new(Error { kind, offset }))
     }
 
     /// Refuses a container at this depth (the root is at depth 1).
     #[inline]
-    pub(crate) fn check_depth(&self, depth: usize) -> Result<(), Error> {
+    pub(crate) fn check_depth(&self, depth: usize) -> Scan<()> {
         if depth > self.depth_limit { self.fail(ErrorKind::Depth, self.at) } else { Ok(()) }
     }
 
     /// Skips a value whose first byte is next. `depth` is the number of containers around it.
     #[inline]
-    pub(crate) fn skip_value(&mut self, depth: usize) -> Result<(), Error> {
+    pub(crate) fn skip_value(&mut self, depth: usize) -> Scan<()> {
         match self.peek() {
             b'"' => self.skip_string().map(|_| ()),
             b'{' | b'[' => self.skip_container(depth),
@@ -75,7 +78,7 @@ impl<'a> Scanner<'a> {
 
     /// Skips a number or a literal.
     #[inline]
-    fn skip_plain(&mut self) -> Result<(), Error> {
+    fn skip_plain(&mut self) -> Scan<()> {
         match self.peek() {
             b'-' | b'0'..=b'9' => self.skip_number(),
             b't' => self.skip_literal(b"true"),
@@ -86,7 +89,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    fn skip_literal(&mut self, literal: &'static [u8]) -> Result<(), Error> {
+    fn skip_literal(&mut self, literal: &'static [u8]) -> Scan<()> {
         let end = self.at + literal.len();
         if self.text.get(self.at..end) == Some(literal) {
             self.at = end;
@@ -97,7 +100,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    fn skip_digits(&mut self) -> Result<(), Error> {
+    fn skip_digits(&mut self) -> Scan<()> {
         if !self.peek().is_ascii_digit() {
             return self.expected("a digit");
         }
@@ -108,7 +111,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    fn skip_number(&mut self) -> Result<(), Error> {
+    fn skip_number(&mut self) -> Scan<()> {
         if self.peek() == b'-' {
             self.at += 1;
         }
@@ -133,7 +136,7 @@ impl<'a> Scanner<'a> {
 
     /// Skips a string whose opening quote is next; answers whether it holds escapes.
     #[inline]
-    pub(crate) fn skip_string(&mut self) -> Result<bool, Error> {
+    pub(crate) fn skip_string(&mut self) -> Scan<bool> {
         self.at += 1;
         let mut escaped = false;
         loop {
@@ -177,7 +180,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips one escape (a surrogate pair counts as one).
-    fn skip_escape(&mut self) -> Result<(), Error> {
+    fn skip_escape(&mut self) -> Scan<()> {
         let start = self.at;
         self.at += 1;
         match self.peek() {
@@ -206,7 +209,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn read_hex(&mut self) -> Result<u32, Error> {
+    fn read_hex(&mut self) -> Scan<u32> {
         let mut value = 0;
         for _ in 0..4 {
             let Some(digit) = char::from(self.peek()).to_digit(16) else {
@@ -219,7 +222,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips an object or array without recursion: one bit a level tells which of the two it is in.
-    fn skip_container(&mut self, outer_depth: usize) -> Result<(), Error> {
+    fn skip_container(&mut self, outer_depth: usize) -> Scan<()> {
         let mut kinds = Kinds::default();
         let mut level = 0_usize;
         loop {
@@ -274,7 +277,7 @@ impl<'a> Scanner<'a> {
 
     /// Skips a member's name, the colon and the space around it.
     #[inline]
-    fn skip_key(&mut self) -> Result<(), Error> {
+    fn skip_key(&mut self) -> Scan<()> {
         if self.peek() != b'"' {
             return self.expected("a member name in quotes");
         }
@@ -284,7 +287,7 @@ impl<'a> Scanner<'a> {
 
     /// Skips the colon behind a member's name and the space around it.
     #[inline]
-    pub(crate) fn skip_colon(&mut self) -> Result<(), Error> {
+    pub(crate) fn skip_colon(&mut self) -> Scan<()> {
         self.skip_space();
         if self.peek() != b':' {
             return self.expected("`:`");
@@ -295,7 +298,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After the document's value: nothing but white space may follow.
-    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+    pub(crate) fn finish(&mut self) -> Scan<()> {
         self.skip_space();
         if self.at_end() { Ok(()) } else { self.expected("nothing after the document") }
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{Decimal, Error, ErrorKind, Scanner, check_utf8, unescape};
+use super::{Decimal, Error, ErrorKind, Scan, Scanner, check_utf8, unescape};
 
 /// A value and the bytes it is written with.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ impl<'a> Tree<'a> {
 }
 
 /// Reads the value whose first byte is next. Recursion is bounded by the scanner's depth limit.
-fn read_value<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Result<Tree<'a>, Error> {
+fn read_value<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Scan<Tree<'a>> {
     let start = scanner.at;
     let kind = match scanner.peek() {
         b'{' => {
@@ -150,7 +150,7 @@ fn read_value<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Re
     Ok(Tree { raw: text.get(start..scanner.at).unwrap_or_default(), kind })
 }
 
-fn read_elements<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Result<Vec<Tree<'a>>, Error> {
+fn read_elements<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Scan<Vec<Tree<'a>>> {
     let mut elements = Vec::new();
     scanner.skip_space();
     if scanner.peek() == b']' {
@@ -174,7 +174,7 @@ fn read_elements<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) ->
 
 type Members<'a> = Vec<(Cow<'a, str>, Tree<'a>)>;
 
-fn read_members<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Result<Members<'a>, Error> {
+fn read_members<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Scan<Members<'a>> {
     let mut members: Members<'a> = Vec::new();
     let mut names = HashSet::new();
     scanner.skip_space();

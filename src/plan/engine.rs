@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::fault::Step;
 use super::keys::{Met, Name, Seen, plain_name};
 use super::lens::{Action, ActionKind, Lens, Lenses, Nested, Node};
 use super::shape::{Known, NONE, Shape};
@@ -20,7 +21,6 @@ pub struct Scratch {
     pub(super) side: [Vec<u8>; 2],
     pub(super) items: Vec<Item>,
     pub(super) slots: Vec<Slot>,
-    pub(super) written: Vec<bool>,
     met: Vec<Met>,
     /// Members matched by shape in the objects that are being read: where the name begins, its index in the shape.
     matched: Vec<(u32, u32)>,
@@ -40,7 +40,6 @@ impl Scratch {
         self.side.iter_mut().for_each(Vec::clear);
         self.items.clear();
         self.slots.clear();
-        self.written.clear();
         self.met.clear();
         self.matched.clear();
         self.dropped = 0;
@@ -120,11 +119,11 @@ pub(super) fn translate(
     if result.is_err() {
         out.truncate(before);
     }
-    result
+    Ok(result?)
 }
 
 impl<'e> Engine<'e> {
-    fn whole(&mut self, of: TypeId) -> Result<(), Fault> {
+    fn whole(&mut self, of: TypeId) -> Step<()> {
         self.scanner.skip_space();
         self.value(of, 0, 0)?;
         self.scanner.finish()?;
@@ -137,7 +136,7 @@ impl<'e> Engine<'e> {
     }
 
     /// Translates the value that is next as a document of a type: into the buffer of `level`.
-    fn value(&mut self, of: TypeId, level: usize, depth: usize) -> Result<(), Fault> {
+    fn value(&mut self, of: TypeId, level: usize, depth: usize) -> Step<()> {
         let lenses = self.lenses;
         let Some(lens) = lenses.lenses.get(of.0) else { return self.copy_value(level, depth) };
         if self.scanner.peek() != b'{' && lens.whole_source.is_none() {
@@ -163,7 +162,7 @@ impl<'e> Engine<'e> {
         Ok(())
     }
 
-    fn copy_value(&mut self, level: usize, depth: usize) -> Result<(), Fault> {
+    fn copy_value(&mut self, level: usize, depth: usize) -> Step<()> {
         let start = self.scanner.at;
         self.scanner.skip_value(depth)?;
         let raw = self.text.get(start..self.scanner.at).unwrap_or_default();
@@ -172,7 +171,7 @@ impl<'e> Engine<'e> {
     }
 
     /// Reads the object that is next: items and slots of one node and of those below it.
-    fn object(&mut self, lens: &Lens, node: usize, slots: usize, level: usize, depth: usize) -> Result<(), Fault> {
+    fn object(&mut self, lens: &Lens, node: usize, slots: usize, level: usize, depth: usize) -> Step<()> {
         let shape = lens.first_shape + node;
         let Some(node) = lens.nodes.get(node) else { return Ok(self.scanner.skip_value(depth)?) };
         self.scanner.check_depth(depth + 1)?;
@@ -300,7 +299,7 @@ impl<'e> Engine<'e> {
     }
 
     /// Reads the member's name and colon in full; answers its action.
-    fn name(&mut self, node: &Node, names: &mut Names) -> Result<u32, Fault> {
+    fn name(&mut self, node: &Node, names: &mut Names) -> Step<u32> {
         let key_start = self.scanner.at;
         if self.scanner.peek() != b'"' {
             return Ok(self.scanner.expected("a member name in quotes")?);
@@ -317,7 +316,7 @@ impl<'e> Engine<'e> {
         };
         if names.seen.note(self.text, &mut self.scratch.met, name, start, end) {
             let error = json::Error { kind: ErrorKind::DuplicateKey, offset: key_start };
-            return Err(Fault::from(error).within(&node.name));
+            return Err(Box::new(Fault::from(error).within(&node.name)));
         }
         self.scanner.skip_colon()?;
         Ok(node.keys.find(name.text, name.fingerprint).map_or(NONE, offset))
@@ -348,12 +347,12 @@ impl<'e> Engine<'e> {
         level: usize,
         depth: usize,
         value_start: usize,
-    ) -> Result<Member, Fault> {
+    ) -> Step<Member> {
         match action.map(|action| &action.kind) {
             Some(ActionKind::Slot { slot, nested, .. }) => {
                 self.reserve();
                 let read = self.slot_value(slots + slot, *nested, level, depth + 1);
-                read.map_err(|fault| fault.within(lens.slot_names.get(*slot).map_or("", String::as_str)))?;
+                read.map_err(|fault| within(fault, lens.slot_names.get(*slot)))?;
                 Ok(Member::Owned)
             }
             Some(ActionKind::Enter { node, group }) => {
@@ -381,7 +380,7 @@ impl<'e> Engine<'e> {
     }
 
     /// A null parent has no members, but what is written at its place must still find it: an item without children.
-    fn skip_null(&mut self) -> Result<Member, Fault> {
+    fn skip_null(&mut self) -> Step<Member> {
         self.reserve();
         Ok(Member::Owned)
     }
@@ -401,7 +400,7 @@ impl<'e> Engine<'e> {
     }
 
     #[cold]
-    fn unplaced(&mut self, node: &str, key_start: usize) -> Result<(), Fault> {
+    fn unplaced(&mut self, node: &str, key_start: usize) -> Step<()> {
         if self.limits.unplaced == super::Unplaced::Drop {
             self.scratch.dropped += 1;
             return Ok(());
@@ -414,11 +413,11 @@ impl<'e> Engine<'e> {
         let _accepted = name.skip_string();
         let name = self.text.get(key_start..name.at).and_then(unescape).unwrap_or_default();
         let shown: String = name.chars().take(64).collect();
-        Err(fault.within(&shown).within(node))
+        Err(Box::new(fault.within(&shown).within(node)))
     }
 
     /// Reads the value that is next into a slot; nested documents go to the buffer of the next level.
-    fn slot_value(&mut self, slot: usize, nested: Nested, level: usize, depth: usize) -> Result<(), Fault> {
+    fn slot_value(&mut self, slot: usize, nested: Nested, level: usize, depth: usize) -> Step<()> {
         let start = self.scanner.at;
         let value = match (nested, self.scanner.peek()) {
             (Nested::As(of), b'{') => {
@@ -443,7 +442,7 @@ impl<'e> Engine<'e> {
     }
 
     /// Translates the list that is next, element by element, keeping the white space between them.
-    fn list(&mut self, of: TypeId, level: usize, depth: usize) -> Result<(), Fault> {
+    fn list(&mut self, of: TypeId, level: usize, depth: usize) -> Step<()> {
         self.scanner.check_depth(depth + 1)?;
         let mut start = self.scanner.at;
         self.scanner.at += 1;
@@ -452,7 +451,7 @@ impl<'e> Engine<'e> {
             let mut index = 0_usize;
             loop {
                 self.copy_since(start, level);
-                self.value(of, level, depth + 1).map_err(|fault| fault.within(&format!("[{index}]")))?;
+                self.value(of, level, depth + 1).map_err(|fault| within(fault, Some(&format!("[{index}]"))))?;
                 self.check_size(level)?;
                 start = self.scanner.at;
                 self.scanner.skip_space();
@@ -475,15 +474,15 @@ impl<'e> Engine<'e> {
         self.buffer(level).extend_from_slice(raw);
     }
 
-    fn check_size(&mut self, level: usize) -> Result<(), Fault> {
+    fn check_size(&mut self, level: usize) -> Step<()> {
         if self.buffer(level).len() > self.limits.output {
-            return Err(Fault::new(FaultKind::TooLarge, "the translated document is larger than the limit"));
+            return Err(Box::new(Fault::new(FaultKind::TooLarge, "the translated document is larger than the limit")));
         }
         Ok(())
     }
 
     /// Runs the conversions between several places; their results go to the side buffer.
-    fn prepare(&mut self, lens: &Lens, slots: usize, level: usize) -> Result<(), Fault> {
+    fn prepare(&mut self, lens: &Lens, slots: usize, level: usize) -> Step<()> {
         for preparation in &lens.preparations {
             let mut inputs: [Option<&[u8]>; MAX_PLACES] = [None; MAX_PLACES];
             let mut outputs: [Written; MAX_PLACES] = [None; MAX_PLACES];
@@ -500,7 +499,7 @@ impl<'e> Engine<'e> {
             let side = if level % 2 == 0 { odd } else { even };
             if let Err(guard) = preparation.codec.convert_many(self.direction, inputs, results, side) {
                 let name = preparation.inputs.first().and_then(|slot| lens.slot_names.get(*slot));
-                return Err(Fault::guard(guard).within(name.map_or("", String::as_str)));
+                return Err(within(Box::new(Fault::guard(guard)), name));
             }
             for (output, slot) in outputs.iter().zip(&preparation.outputs) {
                 if let (Some((start, end)), Some(place)) = (*output, self.scratch.slots.get_mut(slots + slot)) {
@@ -511,7 +510,7 @@ impl<'e> Engine<'e> {
         Ok(())
     }
 
-    fn write(&mut self, lens: &Lens, slots: usize, items: usize, level: usize) -> Result<(), Fault> {
+    fn write(&mut self, lens: &Lens, slots: usize, items: usize, level: usize) -> Step<()> {
         let scratch = &mut *self.scratch;
         let [even, odd] = &mut scratch.side;
         let (out, side) = if level % 2 == 0 { (even, odd) } else { (odd, even) };
@@ -521,7 +520,6 @@ impl<'e> Engine<'e> {
             out,
             items: &scratch.items,
             slots: scratch.slots.get(slots..).unwrap_or_default(),
-            written: &mut scratch.written,
             direction: self.direction,
             lens,
         };
@@ -553,7 +551,15 @@ enum Member {
     Unplaced,
 }
 
+/// The same fault seen from outside.
+#[cold]
+fn within(fault: Box<Fault>, outer: Option<&String>) -> Box<Fault> {
+    Box::new(fault.within(outer.map_or("", String::as_str)))
+}
+
 /// Offsets fit: documents over 4 GiB are refused at the door.
+#[expect(clippy::cast_possible_truncation, reason = "the door")]
+#[inline]
 fn offset(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
+    at as u32
 }

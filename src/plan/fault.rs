@@ -62,6 +62,33 @@ impl From<json::Error> for Fault {
     }
 }
 
+/// What the engine answers. The fault is boxed so that the answer of every step fits a register.
+pub(super) type Step<T> = Result<T, Box<Fault>>;
+
+impl From<json::Error> for Box<Fault> {
+    fn from(error: json::Error) -> Self {
+        Self::new(error.into())
+    }
+}
+
+impl From<Box<json::Error>> for Box<Fault> {
+    fn from(error: Box<json::Error>) -> Self {
+        Self::new((*error).into())
+    }
+}
+
+impl From<Box<json::Error>> for Fault {
+    fn from(error: Box<json::Error>) -> Self {
+        (*error).into()
+    }
+}
+
+impl From<Box<Fault>> for Fault {
+    fn from(fault: Box<Fault>) -> Self {
+        *fault
+    }
+}
+
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.place.is_empty() { f.write_str(&self.detail) } else { write!(f, "`{}`: {}", self.place, self.detail) }

@@ -1,8 +1,10 @@
 //! Writing the target: copies runs of the source, puts converted values where their source stood.
 
 use super::engine::{Item, RUN, Slot};
+use super::fault::Step;
 use super::lens::{ActionKind, Lens, Node, Source};
 use super::{Direction, Fault};
+use crate::codecs::Codec;
 
 pub(super) struct Writer<'w> {
     pub(super) text: &'w [u8],
@@ -11,15 +13,13 @@ pub(super) struct Writer<'w> {
     pub(super) out: &'w mut Vec<u8>,
     pub(super) items: &'w [Item],
     pub(super) slots: &'w [Slot],
-    /// For each write of the nodes that are being written: whether it is done.
-    pub(super) written: &'w mut Vec<bool>,
     pub(super) direction: Direction,
     pub(super) lens: &'w Lens,
 }
 
-impl Writer<'_> {
+impl<'w> Writer<'w> {
     /// Writes the whole target; its items begin at `first`.
-    pub(super) fn document(&mut self, first: usize) -> Result<(), Fault> {
+    pub(super) fn document(&mut self, first: usize) -> Step<()> {
         match &self.lens.whole_target {
             Some(source) => {
                 // A document is never absent, so a whole that has no value is null.
@@ -42,11 +42,10 @@ impl Writer<'_> {
     }
 
     /// Writes the object of a node from the items `first..last`; answers whether it has members.
-    fn object(&mut self, node: usize, first: usize, last: usize) -> Result<bool, Fault> {
+    fn object(&mut self, node: usize, first: usize, last: usize) -> Step<bool> {
         let lens = self.lens;
         let Some(node) = lens.nodes.get(node) else { return Ok(false) };
-        let flags = self.written.len();
-        self.written.resize(flags + node.writes.len(), false);
+        let mut done = Done::default();
         self.out.push(b'{');
         let body = self.out.len();
         let mut at = first;
@@ -55,12 +54,13 @@ impl Writer<'_> {
                 self.separate(body);
                 self.copy(item.start, item.end);
             } else {
-                self.owned(node, item, at, body, flags, (first, last))?;
+                self.owned(node, item, at, body, &mut done, (first, last))?;
             }
             at = item.next as usize;
         }
-        self.rest(node, body, flags, (first, last))?;
-        self.written.truncate(flags);
+        if !done.all(node.writes.len()) {
+            self.rest(node, body, &mut done, (first, last))?;
+        }
         let any = self.out.len() > body && self.out.get(body..).is_some_and(|text| !text.iter().all(is_space));
         self.out.push(b'}');
         Ok(any)
@@ -73,9 +73,9 @@ impl Writer<'_> {
         item: &Item,
         at: usize,
         body: usize,
-        flags: usize,
+        done: &mut Done,
         items: (usize, usize),
-    ) -> Result<(), Fault> {
+    ) -> Step<()> {
         let Some(action) = node.actions.get(item.action as usize) else { return Ok(()) };
         match &action.kind {
             ActionKind::Slot { home: Some(home), .. } => {
@@ -87,7 +87,7 @@ impl Writer<'_> {
                     self.value(&write.source)?;
                     self.copy(item.value_end, item.end);
                 }
-                self.mark(flags + home);
+                done.set(*home);
             }
             ActionKind::Enter { node: child, group } if self.bytes(item.value_start, item.value_end) != b"null" => {
                 let before = self.out.len();
@@ -100,13 +100,13 @@ impl Writer<'_> {
                     self.out.truncate(before);
                 }
                 if let Some(group) = group {
-                    self.mark(flags + group);
+                    done.set(*group);
                 }
             }
             _ => {}
         }
         for &index in &action.feeds {
-            self.member(node, index, body, flags, items, Some(item))?;
+            self.member(node, index, body, done, items, Some(item))?;
         }
         Ok(())
     }
@@ -120,12 +120,6 @@ impl Writer<'_> {
         self.copy(from, item.value_start);
     }
 
-    fn mark(&mut self, flag: usize) {
-        if let Some(done) = self.written.get_mut(flag) {
-            *done = true;
-        }
-    }
-
     fn separate(&mut self, body: usize) {
         if self.out.len() > body {
             self.out.push(b',');
@@ -133,10 +127,7 @@ impl Writer<'_> {
     }
 
     /// Writes what no member of the source stood for, before the white space that ends the object.
-    fn rest(&mut self, node: &Node, body: usize, flags: usize, items: (usize, usize)) -> Result<(), Fault> {
-        if self.written.get(flags..).is_none_or(|done| done.iter().all(|&done| done)) {
-            return Ok(());
-        }
+    fn rest(&mut self, node: &Node, body: usize, done: &mut Done, items: (usize, usize)) -> Step<()> {
         // Room for the usual line break and indentation; longer ones stay where they are, before the new members.
         let mut kept = [b' '; 64];
         let text = self.out.get(body..).unwrap_or_default();
@@ -150,7 +141,7 @@ impl Writer<'_> {
             self.out.truncate(self.out.len() - spaces);
         }
         for index in 0..node.writes.len() {
-            self.member(node, index, body, flags, items, None)?;
+            self.member(node, index, body, done, items, None)?;
         }
         self.out.extend_from_slice(tail);
         Ok(())
@@ -162,12 +153,12 @@ impl Writer<'_> {
         node: &Node,
         index: usize,
         body: usize,
-        flags: usize,
+        done: &mut Done,
         items: (usize, usize),
         instead_of: Option<&Item>,
-    ) -> Result<(), Fault> {
+    ) -> Step<()> {
         let Some(write) = node.writes.get(index) else { return Ok(()) };
-        if self.written.get(flags + index).copied().unwrap_or(true) {
+        if done.get(index) {
             return Ok(());
         }
         if let Source::Group(group) = write.source
@@ -183,7 +174,7 @@ impl Writer<'_> {
         self.out.extend_from_slice(&write.key);
         self.out.push(b':');
         if self.value(&write.source)? {
-            self.mark(flags + index);
+            done.set(index);
         } else {
             self.out.truncate(before);
         }
@@ -204,20 +195,32 @@ impl Writer<'_> {
         false
     }
 
+    #[inline]
+    fn slot(&self, slot: usize) -> Option<&'w [u8]> {
+        match self.slots.get(slot) {
+            Some(Slot::Source(start, end)) => self.text.get(*start as usize..*end as usize),
+            Some(Slot::Side(start, end)) => self.side.get(*start..*end),
+            _ => None,
+        }
+    }
+
     /// Writes a value; answers `false`, having written nothing that counts, where there is none.
-    fn value(&mut self, source: &Source) -> Result<bool, Fault> {
+    fn value(&mut self, source: &Source) -> Step<bool> {
         let default = match source {
             Source::Constant(text) => Some(text),
             Source::Group(node) => {
                 let nothing = self.items.len();
                 return self.object(*node, nothing, nothing);
             }
+            Source::Slot { slot, codec: Codec::Same, default } => match self.slot(*slot) {
+                Some(text) => {
+                    self.out.extend_from_slice(text);
+                    return Ok(true);
+                }
+                None => default.as_ref(),
+            },
             Source::Slot { slot, codec, default } => {
-                let value = match self.slots.get(*slot) {
-                    Some(Slot::Source(start, end)) => self.text.get(*start as usize..*end as usize),
-                    Some(Slot::Side(start, end)) => self.side.get(*start..*end),
-                    _ => None,
-                };
+                let value = self.slot(*slot);
                 if value.is_some() || default.is_none() {
                     return codec.convert(self.direction, value, self.out).map_err(|guard| {
                         let name = self.lens.slot_names.get(*slot).map_or("", String::as_str);
@@ -225,7 +228,7 @@ impl Writer<'_> {
                         if let Some(Slot::Source(start, _)) = self.slots.get(*slot) {
                             fault.offset = Some(*start as usize);
                         }
-                        fault
+                        Box::new(fault)
                     });
                 }
                 default.as_ref()
@@ -241,4 +244,37 @@ impl Writer<'_> {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "used as a predicate over slices")]
 fn is_space(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+/// Which of an object's members are written: a bit each, more where an object has more than a word holds.
+#[derive(Default)]
+struct Done {
+    word: u64,
+    more: Vec<bool>,
+}
+
+impl Done {
+    #[inline]
+    fn get(&self, index: usize) -> bool {
+        if index < 64 { self.word & (1 << index) != 0 } else { self.more.get(index - 64).copied().unwrap_or(false) }
+    }
+
+    #[inline]
+    fn set(&mut self, index: usize) {
+        if index < 64 {
+            self.word |= 1 << index;
+        } else {
+            if self.more.len() <= index - 64 {
+                self.more.resize(index - 63, false);
+            }
+            if let Some(done) = self.more.get_mut(index - 64) {
+                *done = true;
+            }
+        }
+    }
+
+    #[inline]
+    fn all(&self, count: usize) -> bool {
+        if count < 64 { self.word == (1 << count) - 1 } else { (0..count).all(|index| self.get(index)) }
+    }
 }
