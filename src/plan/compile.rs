@@ -323,7 +323,14 @@ impl Draft {
                 DraftAction::Slot(slot, nested) => {
                     let home =
                         write_of(&|source| matches!(source, DraftSource::Slot { slot: from, .. } if from == slot));
-                    ActionKind::Slot { slot: *slot, nested: *nested, home }
+                    let renames = home.filter(|home| {
+                        let write = node.writes.get(*home).map(|(_, source)| source);
+                        *nested == Nested::No && matches!(write, Some(DraftSource::Slot { codec: Codec::Same, .. }))
+                    });
+                    match renames {
+                        Some(write) => ActionKind::Rename { write },
+                        None => ActionKind::Slot { slot: *slot, nested: *nested, home },
+                    }
                 }
                 DraftAction::Enter(child) => {
                     let group = node.writes.iter().position(|(written, source)| {
@@ -334,7 +341,8 @@ impl Draft {
             };
             let home = match kind {
                 ActionKind::Slot { home, .. } => home,
-                _ => None,
+                ActionKind::Rename { write } => Some(write),
+                ActionKind::Enter { .. } | ActionKind::Taken => None,
             };
             Action { kind, feeds: feeds.into_iter().filter(|index| Some(*index) != home).collect() }
         });

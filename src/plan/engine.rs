@@ -4,11 +4,9 @@
 //! inside a type, elements of a list) are translated as soon as they are read, into one of two side buffers that take
 //! turns by nesting level, so that memory is bounded by the largest element and nothing is ever parsed twice.
 
-use std::collections::HashMap;
-
 use super::fault::Step;
 use super::keys::{Met, Name, Seen, plain_name};
-use super::lens::{Action, ActionKind, Lens, Lenses, Nested, Node};
+use super::lens::{ActionKind, Lens, Lenses, Nested, Node};
 use super::shape::{Known, NONE, Shape};
 use super::write::Writer;
 use super::{Direction, Fault, FaultKind, Limits, TypeId};
@@ -22,10 +20,10 @@ pub struct Scratch {
     pub(super) items: Vec<Item>,
     pub(super) slots: Vec<Slot>,
     met: Vec<Met>,
-    /// Members matched by shape in the objects that are being read: where the name begins, its index in the shape.
+    /// Names matched by shape in the objects that are being read: where they stand, between their quotes.
     matched: Vec<(u32, u32)>,
     /// What objects looked like, by set of lenses.
-    shapes: HashMap<u64, Vec<Shape>>,
+    shapes: Vec<(u64, Vec<Shape>)>,
     /// Members left out of the last translation because their place is taken (see [`super::Unplaced::Drop`]).
     pub(super) dropped: usize,
 }
@@ -50,7 +48,7 @@ impl Scratch {
 }
 
 /// Sets of lenses whose shapes one worker remembers. Beyond it, it begins anew.
-const MAX_SHAPES: usize = 256;
+const MAX_SHAPES: usize = 64;
 
 /// What a slot holds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,6 +78,10 @@ pub(super) struct Item {
 
 pub(super) const RUN: u32 = u32::MAX;
 
+impl Item {
+    const RUN: Self = Self { start: 0, end: 0, key_start: 0, value_start: 0, value_end: 0, action: RUN, next: 0 };
+}
+
 pub(super) struct Engine<'e> {
     pub(super) text: &'e [u8],
     pub(super) lenses: &'e Lenses,
@@ -108,13 +110,19 @@ pub(super) fn translate(
     // Level 0 writes into the first side buffer: lend it the caller's.
     let before = out.len();
     std::mem::swap(out, &mut scratch.side[0]);
-    let mut shapes = scratch.shapes.get_mut(&lenses.id).map(std::mem::take).unwrap_or_default();
-    shapes.resize_with(lenses.nodes, Shape::default);
+    let known = scratch.shapes.iter().position(|(id, _)| *id == lenses.id).unwrap_or_else(|| {
+        let shapes = std::iter::repeat_with(Shape::default).take(lenses.nodes);
+        scratch.shapes.push((lenses.id, shapes.collect()));
+        scratch.shapes.len() - 1
+    });
+    let shapes = scratch.shapes.get_mut(known).map(|(_, shapes)| std::mem::take(shapes)).unwrap_or_default();
     let scanner = Scanner::new(text, limits.depth);
     let mut engine = Engine { text, lenses, direction, limits, scanner, scratch, shapes };
     let result = engine.whole(of);
     let shapes = engine.shapes;
-    scratch.shapes.insert(lenses.id, shapes);
+    if let Some((_, kept)) = scratch.shapes.get_mut(known) {
+        *kept = shapes;
+    }
     std::mem::swap(out, &mut scratch.side[0]);
     if result.is_err() {
         out.truncate(before);
@@ -176,94 +184,85 @@ impl<'e> Engine<'e> {
         let Some(node) = lens.nodes.get(node) else { return Ok(self.scanner.skip_value(depth)?) };
         self.scanner.check_depth(depth + 1)?;
         self.scanner.at += 1;
-        let met = self.scratch.met.len();
-        let matched = self.scratch.matched.len();
-        let mut names = Names { seen: Seen::new(&self.scratch.met), follows: Some(0), matched, shape };
-        let mut start = self.scanner.at;
+        let start = self.scanner.at;
         self.scanner.skip_space();
         if self.scanner.peek() == b'}' {
             self.scanner.at += 1;
             return Ok(());
         }
-        // The open run of members that nobody owns, if the last item is one.
-        let mut run: Option<usize> = None;
+        let met = self.scratch.met.len();
+        let matched = self.scratch.matched.len();
+        let version = self.shapes.get(shape).map_or(0, Shape::version);
+        let mut names = Names { follows: Some(0), version, shape, matched, seen: None };
+        self.members(lens, node, slots, level, depth + 1, start, &mut names)?;
+        self.learn(node, &names);
+        self.scratch.met.truncate(met);
+        self.scratch.matched.truncate(matched);
+        Ok(())
+    }
+
+    /// Reads an object's members and its closing brace. The first member's name is next; `start` is behind the brace.
+    #[expect(clippy::too_many_arguments, reason = "the state of one object, spread over registers")]
+    fn members(
+        &mut self,
+        lens: &Lens,
+        node: &Node,
+        slots: usize,
+        level: usize,
+        depth: usize,
+        mut start: usize,
+        names: &mut Names,
+    ) -> Step<()> {
+        // Whether the last item is a run of members that nobody owns, which the next may join.
+        let mut runs = false;
         loop {
             let key_start = self.scanner.at;
-            let action = match self.follow(&mut names) {
+            let action = match self.follow(names) {
                 Some(action) => action,
-                None => self.name(node, &mut names)?,
+                None => self.name(node, names)?,
             };
-            let found = node.actions.get(action as usize).map(|found| (action as usize, found));
-            let value_start = self.scanner.at;
-            let owner = match found {
-                None if !node.closed => {
-                    self.scanner.skip_value(depth + 1)?;
-                    None
-                }
-                found => {
-                    let index = self.scratch.items.len();
-                    let owned = self.owned(lens, found.map(|(_, action)| action), slots, level, depth, value_start)?;
-                    match (owned, found) {
-                        (Member::Owned, Some((action, _))) => Some((index, action)),
-                        (Member::Unowned, _) => None,
-                        (Member::Unplaced, _) | (Member::Owned, None) => {
-                            self.unplaced(&node.name, key_start)?;
-                            Some((index, DROPPED))
-                        }
-                    }
-                }
+            let index = self.scratch.items.len();
+            let owner = if action == NONE && !node.closed {
+                self.scanner.skip_value(depth)?;
+                RUN
+            } else {
+                self.owned(lens, node, action, slots, level, depth, key_start)?
             };
             let value_end = self.scanner.at;
             self.scanner.skip_space();
             let end = self.scanner.at;
-            match owner {
-                None => match run.and_then(|index| self.scratch.items.get_mut(index)) {
-                    Some(item) => item.end = offset(end),
-                    None => {
-                        let next = offset(self.scratch.items.len() + 1);
-                        run = Some(self.scratch.items.len());
-                        self.scratch.items.push(Item {
-                            start: offset(start),
-                            end: offset(end),
-                            key_start: 0,
-                            value_start: 0,
-                            value_end: 0,
-                            action: RUN,
-                            next,
-                        });
+            if owner == RUN {
+                match self.scratch.items.last_mut() {
+                    Some(item) if runs => item.end = offset(end),
+                    _ => {
+                        runs = true;
+                        let next = offset(index + 1);
+                        self.scratch.items.push(Item { start: offset(start), end: offset(end), next, ..Item::RUN });
                     }
-                },
-                Some((index, action)) => {
-                    run = None;
-                    if action != DROPPED {
-                        let next = offset(self.scratch.items.len());
-                        if let Some(item) = self.scratch.items.get_mut(index) {
-                            *item = Item {
-                                start: offset(start),
-                                end: offset(end),
-                                key_start: offset(key_start),
-                                value_start: offset(value_start),
-                                value_end: offset(value_end),
-                                action: offset(action),
-                                next,
-                            };
-                        }
-                    }
+                }
+            } else {
+                runs = false;
+                let next = offset(self.scratch.items.len());
+                // A member that was left out has no item.
+                if let Some(item) = self.scratch.items.get_mut(index) {
+                    item.start = offset(start);
+                    item.end = offset(end);
+                    item.key_start = offset(key_start);
+                    item.value_end = offset(value_end);
+                    item.next = next;
                 }
             }
             match self.scanner.peek() {
                 b',' => self.scanner.at += 1,
-                b'}' => break,
+                b'}' => {
+                    self.scanner.at += 1;
+                    return Ok(());
+                }
                 _ => return Ok(self.scanner.expected("`,` or `}`")?),
             }
             start = self.scanner.at;
             self.scanner.skip_space();
         }
-        self.scanner.at += 1;
-        self.learn(node, &names);
-        self.scratch.met.truncate(met);
-        self.scratch.matched.truncate(matched);
-        Ok(())
     }
 
     /// Reads the member's name and colon if they are the ones that came next last time; answers its action.
@@ -271,31 +270,30 @@ impl<'e> Engine<'e> {
     fn follow(&mut self, names: &mut Names) -> Option<u32> {
         let from = names.follows?;
         let at = self.scanner.at;
-        let found = self.shapes.get(names.shape).and_then(|shape| shape.next(from, self.text.get(at..)?));
-        let Some((index, known)) = found else {
+        // A document nested in this one, of the same type, may have taught the shape anew meanwhile.
+        let shape = self.shapes.get(names.shape).filter(|shape| shape.version() == names.version);
+        let Some((index, known)) = shape.and_then(|shape| shape.next(from, self.text.get(at..)?)) else {
             self.leave_shape(names);
             return None;
         };
-        let action = known.action;
-        self.scanner.at = at + known.len();
-        self.scanner.skip_space();
-        self.scratch.matched.push((offset(at), offset(index)));
+        let behind = at + known.len();
         names.follows = Some(index + 1);
-        Some(action)
+        self.scratch.matched.push((offset(at + 1), offset(behind - 2)));
+        self.scanner.at = behind;
+        self.scanner.skip_space();
+        Some(known.action)
     }
 
     /// From here on names are read in full; those matched so far are noted, so that none can come twice.
     #[cold]
     fn leave_shape(&mut self, names: &mut Names) {
         names.follows = None;
-        let matched = self.scratch.matched.get(names.matched..).unwrap_or_default();
-        for (at, index) in matched {
-            let known = self.shapes.get(names.shape).and_then(|shape| shape.get(*index as usize));
-            if let Some(known) = known {
-                let met = Met::new(known.fingerprint, at + 1, at + offset(known.len()) - 2);
-                names.seen.add(&mut self.scratch.met, met);
-            }
+        let mut seen = Seen::new(&self.scratch.met);
+        for &(start, end) in self.scratch.matched.get(names.matched..).unwrap_or_default() {
+            let name = self.text.get(start as usize..end as usize).unwrap_or_default();
+            seen.add(&mut self.scratch.met, Met::new(name, start, end));
         }
+        names.seen = Some(seen);
     }
 
     /// Reads the member's name and colon in full; answers its action.
@@ -314,7 +312,8 @@ impl<'e> Engine<'e> {
         } else {
             Name::new(raw, false)
         };
-        if names.seen.note(self.text, &mut self.scratch.met, name, start, end) {
+        let seen = names.seen.get_or_insert_with(|| Seen::new(&self.scratch.met));
+        if seen.note(self.text, &mut self.scratch.met, name, start, end) {
             let error = json::Error { kind: ErrorKind::DuplicateKey, offset: key_start };
             return Err(Box::new(Fault::from(error).within(&node.name)));
         }
@@ -323,87 +322,81 @@ impl<'e> Engine<'e> {
     }
 
     /// Remembers what the object that was just read looked like.
+    #[inline]
     fn learn(&mut self, node: &Node, names: &Names) {
         let Some(shape) = self.shapes.get_mut(names.shape) else { return };
-        if names.follows.is_some() {
-            shape.hit();
-        } else if shape.miss()
-            && let Some(met) = names.seen.names(&self.scratch.met)
+        let Some(seen) = &names.seen else { return shape.hit() };
+        if shape.miss()
+            && let Some(met) = seen.names(&self.scratch.met)
         {
             let labels = met.iter().filter_map(|met| met.label(self.text));
             shape.learn(labels.map(|(label, fingerprint)| {
                 let name = label.get(1..label.len() - 2).unwrap_or_default();
-                Known::new(label, node.keys.find(name, fingerprint).map_or(NONE, offset), fingerprint)
+                Known::new(label, node.keys.find(name, fingerprint).map_or(NONE, offset))
             }));
         }
     }
 
-    /// Reads the value of a member that has an action, or that stands in a closed object.
+    /// Reads the value of a member that has an action, or that stands in a closed object. Answers the action if the
+    /// member has an item now, `RUN` if nobody owns it, `DROPPED` if it is left out.
+    #[expect(clippy::too_many_arguments, reason = "the state of one object, spread over registers")]
     fn owned(
         &mut self,
         lens: &Lens,
-        action: Option<&Action>,
+        node: &Node,
+        action: u32,
         slots: usize,
         level: usize,
         depth: usize,
-        value_start: usize,
-    ) -> Step<Member> {
-        match action.map(|action| &action.kind) {
+        key_start: usize,
+    ) -> Step<u32> {
+        let (outer, value_start) = (node, self.scanner.at);
+        // The item stands before those of the members below it.
+        let item = Item { action, value_start: offset(value_start), ..Item::RUN };
+        match node.actions.get(action as usize).map(|action| &action.kind) {
+            Some(ActionKind::Rename { .. }) => {
+                self.scratch.items.push(item);
+                self.scanner.skip_value(depth)?;
+                Ok(action)
+            }
             Some(ActionKind::Slot { slot, nested, .. }) => {
-                self.reserve();
-                let read = self.slot_value(slots + slot, *nested, level, depth + 1);
+                self.scratch.items.push(item);
+                let read = self.slot_value(slots + slot, *nested, level, depth);
                 read.map_err(|fault| within(fault, lens.slot_names.get(*slot)))?;
-                Ok(Member::Owned)
+                Ok(action)
             }
             Some(ActionKind::Enter { node, group }) => {
                 if self.scanner.peek() == b'{' {
-                    self.reserve();
-                    self.object(lens, *node, slots, level, depth + 1)?;
-                    return Ok(Member::Owned);
+                    self.scratch.items.push(item);
+                    self.object(lens, *node, slots, level, depth)?;
+                    return Ok(action);
                 }
-                self.scanner.skip_value(depth + 1)?;
+                self.scanner.skip_value(depth)?;
                 let null = self.text.get(value_start..self.scanner.at) == Some(b"null");
                 let closed = lens.nodes.get(*node).is_some_and(|node| node.closed);
-                match (null, group.is_some() || closed) {
-                    // An object that is not there: nothing to place.
-                    (true, true) => self.skip_null(),
-                    (true, false) if !lens.keeps_emptied => self.skip_null(),
-                    (false, true) => Ok(Member::Unplaced),
-                    (_, false) => Ok(Member::Unowned),
+                let taken = group.is_some() || closed;
+                if null && (taken || !lens.keeps_emptied) {
+                    // An object that is not there: nothing to place, but what is written at its place must find it.
+                    self.scratch.items.push(item);
+                    Ok(action)
+                } else if taken {
+                    self.unplaced(&outer.name, key_start)
+                } else {
+                    Ok(RUN)
                 }
             }
             Some(ActionKind::Taken) | None => {
-                self.scanner.skip_value(depth + 1)?;
-                Ok(Member::Unplaced)
+                self.scanner.skip_value(depth)?;
+                self.unplaced(&node.name, key_start)
             }
         }
     }
 
-    /// A null parent has no members, but what is written at its place must still find it: an item without children.
-    fn skip_null(&mut self) -> Step<Member> {
-        self.reserve();
-        Ok(Member::Owned)
-    }
-
-    /// Takes the place of the member's item before its children's.
-    fn reserve(&mut self) {
-        let next = offset(self.scratch.items.len() + 1);
-        self.scratch.items.push(Item {
-            start: 0,
-            end: 0,
-            key_start: 0,
-            value_start: 0,
-            value_end: 0,
-            action: RUN,
-            next,
-        });
-    }
-
     #[cold]
-    fn unplaced(&mut self, node: &str, key_start: usize) -> Step<()> {
+    fn unplaced(&mut self, node: &str, key_start: usize) -> Step<u32> {
         if self.limits.unplaced == super::Unplaced::Drop {
             self.scratch.dropped += 1;
-            return Ok(());
+            return Ok(DROPPED);
         }
         let detail = "the other interface has another field at this place, so it cannot be passed on";
         let mut fault = Fault::new(FaultKind::Collision, detail);
@@ -532,23 +525,19 @@ impl<'e> Engine<'e> {
 pub(super) const MAX_PLACES: usize = 8;
 
 /// Marks a member that was left out.
-const DROPPED: usize = usize::MAX;
+const DROPPED: u32 = u32::MAX - 1;
 
 /// The names of one object while it is read.
 struct Names {
-    seen: Seen,
     /// The index of the shape's next member, as long as the object follows its shape.
     follows: Option<usize>,
+    /// The shape's version when the object began.
+    version: u32,
+    shape: usize,
     /// Where this object's members begin among the matched.
     matched: usize,
-    shape: usize,
-}
-
-/// How a member with an action turned out.
-enum Member {
-    Owned,
-    Unowned,
-    Unplaced,
+    /// The names met, once the object has left its shape.
+    seen: Option<Seen>,
 }
 
 /// The same fault seen from outside.

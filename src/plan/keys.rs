@@ -8,7 +8,7 @@ use crate::json::unescape;
 /// A cheap mixing of a name's length, first and last bytes. Not meant to withstand an attacker: everything that uses
 /// it compares the names themselves, and falls back to a keyed hash before collisions could cost.
 #[inline]
-pub(super) fn fingerprint(name: &[u8]) -> u64 {
+fn fingerprint(name: &[u8]) -> u64 {
     let mixed = if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
         u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(23)
     } else if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
@@ -169,8 +169,8 @@ impl Seen {
 }
 
 impl Met {
-    pub(super) fn new(fingerprint: u64, start: u32, end: u32) -> Self {
-        Self { fingerprint, start, end, escaped: false }
+    pub(super) fn new(name: &[u8], start: u32, end: u32) -> Self {
+        Self { fingerprint: fingerprint(name), start, end, escaped: false }
     }
 
     /// Its literal with quotes and the colon behind it, if it is written plainly: `"name":`.

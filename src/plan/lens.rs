@@ -79,6 +79,8 @@ pub(super) struct Action {
 pub(super) enum ActionKind {
     /// A rule owns it: its value goes to this slot. `home` is the write that takes its place, if it stays in its object.
     Slot { slot: usize, nested: Nested, home: Option<usize> },
+    /// A rule gives it another name in the same object, and nothing else: the write of this index has the name.
+    Rename { write: usize },
     /// Rules own places below it. `group` is the write of the same path, if the target has places there too.
     Enter { node: usize, group: Option<usize> },
     /// No rule reads it, but a rule writes a member of this name.

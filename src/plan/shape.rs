@@ -10,6 +10,8 @@ pub(super) struct Shape {
     known: Vec<Known>,
     /// Objects since the last that matched.
     misses: u32,
+    /// Changes whenever the members do.
+    version: u32,
 }
 
 /// One member's name, from its first quote to the colon.
@@ -21,7 +23,6 @@ pub(super) struct Known {
     literal: Box<[u8]>,
     /// Index of the node's action, if it has one.
     pub(super) action: u32,
-    pub(super) fingerprint: u64,
 }
 
 /// No action.
@@ -31,14 +32,14 @@ pub(super) const NONE: u32 = u32::MAX;
 const AHEAD: usize = 3;
 
 impl Known {
-    pub(super) fn new(literal: &[u8], action: u32, fingerprint: u64) -> Self {
+    pub(super) fn new(literal: &[u8], action: u32) -> Self {
         let mut first = [0; 8];
         for (to, from) in first.iter_mut().zip(literal) {
             *to = *from;
         }
         let mask = if literal.len() >= 8 { u64::MAX } else { (1 << (literal.len() * 8)) - 1 };
         let tail = literal.last_chunk::<8>().map_or(0, |chunk| u64::from_le_bytes(*chunk));
-        Self { head: u64::from_le_bytes(first), mask, tail, literal: literal.into(), action, fingerprint }
+        Self { head: u64::from_le_bytes(first), mask, tail, literal: literal.into(), action }
     }
 
     /// How many bytes it takes, colon included.
@@ -74,8 +75,8 @@ impl Shape {
         found.next().map(|(ahead, known)| (from + ahead, known))
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<&Known> {
-        self.known.get(index)
+    pub(super) fn version(&self) -> u32 {
+        self.version
     }
 
     /// Notes an object that matched throughout.
@@ -92,6 +93,7 @@ impl Shape {
     }
 
     pub(super) fn learn(&mut self, known: impl Iterator<Item = Known>) {
+        self.version = self.version.wrapping_add(1);
         self.known.clear();
         self.known.extend(known);
     }

@@ -36,7 +36,11 @@ impl<'w> Writer<'w> {
         self.text.get(start as usize..end as usize).unwrap_or_default()
     }
 
+    #[inline]
     fn copy(&mut self, start: u32, end: u32) {
+        if start == end {
+            return;
+        }
         let bytes = self.text.get(start as usize..end as usize).unwrap_or_default();
         self.out.extend_from_slice(bytes);
     }
@@ -78,12 +82,21 @@ impl<'w> Writer<'w> {
     ) -> Step<()> {
         let Some(action) = node.actions.get(item.action as usize) else { return Ok(()) };
         match &action.kind {
+            ActionKind::Rename { write: home } => {
+                if let Some(write) = node.writes.get(*home) {
+                    self.separate(body);
+                    self.copy_space(item);
+                    self.out.extend_from_slice(&write.key);
+                    self.copy(self.name_end(item), item.end);
+                }
+                done.set(*home);
+            }
             ActionKind::Slot { home: Some(home), .. } => {
                 if let Some(write) = node.writes.get(*home) {
                     self.separate(body);
-                    self.copy(item.start, item.key_start);
+                    self.copy_space(item);
                     self.out.extend_from_slice(&write.key);
-                    self.copy_after_name(item);
+                    self.copy(self.name_end(item), item.value_start);
                     self.value(&write.source)?;
                     self.copy(item.value_end, item.end);
                 }
@@ -111,13 +124,24 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    /// Copies the colon and the space around it.
-    fn copy_after_name(&mut self, item: &Item) {
-        let between = self.bytes(item.key_start, item.value_start);
-        // The name's own text may hold a colon: what is wanted stands behind its closing quote.
-        let colon = between.iter().rposition(|&byte| byte == b'"').map_or(0, |quote| quote + 1);
-        let from = item.key_start + u32::try_from(colon).unwrap_or(0);
-        self.copy(from, item.value_start);
+    /// Where a member's name ends, behind its quote: what follows is the colon, perhaps with space around it.
+    #[inline]
+    fn name_end(&self, item: &Item) -> u32 {
+        let before_value = self.bytes(item.key_start, item.value_start);
+        // Mostly the colon is the last byte and the quote the one before.
+        if before_value.ends_with(b"\":") {
+            return item.value_start - 1;
+        }
+        let quote = before_value.iter().rposition(|&byte| byte == b'"').unwrap_or(0);
+        item.key_start + u32::try_from(quote).unwrap_or(0) + 1
+    }
+
+    /// Copies the white space before a member's name.
+    #[inline]
+    fn copy_space(&mut self, item: &Item) {
+        if item.start != item.key_start {
+            self.copy(item.start, item.key_start);
+        }
     }
 
     fn separate(&mut self, body: usize) {
@@ -169,7 +193,7 @@ impl<'w> Writer<'w> {
         let before = self.out.len();
         self.separate(body);
         if let Some(item) = instead_of {
-            self.copy(item.start, item.key_start);
+            self.copy_space(item);
         }
         self.out.extend_from_slice(&write.key);
         self.out.push(b':');
