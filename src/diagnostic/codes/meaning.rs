@@ -65,8 +65,8 @@ anything the old side does not know needs a key that the old elements always hav
 
     E11 "a route that cannot work",
     "Two routes of one side may not match the same request unless one is more specific. Every path parameter of the \
-side that is written must come from the other side. A read may not become a write. `write: merge` needs the type of \
-the request body, because the live document is read and written with it.",
+side that is written must come from the other side. A read may not become a write. `write: merge` needs the whole old \
+document (`PUT` or `POST`) and the type of the request body, because the live document is read and written with it.",
     wrong "- GET /orders/{id} = GET /orders/{order_id}",
     mended "- GET /orders/{id} = GET /orders/{order_id}: {request: [path.id = path.order_id]}";
 

@@ -31,11 +31,15 @@ pub(super) fn check_routes(
     let checked: Vec<CheckedRoute> =
         routes.iter().map(|route| check_route(route, has_schemas, types, diagnostics)).collect();
     for (written, route) in routes.iter().zip(&checked) {
-        let replaces = written.write.is_none() && route.old.method == "PUT" && route.new.method == "PUT";
-        if replaces && route.request.is_some_and(|message| types.adds_to_body(message)) {
-            diagnostics
-                .warning(codes::W4, written.span, "this write replaces what only the new side knows")
-                .help("`write: merge` keeps it; `write: replace` says that the defaults are meant");
+        let help = match route.old.method.as_str() {
+            "PUT" => "`write: merge` keeps it; `write: replace` says that the defaults are meant",
+            "PATCH" => {
+                "the defaults are written even where only other members change; `write: replace` says that this is meant"
+            }
+            _ => continue,
+        };
+        if written.write.is_none() && route.request.is_some_and(|message| types.adds_to_body(message)) {
+            diagnostics.warning(codes::W4, written.span, "this write replaces what only the new side knows").help(help);
         }
     }
     checked
@@ -49,12 +53,8 @@ fn check_route(
 ) -> CheckedRoute {
     check_methods(route, diagnostics);
     check_params(route, diagnostics);
+    check_write(route, has_schemas, diagnostics);
     let write = route.write.as_ref().map_or(WriteMode::Replace, |write| write.value);
-    if let (WriteMode::Merge, Some(written), false) = (write, &route.write, has_schemas || names_body(route)) {
-        diagnostics
-            .error(codes::E11, written.span, "`merge` needs the type of the request's body")
-            .help("write `request: Order`, or rules over `body`");
-    }
     let mut message = |rules: &MessageRules, name: &str, part| {
         types.add(&rules.rules, Within::Message(name, part), rules.span, diagnostics)
     };
@@ -94,6 +94,28 @@ fn check_methods(route: &RouteDecl, diagnostics: &mut Diagnostics) {
         diagnostics
             .error(codes::E11, at, format!("`{read}` only reads, `{write}` may change something"))
             .help("caches, prefetchers and retries rely on reads being safe");
+    }
+}
+
+/// `write:` must have something to do, and be able to do it.
+fn check_write(route: &RouteDecl, has_schemas: bool, diagnostics: &mut Diagnostics) {
+    let Some(write) = &route.write else { return };
+    let method = route.old.method.as_str();
+    if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "DELETE") {
+        diagnostics.error(codes::E11, write.span, format!("`{method}` writes no document")).help("leave `write` out");
+        return;
+    }
+    if write.value == WriteMode::Replace {
+        return;
+    }
+    if !matches!(method, "PUT" | "POST") {
+        diagnostics
+            .error(codes::E11, write.span, format!("`merge` needs the whole old document, `{method}` may send a part"))
+            .help("name the method `PUT` or `POST`, or write `write: replace`");
+    } else if !(has_schemas || names_body(route)) {
+        diagnostics
+            .error(codes::E11, write.span, "`merge` needs the type of the request's body")
+            .help("write `request: Order`, or rules over `body`");
     }
 }
 

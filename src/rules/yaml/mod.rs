@@ -26,9 +26,9 @@ pub struct Limits {
 
 impl Limits {
     /// For service and rule files.
-    pub const RULES: Self = Self { bytes: 4 << 20, depth: 64, nodes: 1_000_000 };
+    pub const RULES: Self = Self { bytes: 4 << 20, depth: 64, nodes: 300_000 };
     /// For OpenAPI files.
-    pub const OPENAPI: Self = Self { bytes: 16 << 20, depth: 64, nodes: 2_000_000 };
+    pub const OPENAPI: Self = Self { bytes: 16 << 20, depth: 64, nodes: 1_000_000 };
 }
 
 /// A node and where it is written.
