@@ -97,6 +97,13 @@ impl Diagnostics {
         self
     }
 
+    /// Those for which `keep` holds.
+    #[must_use]
+    pub fn filter(mut self, keep: impl Fn(&Diagnostic) -> bool) -> Self {
+        self.0.retain(keep);
+        self
+    }
+
     /// Takes over another run's findings.
     pub fn append(&mut self, mut other: Diagnostics) {
         self.0.append(&mut other.0);

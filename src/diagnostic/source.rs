@@ -16,6 +16,11 @@ pub struct Span {
 }
 
 impl Span {
+    /// Whether two spans have a byte in common.
+    pub fn meets(self, other: Self) -> bool {
+        self.source == other.source && self.start < other.end && other.start < self.end
+    }
+
     /// A part of this span, `start..end` counted in bytes from this span's start.
     #[must_use]
     pub fn slice(self, start: usize, end: usize) -> Self {

@@ -27,7 +27,7 @@ use self::checked::{CheckedService, Verdict};
 use self::load::{LoadedFolder, ServiceSources};
 use self::yaml::Limits;
 use crate::contract::{self, Interface};
-use crate::diagnostic::{Diagnostics, SourceId, Sources, Span, codes, suggest};
+use crate::diagnostic::{Diagnostic, Diagnostics, SourceId, Sources, Span, codes, suggest};
 
 /// Diagnostics of one service that are shown; the first ones explain the rest.
 const MAX_SHOWN: usize = 200;
@@ -105,7 +105,15 @@ pub fn check_service(service: &ServiceSources) -> Report {
         interfaces = parse_interfaces(&file, service, &mut diagnostics);
         check::check_service(&service.name, &file, &rules, all_read, &service.sources, &mut diagnostics)
     });
-    let checked = checked.map(|checked| contract::prove(checked, &interfaces, &mut diagnostics));
+    let checked = checked.map(|checked| {
+        let mut proof = Diagnostics::default();
+        let proven = contract::prove(checked, &interfaces, &mut proof);
+        // What was found without schemas is not said again in other words.
+        let told = |one: &Diagnostic| diagnostics.iter().any(|said| said.code == one.code && said.span.meets(one.span));
+        let news = proof.filter(|one| !told(one));
+        diagnostics.append(news);
+        proven
+    });
     let checked = checked.filter(|_| !diagnostics.has_errors());
     let (sources, diagnostics) = (Arc::clone(&service.sources), diagnostics.sorted(MAX_SHOWN));
     Report { checked, interfaces, sources, diagnostics, identity }

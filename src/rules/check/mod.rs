@@ -10,9 +10,9 @@ mod types;
 
 use super::ast::{RuleFile, ServiceFile};
 use super::checked::CheckedService;
-use crate::diagnostic::{Diagnostics, Sources};
+use crate::diagnostic::{Code, Diagnostics, Severity, Sources, codes};
 
-/// Resolves and checks one service. `Some` only where nothing in `diagnostics` is an error.
+/// Resolves and checks one service. `Some` where every rule could be resolved: then schemas may add their findings.
 ///
 /// `all_read`: every rule file is in `files`; otherwise what is missing among them is not reported again.
 pub(super) fn check_service(
@@ -36,7 +36,7 @@ pub(super) fn check_service(
         let has_schemas = old.openapi.is_some() && new.openapi.is_some();
         steps.push(step::check_step(file, has_schemas, sources, diagnostics));
     }
-    if diagnostics.has_errors() {
+    if diagnostics.iter().any(|one| one.severity == Severity::Error && !is_judgement(one.code)) {
         return None;
     }
     Some(CheckedService {
@@ -49,4 +49,9 @@ pub(super) fn check_service(
         answer_header,
         steps,
     })
+}
+
+/// Whether an error of this code judges a rule that is understood, so that nothing else follows from it.
+fn is_judgement(code: Code) -> bool {
+    [codes::E6, codes::E8, codes::E9, codes::E11].contains(&code)
 }

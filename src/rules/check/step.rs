@@ -79,7 +79,7 @@ pub(super) fn check_step(
     sources: &Sources,
     diagnostics: &mut Diagnostics,
 ) -> CheckedStep {
-    let mut types = Types::new(&file.types, sources);
+    let mut types = Types::new(&file.types, has_schemas, sources);
     types.check_named(&file.types, diagnostics);
     let routes = check_routes(&file.routes, has_schemas, &mut types, diagnostics);
     let examples: Vec<CheckedExample> =

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::message::{Part, check_message_rule};
 use super::place::check_disjoint;
-use crate::codecs::Codec;
+use crate::codecs::{Codec, Direction};
 use crate::diagnostic::{Diagnostics, Sources, Span, codes, suggest};
 use crate::path::Place;
 use crate::rules::ast::{CodecDecl, Rule, RuleKind, Spanned, TypeDecl, TypeRef};
@@ -15,6 +15,8 @@ use crate::rules::checked::{
 /// The types of one step while they are put together.
 pub(super) struct Types<'f> {
     sources: &'f Sources,
+    /// Whether schemas will say more about values.
+    has_schemas: bool,
     names: HashMap<&'f str, TypeId>,
     all: Vec<CheckedType>,
 }
@@ -30,7 +32,7 @@ pub(super) enum Within<'n> {
 
 impl<'f> Types<'f> {
     /// Names all declared types, so that rules may refer to later ones.
-    pub(super) fn new(declared: &'f [TypeDecl], sources: &'f Sources) -> Self {
+    pub(super) fn new(declared: &'f [TypeDecl], has_schemas: bool, sources: &'f Sources) -> Self {
         let names = declared.iter().enumerate().map(|(index, one)| (one.old.value.as_str(), TypeId(index))).collect();
         let all = declared
             .iter()
@@ -41,7 +43,7 @@ impl<'f> Types<'f> {
                 span: one.old.span,
             })
             .collect();
-        Self { sources, names, all }
+        Self { sources, has_schemas, names, all }
     }
 
     pub(super) fn finish(self) -> Vec<CheckedType> {
@@ -125,6 +127,9 @@ impl<'f> Types<'f> {
                     CodecDecl::Value(codec) => {
                         if !lossy {
                             check_codec(codec, rule.span, diagnostics);
+                        }
+                        if let Some(default) = default.as_ref().filter(|_| !self.has_schemas) {
+                            check_default(codec, default, diagnostics);
                         }
                         BoundCodec::Value(codec.clone())
                     }
@@ -257,6 +262,19 @@ fn whole(rule: &CheckedRule) -> Option<(TypeId, Span)> {
             Some((*of, rule.span))
         }
         _ => None,
+    }
+}
+
+/// A default is the new side's value; the old side gets what it becomes on the way down (E6).
+fn check_default(codec: &Codec, default: &Spanned<String>, diagnostics: &mut Diagnostics) {
+    if codec.arity(Direction::Down) != (1, 1) {
+        return;
+    }
+    if let Err(guard) = codec.convert(Direction::Down, Some(default.value.as_bytes()), &mut Vec::new()) {
+        diagnostics
+            .error(codes::E6, default.span, format!("`default: {}` cannot be translated down", default.value))
+            .label(guard)
+            .help("a default is the new side's value; old documents get what it becomes");
     }
 }
 
