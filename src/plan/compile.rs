@@ -352,6 +352,7 @@ impl Draft {
             keys: Keys::new(node.actions.iter().map(|(name, _)| name.as_str())),
             actions: actions.collect(),
             writes: node.writes.iter().map(|(name, source)| self.compile_write(name, source)).collect(),
+            read: node.actions.iter().any(|(_, action)| !self.gives(action).is_empty()),
             closed,
         }
     }

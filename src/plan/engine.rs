@@ -373,17 +373,17 @@ impl<'e> Engine<'e> {
                 }
                 self.scanner.skip_value(depth)?;
                 let null = self.text.get(value_start..self.scanner.at) == Some(b"null");
-                let closed = lens.nodes.get(*node).is_some_and(|node| node.closed);
-                let taken = group.is_some() || closed;
-                if null && (taken || !lens.keeps_emptied) {
-                    // An object that is not there: nothing to place, but what is written at its place must find it.
-                    self.scratch.items.push(item);
-                    Ok(action)
-                } else if taken {
-                    self.unplaced(&outer.name, key_start)
-                } else {
-                    Ok(RUN)
+                let child = lens.nodes.get(*node);
+                if child.is_some_and(|child| child.closed) {
+                    if !null {
+                        return self.unplaced(&outer.name, key_start);
+                    }
+                } else if group.is_none() && !(null && !lens.keeps_emptied) {
+                    return Ok(RUN);
                 }
+                // Whether there is something else to write at its place is known when all is read.
+                self.scratch.items.push(item);
+                Ok(action)
             }
             Some(ActionKind::Taken) | None => {
                 self.scanner.skip_value(depth)?;
@@ -515,8 +515,13 @@ impl<'e> Engine<'e> {
             slots: scratch.slots.get(slots..).unwrap_or_default(),
             direction: self.direction,
             lens,
+            displaced: None,
         };
         writer.document(items)?;
+        if let Some((node, key_start)) = writer.displaced {
+            let name = lens.nodes.get(node).map_or("", |node| node.name.as_str());
+            self.unplaced(name, key_start as usize)?;
+        }
         self.check_size(level)
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct Node {
     pub(super) keys: Keys,
     pub(super) actions: Vec<Action>,
     pub(super) writes: Vec<Write>,
+    /// Rules read places below it, so it may be emptied by moves.
+    pub(super) read: bool,
     /// The target has a value of its own at this path, so members that no rule names have nowhere to go.
     pub(super) closed: bool,
 }

@@ -117,8 +117,10 @@ fn parts_of_an_object_move_and_the_rest_of_it_stays() {
         r#"{"city":"c","addr":{"x":1,"no":5,"zip":"9"}}"#
     );
     assert_eq!(up(&step, r#"{"addr":{"zip":"9"}}"#), r#"{"addr":{},"postal":"9"}"#);
-    assert_eq!(run(&step, Direction::Up, r#"{"addr":"x"}"#).unwrap_err().kind, FaultKind::Collision);
+    assert_eq!(up(&step, r#"{"addr":"x"}"#), r#"{"addr":"x"}"#);
+    assert_eq!(run(&step, Direction::Up, r#"{"place":"x","city":1}"#).unwrap_err().kind, FaultKind::Collision);
     assert_eq!(down(&step, r#"{"place":"x","postal":null}"#), r#"{"place":"x","addr":{"zip":null}}"#);
+    assert_eq!(down(&step, r#"{"place":null,"addr":null}"#), "{}");
     assert_eq!(down(&step, r#"{"place":{"city":"c","more":1}}"#), r#"{"place":{"more":1},"city":"c"}"#);
     assert_eq!(down(&step, "{\n  \"place\": {\"x\": 1}\n}"), "{\n  \"place\": {\"x\": 1}\n}");
 }

@@ -15,6 +15,8 @@ pub(super) struct Writer<'w> {
     pub(super) slots: &'w [Slot],
     pub(super) direction: Direction,
     pub(super) lens: &'w Lens,
+    /// The node and name of a member that had to give way to another of its name.
+    pub(super) displaced: Option<(usize, u32)>,
 }
 
 impl<'w> Writer<'w> {
@@ -48,6 +50,7 @@ impl<'w> Writer<'w> {
     /// Writes the object of a node from the items `first..last`; answers whether it has members.
     fn object(&mut self, node: usize, first: usize, last: usize) -> Step<bool> {
         let lens = self.lens;
+        let of = node;
         let Some(node) = lens.nodes.get(node) else { return Ok(false) };
         let mut done = Done::default();
         self.out.push(b'{');
@@ -58,7 +61,7 @@ impl<'w> Writer<'w> {
                 self.separate(body);
                 self.copy(item.start, item.end);
             } else {
-                self.owned(node, item, at, body, &mut done, (first, last))?;
+                self.owned((of, node), item, at, body, &mut done, (first, last))?;
             }
             at = item.next as usize;
         }
@@ -73,7 +76,7 @@ impl<'w> Writer<'w> {
     /// Writes one member that an action owns, and what it feeds.
     fn owned(
         &mut self,
-        node: &Node,
+        (of, node): (usize, &Node),
         item: &Item,
         at: usize,
         body: usize,
@@ -102,14 +105,27 @@ impl<'w> Writer<'w> {
                 }
                 done.set(*home);
             }
-            ActionKind::Enter { node: child, group } if self.bytes(item.value_start, item.value_end) != b"null" => {
+            ActionKind::Enter { group: Some(group), .. } if !self.is_object(item) => {
+                self.member(node, *group, body, done, items, Some(item))?;
+                let null = self.bytes(item.value_start, item.value_end) == b"null";
+                if done.get(*group) {
+                    if !null {
+                        self.displaced = Some((of, item.key_start));
+                    }
+                } else if !null || self.lens.keeps_emptied {
+                    self.separate(body);
+                    self.copy(item.start, item.end);
+                    done.set(*group);
+                }
+            }
+            ActionKind::Enter { node: child, group } if self.is_object(item) => {
                 let before = self.out.len();
                 self.separate(body);
                 self.copy(item.start, item.value_start);
                 let any = self.object(*child, at + 1, item.next as usize)?;
                 self.copy(item.value_end, item.end);
-                let closed = self.lens.nodes.get(*child).is_some_and(|child| child.closed);
-                if !any && (closed || !self.lens.keeps_emptied) {
+                let emptied = |child: &Node| child.closed || (child.read && !self.lens.keeps_emptied);
+                if !any && self.lens.nodes.get(*child).is_some_and(emptied) {
                     self.out.truncate(before);
                 }
                 if let Some(group) = group {
@@ -122,6 +138,10 @@ impl<'w> Writer<'w> {
             self.member(node, index, body, done, items, Some(item))?;
         }
         Ok(())
+    }
+
+    fn is_object(&self, item: &Item) -> bool {
+        self.text.get(item.value_start as usize) == Some(&b'{')
     }
 
     /// Where a member's name ends, behind its quote: what follows is the colon, perhaps with space around it.
@@ -212,7 +232,7 @@ impl<'w> Writer<'w> {
             if let Some(action) = node.actions.get(item.action as usize)
                 && matches!(action.kind, ActionKind::Enter { node: entered, .. } if entered == group)
             {
-                return self.bytes(item.value_start, item.value_end) != b"null";
+                return self.is_object(item);
             }
             at = item.next as usize;
         }

@@ -1,0 +1,140 @@
+//! What rules do to documents, as documents: `tests/corpus/codecs/*.md` (one a codec) and `tests/corpus/documents/*.md`.
+//!
+//! A case is a `yaml` block of types, the first of which is the documents' own, followed by `pairs` blocks. A pair is
+//! one line; the old document stands left, the new one right, and bytes are compared:
+//!
+//! ```text
+//! old <-> new            both ways
+//! old -> new             up only
+//! old <- new             down only
+//! old -> ! place: what   up is refused, with this fault
+//! ! place: what <- new   down is refused
+//! edit @ base => new     an old document written onto a live new one
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bifocal::codecs::{ALL, Direction};
+use bifocal::diagnostic::{Style, to_text};
+use bifocal::plan::{Fault, Limits, Scratch, StepPlan, TypeId};
+use bifocal::rules::check_service;
+use bifocal::rules::load::ServiceSources;
+
+const SERVICE: &str = "\
+versions:
+  v1: {path: /v1, answered_by: v2}
+  v2: {path: /v2, upstream: \"http://127.0.0.1:9102\"}
+";
+
+#[test]
+fn codecs() {
+    for file in files("tests/corpus/codecs") {
+        check(&file);
+    }
+}
+
+#[test]
+fn documents() {
+    for file in files("tests/corpus/documents") {
+        check(&file);
+    }
+}
+
+#[test]
+fn every_codec_has_its_page() {
+    let pages: Vec<String> = files("tests/corpus/codecs")
+        .iter()
+        .map(|file| file.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let mut names: Vec<&str> = ALL.iter().map(|info| info.name).collect();
+    names.sort_unstable();
+    assert_eq!(pages, names);
+}
+
+/// The compiled types of one `yaml` block.
+pub(crate) fn compile(types: &str) -> StepPlan {
+    let rules = format!("types:\n{}", indent(types));
+    let sources = ServiceSources::from_texts("shop", [("service.yaml", SERVICE), ("v1-v2.yaml", rules.as_str())]);
+    let report = check_service(&sources);
+    let Some(checked) = &report.checked else {
+        panic!("{}\n{types}", to_text(&report.diagnostics, &report.sources, Style::Plain));
+    };
+    StepPlan::compile(checked.steps.first().unwrap())
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+fn check(file: &Path) {
+    let text = fs::read_to_string(file).unwrap();
+    let mut lines = text.lines().enumerate();
+    let mut step = None;
+    let mut pairs = 0;
+    while let Some((_, line)) = lines.next() {
+        let Some(info) = line.strip_prefix("```").filter(|info| !info.is_empty()) else { continue };
+        let body: Vec<(usize, &str)> = lines.by_ref().take_while(|(_, line)| *line != "```").collect();
+        match info {
+            "yaml" => {
+                let types: Vec<&str> = body.iter().map(|(_, line)| *line).collect();
+                step = Some(compile(&types.join("\n")));
+            }
+            "pairs" => {
+                for (number, line) in body.into_iter().filter(|(_, line)| !line.is_empty()) {
+                    let at = format!("{}:{}", file.display(), number + 1);
+                    check_pair(step.as_ref().expect("a yaml block comes first"), line, &at);
+                    pairs += 1;
+                }
+            }
+            other => panic!("{}: a block of `{other}`", file.display()),
+        }
+    }
+    assert!(pairs > 0, "{} has no pairs", file.display());
+}
+
+fn check_pair(step: &StepPlan, line: &str, at: &str) {
+    if let Some((old, new)) = line.split_once(" <-> ") {
+        assert_eq!(translate(step, Direction::Up, old), new.trim(), "{at}, up");
+        assert_eq!(translate(step, Direction::Down, new), old.trim(), "{at}, down");
+    } else if let Some((edit, rest)) = line.split_once(" @ ") {
+        let (base, new) = rest.split_once(" => ").expect(at);
+        let mut out = Vec::new();
+        let result = step.put(TypeId(0), edit.as_bytes(), base.as_bytes(), &mut out, Limits::default());
+        assert_eq!(shown(result, out), new.trim(), "{at}, put");
+    } else if let Some((old, new)) = line.split_once(" -> ") {
+        assert_eq!(translate(step, Direction::Up, old), new.trim(), "{at}, up");
+    } else if let Some((old, new)) = line.split_once(" <- ") {
+        assert_eq!(translate(step, Direction::Down, new), old.trim(), "{at}, down");
+    } else {
+        panic!("{at}: not a pair");
+    }
+}
+
+pub(crate) fn translate(step: &StepPlan, direction: Direction, text: &str) -> String {
+    let mut out = Vec::new();
+    let mut scratch = Scratch::default();
+    let first = step.translate(TypeId(0), direction, text.as_bytes(), &mut out, &mut scratch, Limits::default());
+    // The second time, the scratch knows the document's shape: it must make no difference.
+    let mut again = Vec::new();
+    let second = step.translate(TypeId(0), direction, text.as_bytes(), &mut again, &mut scratch, Limits::default());
+    assert_eq!((&first, &out), (&second, &again), "{text}");
+    shown(first, out)
+}
+
+fn shown(result: Result<(), Fault>, out: Vec<u8>) -> String {
+    match result {
+        Ok(()) => String::from_utf8(out).unwrap().trim().to_owned(),
+        Err(fault) if fault.place.is_empty() => format!("! {}", fault.detail),
+        Err(fault) => format!("! {}: {}", fault.place, fault.detail),
+    }
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|end| end == "md"));
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
