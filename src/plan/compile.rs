@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::keys::Keys;
-use super::lens::{Action, ActionKind, Lens, Nested, Node, Preparation, Source, Write};
+use super::lens::{Action, ActionKind, Lens, Lenses, Nested, Node, Preparation, Source, Write};
 use crate::codecs::{Codec, Direction};
 use crate::json::write_string;
 use crate::path::Place;
@@ -35,9 +35,17 @@ fn places(kind: &mut CheckedKind) -> Vec<&mut Place> {
     }
 }
 
-/// Compiles one direction of one type.
-pub(super) fn compile_lens(of: &CheckedType, direction: Direction) -> Lens {
-    let mut draft = Draft::default();
+/// All types of a step in one direction: first as whole documents, then, in the same order, as partial ones (the body of
+/// a PATCH), where a member that is not there is left alone rather than filled in.
+pub(super) fn compile_lenses(step: &CheckedStep, direction: Direction) -> Lenses {
+    let whole = step.types.iter().map(|of| compile_lens(of, direction, None));
+    let count = step.types.len();
+    Lenses::new(whole.chain(step.types.iter().map(|of| compile_lens(of, direction, Some(count)))).collect())
+}
+
+/// Compiles one direction of one type; `partial` is where partial types begin, if this is one.
+fn compile_lens(of: &CheckedType, direction: Direction, partial: Option<usize>) -> Lens {
+    let mut draft = Draft { partial, ..Draft::default() };
     draft.node(&[]);
     for rule in &of.rules {
         draft.rule(rule, direction);
@@ -48,6 +56,7 @@ pub(super) fn compile_lens(of: &CheckedType, direction: Direction) -> Lens {
 /// A lens in the making.
 #[derive(Default)]
 struct Draft {
+    partial: Option<usize>,
     nodes: Vec<DraftNode>,
     slot_names: Vec<String>,
     /// Slots that hold results of preparations, counted from the end of the read ones.
@@ -99,7 +108,7 @@ impl Draft {
             }
             (CheckedKind::Added { place, default }, Direction::Up)
             | (CheckedKind::Removed { place, default }, Direction::Down) => {
-                if let Some(text) = default {
+                if let Some(text) = default.as_ref().filter(|_| self.partial.is_none()) {
                     self.target(place, DraftSource::Constant(text.clone()));
                 } else {
                     self.reserve(place);
@@ -122,9 +131,11 @@ impl Draft {
     ) {
         let (nested, codec) = match codec {
             BoundCodec::Value(codec) => (Nested::No, codec.clone()),
-            BoundCodec::As(of) => (Nested::As(*of), Codec::Same),
+            // A nested object of a partial document is partial; a list replaces the whole list (RFC 7396).
+            BoundCodec::As(of) => (Nested::As(TypeId(of.0 + self.partial.unwrap_or(0))), Codec::Same),
             BoundCodec::Each { of, .. } => (Nested::Each(*of), Codec::Same),
         };
+        let default = default.filter(|_| self.partial.is_none());
         let unchanged = nested == Nested::No && codec == Codec::Same && default.is_none();
         if unchanged && sources == targets && sources.iter().all(|place| !place.segments.is_empty()) {
             // The same bytes at the same place: exactly what happens to members that no rule names.
@@ -233,6 +244,7 @@ impl Draft {
             slots: read + self.prepared,
             whole_source: self.whole_source,
             whole_target: self.whole_target.as_ref().map(|source| self.compile_source(source)),
+            partial: self.partial.is_some(),
             preparations,
             keeps_emptied: direction == Direction::Up,
             slot_names: self.slot_names,

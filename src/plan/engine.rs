@@ -486,6 +486,17 @@ impl<'e> Engine<'e> {
                 };
             }
             let inputs = inputs.get(..preparation.inputs.len()).unwrap_or_default();
+            if lens.partial {
+                if inputs.iter().all(Option::is_none) {
+                    continue;
+                }
+                if inputs.iter().any(Option::is_none) {
+                    let name = preparation.inputs.first().and_then(|slot| lens.slot_names.get(*slot));
+                    let guard =
+                        "expected all fields that one rule joins, since a part of them says nothing of the rest";
+                    return Err(within(Box::new(Fault::guard(guard.into())), name));
+                }
+            }
             let count = preparation.outputs.len().min(MAX_PLACES);
             let results = outputs.get_mut(..count).unwrap_or_default();
             let [even, odd] = &mut self.scratch.side;

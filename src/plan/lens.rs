@@ -50,6 +50,8 @@ pub(super) struct Lens {
     pub(super) whole_source: Option<(usize, Nested)>,
     /// The whole target is one value.
     pub(super) whole_target: Option<Source>,
+    /// The documents are partial: what is not there is left alone.
+    pub(super) partial: bool,
     /// Whether a parent emptied by moves stays as `{}`.
     pub(super) keeps_emptied: bool,
 }

@@ -132,11 +132,9 @@ impl StepPlan {
     /// Compiles the types of a checked step. Cannot fail.
     pub fn compile(step: &CheckedStep) -> Self {
         let step = compile::with_plain_headers(step);
-        let lenses =
-            |direction| Lenses::new(step.types.iter().map(|of| compile::compile_lens(of, direction)).collect());
         Self {
-            up: lenses(Direction::Up),
-            down: lenses(Direction::Down),
+            up: compile::compile_lenses(&step, Direction::Up),
+            down: compile::compile_lenses(&step, Direction::Down),
             puts: step.types.iter().map(put::compile_put).collect(),
             routes: step.routes.iter().map(|route| route::Route::compile(route, &step)).collect(),
         }

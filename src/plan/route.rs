@@ -56,7 +56,10 @@ impl Route {
             old: side(&route.old),
             new: side(&route.new),
             write: route.write,
-            request: route.request.map(message),
+            request: route.request.map(|of| {
+                let patches = route.old.method == "PATCH" || route.new.method == "PATCH";
+                message(of).partial(if patches { step.types.len() } else { 0 })
+            }),
             responses: route.responses.iter().map(|(key, of)| (*key, message(*of))).collect(),
         }
     }
@@ -107,6 +110,13 @@ impl Message {
             _ => None,
         };
         Self { of, old, new, body_only }
+    }
+
+    /// The same message with its types' partial forms, which begin `offset` behind the whole ones.
+    fn partial(mut self, offset: usize) -> Self {
+        self.of.0 += offset;
+        self.body_only = self.body_only.map(|of| TypeId(of.0 + offset));
+        self
     }
 
     pub(super) fn parts(&self, direction: Direction) -> (&Parts, &Parts) {

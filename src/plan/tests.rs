@@ -167,6 +167,25 @@ fn depth_is_bounded_everywhere() {
 }
 
 #[test]
+fn a_partial_document_fills_in_nothing() {
+    let step = orders();
+    let run = |direction, text: &str| {
+        let (mut out, mut scratch) = (Vec::new(), Scratch::default());
+        // Two types: their partial forms follow.
+        step.translate(TypeId(2), direction, text.as_bytes(), &mut out, &mut scratch, Limits::default())?;
+        Ok::<_, Fault>(String::from_utf8(out).unwrap())
+    };
+    assert_eq!(run(Direction::Up, r#"{"state":"open"}"#).unwrap(), r#"{"status":"OPEN"}"#);
+    assert_eq!(
+        run(Direction::Up, r#"{"lines":[{"sku":1}],"x":null}"#).unwrap(),
+        r#"{"items":[{"product_id":1}],"x":null}"#
+    );
+    assert_eq!(run(Direction::Down, r#"{"status":"DONE"}"#).unwrap(), r#"{"state":"closed"}"#);
+    let fault = run(Direction::Down, r#"{"customer":{"first":"a"}}"#).unwrap_err();
+    assert_eq!((fault.kind, fault.place.as_str()), (FaultKind::Guard, "customer.first"));
+}
+
+#[test]
 fn a_whole_document_can_move() {
     let step =
         step(vec![vec![equation(". = data", BoundCodec::Each { of: TypeId(1), key: None })], vec![same("a = b")]]);

@@ -265,6 +265,9 @@ impl<'w> Writer<'w> {
             },
             Source::Slot { slot, codec, default } => {
                 let value = self.slot(*slot);
+                if value.is_none() && self.lens.partial {
+                    return Ok(false);
+                }
                 if value.is_some() || default.is_none() {
                     return codec.convert(self.direction, value, self.out).map_err(|guard| {
                         let name = self.lens.slot_names.get(*slot).map_or("", String::as_str);
