@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -210,7 +211,17 @@ fn answer(conn: &Arc<Conn>, router: &Router, protocol: Protocol, request: http::
     request.extensions_mut().insert(Peer(busy.peer()));
     request.extensions_mut().insert(busy);
     request.extensions_mut().insert(Framed(verdict));
-    Box::pin(router.clone().call(request))
+    let to_head = *request.method() == Method::HEAD;
+    let answered = router.clone().call(request);
+    Box::pin(async move {
+        let mut response = answered.await?;
+        // axum writes the length of the body that it has; here it has none of the representation's that is spoken of.
+        let has_none = to_head || response.status() == StatusCode::NOT_MODIFIED;
+        if has_none && response.headers().get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        Ok(response)
+    })
 }
 
 async fn serve_http1(
