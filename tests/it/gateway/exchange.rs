@@ -49,7 +49,8 @@ async fn a_new_caller_is_served_by_the_old_service() {
 async fn a_caller_of_the_version_that_answers_passes_untouched() {
     const ODD: &str = "{\"a\" : 1e400 ,\n\"a\":0.10, \"b\":\"\\u0041\"}";
     let service = Service::start(|seen| {
-        let headers = [("content-type", "application/json"), ("etag", "\"abc\""), ("connection", "x-hop"), ("x-hop", "1")];
+        let headers =
+            [("content-type", "application/json"), ("etag", "\"abc\""), ("connection", "x-hop"), ("x-hop", "1")];
         (headers, seen.body.clone()).into_response()
     })
     .await;
@@ -66,7 +67,8 @@ async fn a_caller_of_the_version_that_answers_passes_untouched() {
 #[tokio::test]
 async fn what_cannot_be_translated_never_passes() {
     let service = Service::start(echo).await;
-    let gateway = Gateway::start(&orders(None, Some(service.addr), "v2"), vec![("limits.body", Value::from("64 KiB"))]).await;
+    let gateway =
+        Gateway::start(&orders(None, Some(service.addr), "v2"), vec![("limits.body", Value::from("64 KiB"))]).await;
     let json_type = "Content-Type: application/json";
     let deep = format!("{{\"id\":{}1{}}}", "[".repeat(200), "]".repeat(200));
     let large = format!("{{\"id\":\"{}\"}}", "x".repeat(70_000));
@@ -112,8 +114,12 @@ async fn a_service_that_breaks_its_contract_is_not_shown() {
         "/v2/orders/syntax" => json("{\"id\":"),
         "/v2/orders/type" => ([("content-type", "text/html")], "<p>s3cret</p>").into_response(),
         "/v2/orders/domain" => json("{\"status\":\"s3cret\"}"),
-        "/v2/orders/coding" => ([("content-type", "application/json"), ("content-encoding", "rot13")], "{}").into_response(),
-        "/v2/orders/gzip" => ([("content-type", "application/json"), ("content-encoding", "gzip")], "{}").into_response(),
+        "/v2/orders/coding" => {
+            ([("content-type", "application/json"), ("content-encoding", "rot13")], "{}").into_response()
+        }
+        "/v2/orders/gzip" => {
+            ([("content-type", "application/json"), ("content-encoding", "gzip")], "{}").into_response()
+        }
         "/v2/orders/busy" => (
             ::http::StatusCode::TOO_MANY_REQUESTS,
             [("content-type", "text/html"), ("retry-after", "7")],

@@ -59,7 +59,8 @@ async fn coded_bodies_are_translated_both_ways() {
     })
     .await;
     let gateway = Gateway::start(&orders(None, Some(service.addr), "v2"), vec![]).await;
-    for (coding, canonical) in [("gzip", "gzip"), ("x-gzip", "gzip"), ("GZip", "gzip"), ("br", "br"), ("zstd", "zstd"), ("deflate", "deflate")]
+    for (coding, canonical) in
+        [("gzip", "gzip"), ("x-gzip", "gzip"), ("GZip", "gzip"), ("br", "br"), ("zstd", "zstd"), ("deflate", "deflate")]
     {
         let headers = |accept: &str| {
             [
@@ -151,7 +152,9 @@ async fn validators_are_the_versions_own() {
 #[tokio::test]
 async fn head_and_no_content_have_no_body() {
     let service = Service::start(|seen| match seen.method.as_str() {
-        "HEAD" => ([("content-type", "application/json"), ("content-length", "999"), ("etag", "\"e\"")], "").into_response(),
+        "HEAD" => {
+            ([("content-type", "application/json"), ("content-length", "999"), ("etag", "\"e\"")], "").into_response()
+        }
         _ => status(204),
     })
     .await;

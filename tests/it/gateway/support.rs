@@ -70,8 +70,7 @@ impl Service {
                 let (parts, body) = request.into_parts();
                 // What does not arrive whole has not been asked.
                 let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::BAD_REQUEST.into_response() };
-                let seen =
-                    Seen { method: parts.method, uri: parts.uri, headers: parts.headers, body: body.to_vec() };
+                let seen = Seen { method: parts.method, uri: parts.uri, headers: parts.headers, body: body.to_vec() };
                 log.lock().unwrap().push(seen.clone());
                 answer(seen).await
             }
@@ -292,7 +291,11 @@ pub(super) fn parse(bytes: &[u8], to_head: bool) -> Answer {
 }
 
 /// Rules of a service with an old and a new version of orders; both may have a service of their own.
-pub(super) fn orders(old: Option<SocketAddr>, new: Option<SocketAddr>, answered_by: &str) -> Vec<(&'static str, String)> {
+pub(super) fn orders(
+    old: Option<SocketAddr>,
+    new: Option<SocketAddr>,
+    answered_by: &str,
+) -> Vec<(&'static str, String)> {
     let version = |name: &str, addr: Option<SocketAddr>| {
         let upstream = addr.map(|addr| format!(", upstream: \"http://{addr}\"")).unwrap_or_default();
         format!("  {name}: {{path: /{name}, answered_by: {answered_by}{upstream}}}\n")
