@@ -90,6 +90,8 @@ pub(super) fn run(args: Args) -> ExitCode {
         Err(error) => return cannot_run(&format!("cannot start: {error}")),
     };
     runtime.block_on(async {
+        // Listened for from here on: a signal before anybody listens would end the process at once.
+        let stop = told_to_stop();
         let server = match Server::bind(settings).await {
             Ok(server) => server,
             Err(error) => return cannot_run(&error.to_string()),
@@ -101,7 +103,7 @@ pub(super) fn run(args: Args) -> ExitCode {
         if server.generation() == 0 {
             tracing::error!("no service can be served: not ready until the rules are mended");
         }
-        let drained = server.run(told_to_stop()).await;
+        let drained = server.run(stop).await;
         ExitCode::from(if drained { CLEAN } else { FINDINGS })
     })
 }
@@ -120,20 +122,26 @@ fn start_log(log: &Log) {
     };
 }
 
-/// SIGTERM or Ctrl-C.
-async fn told_to_stop() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
+/// Over when SIGTERM or Ctrl-C comes, counted from the call on.
+#[cfg(unix)]
+fn told_to_stop() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+            // Where no signal can be heard, only the end of the process ends it.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
     }
-    // Where no signal can be heard, only the end of the process ends it.
+}
+
+/// Over when Ctrl-C comes.
+#[cfg(not(unix))]
+async fn told_to_stop() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

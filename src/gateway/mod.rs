@@ -54,6 +54,7 @@ use listener::Serving;
 use metrics::Metrics;
 use reload::Reloader;
 use upstream::Upstreams;
+use watch::Hangup;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -76,6 +77,7 @@ pub struct Server {
     app: Arc<App>,
     listeners: Vec<TcpListener>,
     admin: TcpListener,
+    hangup: Hangup,
 }
 
 /// Why a gateway cannot start.
@@ -111,6 +113,8 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        // Listened for from here on: a SIGHUP before anybody listens would end the process.
+        let hangup = Hangup::listen();
         let mut listeners = Vec::new();
         for address in &settings.listen {
             listeners.push(listener::bind(*address, "listen").await?);
@@ -134,7 +138,7 @@ impl Server {
             draining: AtomicBool::new(false),
             settings,
         });
-        Ok(Self { app, listeners, admin })
+        Ok(Self { app, listeners, admin, hangup })
     }
 
     /// The first address that callers reach.
@@ -165,7 +169,7 @@ impl Server {
     /// Serves until `shutdown` is over, then finishes what is in flight, for as long as the drain time allows. Says
     /// whether all of it was finished.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { app, listeners, admin } = self;
+        let Self { app, listeners, admin, hangup } = self;
         let (stop, stopped) = channel::channel(false);
         let (stop_admin, admin_stopped) = channel::channel(false);
         let (all_gone, alive) = channel::channel(());
@@ -186,7 +190,7 @@ impl Server {
             metrics: Arc::new(Metrics::new()),
             ..serving.clone()
         };
-        tokio::spawn(watch::watch(app.reloader.clone(), app.settings.reload, stopped));
+        tokio::spawn(watch::watch(app.reloader.clone(), app.settings.reload, hangup, stopped));
         let admin = tokio::spawn(listener::accept(admin, admin_serving));
         let doors: Vec<_> =
             listeners.into_iter().map(|listener| tokio::spawn(listener::accept(listener, serving.clone()))).collect();

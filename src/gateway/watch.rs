@@ -16,10 +16,14 @@ use crate::settings::Reload;
 const PATIENCE: u32 = 20;
 
 /// Reloads when something has changed, until told to stop.
-pub(super) async fn watch(reloader: Arc<Reloader>, settings: Reload, mut stop: watch::Receiver<bool>) {
+pub(super) async fn watch(
+    reloader: Arc<Reloader>,
+    settings: Reload,
+    mut hangup: Hangup,
+    mut stop: watch::Receiver<bool>,
+) {
     let (tell, mut told) = mpsc::channel(1);
     let mut watched = Watched::default();
-    let mut hangup = Hangup::listen();
     loop {
         if settings.watch {
             watched.follow(reloader.rules(), &tell);
@@ -88,16 +92,17 @@ impl Watched {
 }
 
 /// SIGHUP, where there is such a thing.
-struct Hangup(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+#[derive(Debug)]
+pub(super) struct Hangup(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
 
 impl Hangup {
     #[cfg(unix)]
-    fn listen() -> Self {
+    pub(super) fn listen() -> Self {
         Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())
     }
 
     #[cfg(not(unix))]
-    fn listen() -> Self {
+    pub(super) fn listen() -> Self {
         Self()
     }
 

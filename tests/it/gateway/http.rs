@@ -169,6 +169,9 @@ async fn head_and_no_content_have_no_body() {
     assert_eq!(answer.status, 404);
 }
 
+/// A request that must never be seen as one.
+const SMUGGLED: &str = "GET /v2/smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+
 #[tokio::test]
 async fn requests_with_two_meanings_are_refused() {
     let service = Service::start(echo).await;
@@ -208,7 +211,6 @@ async fn requests_with_two_meanings_are_refused() {
         (&many, 431),
         (&large, 431),
     ];
-    const SMUGGLED: &str = "GET /v2/smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
     for (bytes, status) in cases {
         let answer = raw(gateway.addr, format!("{bytes}{SMUGGLED}").as_bytes()).await;
         let text = String::from_utf8_lossy(&answer);

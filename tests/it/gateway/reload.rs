@@ -36,7 +36,9 @@ async fn start(services: &[Vec<(String, String)>], flags: Vec<(&'static str, Val
 }
 
 fn put(gateway: &Gateway, files: &[(String, String)]) {
-    files.iter().for_each(|(path, text)| write(&gateway.rules(path), text));
+    for (path, text) in files {
+        write(&gateway.rules(path), text);
+    }
 }
 
 /// The member's name at the service, for callers of `service` now.

@@ -212,7 +212,7 @@ impl Answer {
     }
 
     pub(super) fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+        serde_json::from_slice(&self.body).expect("a JSON document")
     }
 
     pub(super) fn header(&self, name: &str) -> &str {
@@ -230,12 +230,11 @@ impl Answer {
 }
 
 pub(super) async fn ask(addr: SocketAddr, line: &str, headers: &[&str], body: &[u8]) -> Answer {
-    let mut head = format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
-    headers.iter().for_each(|header| head.push_str(&format!("{header}\r\n")));
-    if !body.is_empty() || line.starts_with('P') {
-        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
-    }
-    head.push_str("\r\n");
+    let length = format!("Content-Length: {}", body.len());
+    let mut lines = vec![format!("{line} HTTP/1.1"), "Host: localhost".to_owned(), "Connection: close".to_owned()];
+    lines.extend(headers.iter().map(|&header| header.to_owned()));
+    lines.extend((!body.is_empty() || line.starts_with('P')).then_some(length));
+    let head = lines.join("\r\n") + "\r\n\r\n";
     let bytes = raw(addr, &[head.as_bytes(), body].concat()).await;
     parse(&bytes, line.starts_with("HEAD "))
 }
@@ -261,7 +260,7 @@ pub(super) async fn raw(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 /// Reads the first response.
 pub(super) fn parse(bytes: &[u8], to_head: bool) -> Answer {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-    let end = end.unwrap_or_else(|| panic!("no response: {:?}", String::from_utf8_lossy(bytes)));
+    let end = end.expect("a response");
     let mut lines = std::str::from_utf8(&bytes[..end]).unwrap().split("\r\n");
     let status = lines.next().unwrap()[9..12].parse().unwrap();
     let mut headers = HeaderMap::new();
@@ -309,7 +308,7 @@ pub(super) fn orders(
     vec![("orders/service.yaml", service), ("orders/v1-v2.yaml", ORDER_RULES.to_owned())]
 }
 
-const ORDER_RULES: &str = r#"
+const ORDER_RULES: &str = r"
 types:
   Order:
     - id
@@ -320,7 +319,7 @@ routes:
   - PUT /v1/orders/{id} = PUT /v2/orders/{id}: {write: merge, request: Order, 2XX: Order}
   - POST /v1/orders = POST /v2/orders: {request: Order, 2XX: Order}
   - POST /v1/files = POST /v2/files
-"#;
+";
 
 /// The same order in both versions.
 pub(super) const OLD: &str = r#"{"id": 7, "total": 1999, "state":"open","note":"\u00e9 1.10"}"#;
