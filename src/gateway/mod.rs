@@ -24,6 +24,7 @@ mod translate;
 mod upstream;
 mod validators;
 
+mod build;
 mod generation;
 mod last_good;
 mod reload;

@@ -197,6 +197,19 @@ impl Status {
         }
     }
 
+    /// Whether a folder has been read before, and this is what it came to.
+    pub(super) fn read_the_same<'s>(
+        &self,
+        folder: &FolderStatus,
+        sources: impl Iterator<Item = &'s ServiceSources>,
+    ) -> bool {
+        let newest = self.services.iter().filter_map(|(name, service)| Some((name.as_str(), service.newest?)));
+        self.failure.is_none()
+            && self.at != UNIX_EPOCH
+            && self.folder == *folder
+            && newest.eq(sources.map(|sources| (sources.name.as_str(), sources.hash)))
+    }
+
     /// Whether nobody need be told of this one again.
     pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
         self.generation == other.generation

@@ -167,6 +167,12 @@ impl Report {
     }
 }
 
+/// Whether two services answer for the same host and path, so that one of them has to be refused.
+pub fn collide(one: &CheckedService, other: &CheckedService) -> bool {
+    let keys = claims(one);
+    claims(other).iter().any(|claim| keys.contains(claim))
+}
+
 /// Every host and path prefix that a service answers for; empty: any.
 fn claims(service: &CheckedService) -> Vec<(&str, &str)> {
     fn or_any(names: &[String]) -> Vec<&str> {

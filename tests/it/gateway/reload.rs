@@ -145,6 +145,28 @@ async fn a_newcomer_does_not_take_the_requests_of_a_service_that_serves() {
     assert_eq!(name_at(&gateway, &service, "b").await, "b1");
 }
 
+#[tokio::test]
+async fn services_may_swap_their_requests_and_move_house() {
+    let service = Service::start(echo).await;
+    let gateway = start(&[renaming("a", service.addr, "a1"), renaming("b", service.addr, "b1")], vec![]).await;
+    // Each takes the other's path in one step.
+    let swapped: Vec<_> = [renaming("b", service.addr, "was_a"), renaming("a", service.addr, "was_b")]
+        .into_iter()
+        .flatten()
+        .map(|(path, text)| (path.replace("a/", "x/").replace("b/", "a/").replace("x/", "b/"), text))
+        .collect();
+    put(&gateway, &swapped);
+    let (status, outcome) = gateway.reload().await;
+    assert_eq!(status, 200, "{outcome:#}");
+    assert_eq!(name_at(&gateway, &service, "b").await, "was_a");
+    // A folder gets another name.
+    fs::rename(gateway.rules("a"), gateway.rules("c")).unwrap();
+    let (status, outcome) = gateway.reload().await;
+    assert_eq!(status, 200, "{outcome:#}");
+    assert_eq!(outcome["services"].as_object().unwrap().keys().collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!(name_at(&gateway, &service, "b").await, "was_a");
+}
+
 /// Watching: quick to settle, slow to poll, so that it is the watcher that is tested.
 fn watching() -> Vec<(&'static str, Value)> {
     vec![

@@ -1,0 +1,189 @@
+//! A rules folder and what served until now -> what serves next: check, compile, and decide service by service.
+//!
+//! A service whose newest files are refused goes on as it was, and the others still change. A service whose folder is
+//! gone is removed only where the rest of the folder is sound: a folder that is being rewritten looks like that, too.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use super::generation::{Generation, Serving, hex};
+use super::last_good::LastGood;
+use super::status::{Diagnoses, FolderStatus, ServiceStatus, Status, diagnostics_of};
+use crate::plan::ServicePlan;
+use crate::rules::checked::CheckedService;
+use crate::rules::load::{LoadedFolder, ServiceSources};
+use crate::rules::{Report, check_service, collide};
+
+/// What building came to.
+pub(super) struct Built {
+    /// The services of the next generation; `None`: nothing that serves has changed.
+    pub(super) next: Option<BTreeMap<String, Serving>>,
+    pub(super) services: BTreeMap<String, ServiceStatus>,
+    pub(super) folder: FolderStatus,
+}
+
+/// Builds what serves next. Reads nothing but what is kept of services that are refused; keeps what is accepted.
+pub(super) fn build(
+    loaded: io::Result<LoadedFolder>,
+    previous: &Generation,
+    before: &Status,
+    kept: &LastGood,
+) -> Built {
+    let (loaded, problem) = match loaded {
+        Ok(loaded) => (loaded, None),
+        Err(error) => (LoadedFolder::default(), Some(format!("the rules folder cannot be read: {error}"))),
+    };
+    let folder = FolderStatus { diagnostics: diagnostics_of(&loaded.diagnostics, &loaded.sources), problem };
+    if before.read_the_same(&folder, loaded.services.values()) {
+        return Built { next: None, services: before.services.clone(), folder };
+    }
+
+    let mut candidates: Vec<Candidate<'_>> =
+        loaded.services.values().map(|sources| Candidate::new(sources, previous, kept)).collect();
+    // What serves comes first, so that of two services which want the same requests the newcomer is refused.
+    candidates.sort_by_key(Candidate::rank);
+    let mut next = place(&mut candidates);
+    let mut services = BTreeMap::new();
+    for candidate in candidates {
+        let name = candidate.sources.name.clone();
+        services.insert(name.clone(), candidate.into_status(next.get(&name), kept));
+    }
+
+    let sound = folder.problem.is_none()
+        && !loaded.services.is_empty()
+        && !loaded.diagnostics.has_errors()
+        && !services.values().any(|status| status.state.is_refused());
+    for name in previous.services.keys().cloned().chain(kept.names()) {
+        if services.contains_key(&name) {
+            continue;
+        }
+        if sound {
+            kept.forget(&name);
+            continue;
+        }
+        let serving = previous.services.get(&name).cloned().or_else(|| restore(&name, kept));
+        if let Some(serving) = serving.filter(|serving| is_free(&next, &serving.checked)) {
+            services.insert(name.clone(), ServiceStatus::orphan(&serving));
+            next.insert(name, serving);
+        }
+    }
+    let content = |services: &BTreeMap<String, Serving>| -> Vec<(String, [u8; 32])> {
+        services.iter().map(|(name, serving)| (name.clone(), serving.hash)).collect()
+    };
+    let is_new = content(&next) != content(&previous.services);
+    Built { next: is_new.then_some(next), services, folder }
+}
+
+/// One service of the folder on its way to serving.
+struct Candidate<'s> {
+    sources: &'s ServiceSources,
+    verdict: Verdict,
+    /// What serves where the newest files are refused.
+    fallback: Option<Serving>,
+    is_newcomer: bool,
+}
+
+enum Verdict {
+    /// These files serve already.
+    Unchanged(Serving),
+    /// Good in themselves.
+    Good(Report, Arc<CheckedService>),
+    Refused(Diagnoses),
+}
+
+impl<'s> Candidate<'s> {
+    fn new(sources: &'s ServiceSources, previous: &Generation, kept: &LastGood) -> Self {
+        let served = previous.services.get(&sources.name);
+        let is_newcomer = served.is_none();
+        if let Some(serving) = served.filter(|serving| serving.hash == sources.hash) {
+            let serving = Serving { restored: false, ..serving.clone() };
+            return Self { sources, verdict: Verdict::Unchanged(serving), fallback: None, is_newcomer };
+        }
+        let mut report = check_service(sources);
+        let verdict = match report.checked.take() {
+            Some(checked) => Verdict::Good(report, Arc::new(checked)),
+            None => Verdict::Refused(diagnostics_of(&report.diagnostics, &report.sources)),
+        };
+        let fallback = served.cloned().or_else(|| restore(&sources.name, kept));
+        Self { sources, verdict, fallback, is_newcomer }
+    }
+
+    fn rank(&self) -> u8 {
+        match self.verdict {
+            Verdict::Unchanged(_) => 0,
+            Verdict::Refused(_) => 1,
+            Verdict::Good(..) if !self.is_newcomer => 2,
+            Verdict::Good(..) => 3,
+        }
+    }
+
+    /// What would serve, as far as this service is concerned.
+    fn serving(&self) -> Option<Serving> {
+        match &self.verdict {
+            Verdict::Unchanged(serving) => Some(serving.clone()),
+            Verdict::Good(_, checked) => Some(serving(self.sources, checked.clone(), false)),
+            Verdict::Refused(_) => self.fallback.clone(),
+        }
+    }
+
+    /// How it came out, where `serving` is what now serves under its name.
+    fn into_status(self, serving: Option<&Serving>, kept: &LastGood) -> ServiceStatus {
+        let report = match self.verdict {
+            Verdict::Refused(diagnostics) => return ServiceStatus::refused(self.sources, serving, diagnostics),
+            Verdict::Unchanged(serving) => return ServiceStatus::serving(self.sources, &serving),
+            Verdict::Good(report, _) => report,
+        };
+        if let Err(error) = kept.keep(self.sources) {
+            tracing::warn!(service = %self.sources.name, %error, "the state cannot be kept for a restart");
+        }
+        let mut status = serving.map_or_else(
+            || ServiceStatus::refused(self.sources, None, Diagnoses::default()),
+            |serving| ServiceStatus::serving(self.sources, serving),
+        );
+        status.diagnostics = diagnostics_of(&report.diagnostics, &report.sources);
+        status
+    }
+}
+
+/// Lets services in by rank. One that wants another's requests is refused and goes on as it was; since that may stand in
+/// the way of those let in before it, all are placed again. Every round refuses one more, so it ends.
+fn place(candidates: &mut [Candidate<'_>]) -> BTreeMap<String, Serving> {
+    loop {
+        candidates.sort_by_key(Candidate::rank);
+        let mut placed = BTreeMap::new();
+        let mut refused_one = false;
+        for candidate in candidates.iter_mut() {
+            let Some(serving) = candidate.serving() else { continue };
+            if is_free(&placed, &serving.checked) {
+                placed.insert(candidate.sources.name.clone(), serving);
+            } else if let Verdict::Good(report, checked) = &mut candidate.verdict {
+                report.checked = Some((**checked).clone());
+                report.refuse_collisions(placed.values().map(|serving| &*serving.checked));
+                candidate.verdict = Verdict::Refused(diagnostics_of(&report.diagnostics, &report.sources));
+                refused_one = true;
+                break;
+            }
+        }
+        if !refused_one {
+            return placed;
+        }
+    }
+}
+
+fn is_free(placed: &BTreeMap<String, Serving>, checked: &CheckedService) -> bool {
+    !placed.values().any(|serving| collide(&serving.checked, checked))
+}
+
+fn serving(sources: &ServiceSources, checked: Arc<CheckedService>, restored: bool) -> Serving {
+    let plan = Arc::new(ServicePlan::compile(&checked));
+    Serving { hash: sources.hash, plan, checked, restored }
+}
+
+/// The last good state of a service from before this process.
+fn restore(name: &str, kept: &LastGood) -> Option<Serving> {
+    let sources = kept.recall(name)?;
+    let checked = check_service(&sources).checked?;
+    tracing::warn!(service = %name, hash = hex(&sources.hash), "the last good state, kept from before, is at hand");
+    Some(serving(&sources, Arc::new(checked), true))
+}
