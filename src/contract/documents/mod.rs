@@ -1,11 +1,22 @@
 //! Documents: valid or not, generated, changed.
 
+mod generate;
+mod guided;
+mod random;
 pub(super) mod validate;
+mod value;
 
+pub use generate::Generator;
+pub use guided::{End, Guided};
+pub use random::Random;
 pub use validate::{Violation, violations};
+pub use value::Value;
 
 use super::schema::Kinds;
 use crate::json::Decimal;
+
+/// How the names of members begin that generators add and nothing declares.
+pub(super) const UNKNOWN: &str = "x extra";
 
 /// The JSON type of a constant's text.
 pub(super) fn constant_kind(json: &str) -> Kinds {

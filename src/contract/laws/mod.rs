@@ -1,0 +1,289 @@
+//! Evidence: examples in every direction, and the laws on generated documents.
+//!
+//! Everything is counted, nothing is timed, and chance is seeded: the same rules give the same evidence everywhere.
+
+mod diff;
+mod edit;
+mod law;
+mod shape;
+mod shrink;
+
+use std::fmt::Write as _;
+
+pub use law::{Law, Translator};
+
+use super::documents::{End, Generator, Guided, Random, Value};
+use super::interface::Interface;
+use super::schema::SchemaId;
+use crate::codecs::Direction;
+use crate::diagnostic::{Diagnostics, codes};
+use crate::plan::{Fault, Limits, Scratch, StepPlan};
+use crate::rules::checked::{CheckedExample, CheckedStep, CheckedType, Origin, TypeId};
+use diff::diff;
+use law::{Broken, Sample, Subject};
+use shape::Shape;
+
+/// How much is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Documents of each type.
+    pub documents: usize,
+    /// The same seed gives the same documents.
+    pub seed: u64,
+}
+
+impl Budget {
+    /// At every load: little enough to be unnoticed.
+    pub const LOAD: Self = Self { documents: 40, seed: 7 };
+}
+
+/// What one step's examples and laws came to.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// Each example in written order: its type's name, and whether it came out as written.
+    pub examples: Vec<(String, bool)>,
+    /// Each named type in written order.
+    pub types: Vec<TypeEvidence>,
+}
+
+/// What one type's laws came to.
+#[derive(Debug, Clone)]
+pub struct TypeEvidence {
+    /// The type's name.
+    pub name: String,
+    /// Whether documents came from the schemas of both sides.
+    pub has_schemas: bool,
+    /// Each law that was tried.
+    pub laws: Vec<LawEvidence>,
+}
+
+/// What one law came to.
+#[derive(Debug, Clone)]
+pub struct LawEvidence {
+    /// Which.
+    pub law: Law,
+    /// Documents tried.
+    pub documents: usize,
+    /// The smallest document found that breaks it, as text for people.
+    pub counter_example: Option<String>,
+}
+
+/// The engine as the laws see it.
+#[derive(Debug)]
+pub struct Engine<'p> {
+    plan: &'p StepPlan,
+    scratch: Scratch,
+}
+
+impl<'p> Engine<'p> {
+    /// A compiled step.
+    pub fn new(plan: &'p StepPlan) -> Self {
+        Self { plan, scratch: Scratch::default() }
+    }
+}
+
+impl Translator for Engine<'_> {
+    fn translate(&mut self, of: TypeId, direction: Direction, input: &[u8]) -> Result<Vec<u8>, Fault> {
+        let mut out = Vec::new();
+        self.plan.translate(of, direction, input, &mut out, &mut self.scratch, Limits::default())?;
+        Ok(out)
+    }
+
+    fn put(&mut self, of: TypeId, old: &[u8], base: &[u8]) -> Result<Vec<u8>, Fault> {
+        let mut out = Vec::new();
+        self.plan.put(of, old, base, &mut out, Limits::default())?;
+        Ok(out)
+    }
+}
+
+/// Runs a step's examples and laws over its compiled form; reports failures as E14.
+///
+/// `old` and `new` are the interfaces of the step's two versions, where they are known.
+pub fn verify(
+    step: &CheckedStep,
+    plan: &StepPlan,
+    old: Option<&Interface>,
+    new: Option<&Interface>,
+    budget: Budget,
+    diagnostics: &mut Diagnostics,
+) -> Evidence {
+    verify_with(step, &mut Engine::new(plan), old, new, budget, diagnostics)
+}
+
+/// As [`verify`], over any engine.
+pub fn verify_with(
+    step: &CheckedStep,
+    engine: &mut dyn Translator,
+    old: Option<&Interface>,
+    new: Option<&Interface>,
+    budget: Budget,
+    diagnostics: &mut Diagnostics,
+) -> Evidence {
+    let mut evidence = Evidence::default();
+    for example in &step.examples {
+        let name = step.types.get(example.of.0).map(|one| one.name.clone()).unwrap_or_default();
+        let holds = check_example(example, &name, engine, diagnostics);
+        evidence.examples.push((name, holds));
+    }
+    for (index, one) in step.types.iter().enumerate() {
+        let Origin::Named { old: old_name, new: new_name } = &one.origin else { continue };
+        let subject = Subject {
+            of: TypeId(index),
+            shape: Shape(&step.types),
+            old: old.and_then(|all| Some((all, all.component(old_name)?))),
+            new: new.and_then(|all| Some((all, all.component(new_name)?))),
+        };
+        evidence.types.push(check_laws(one, &subject, &step.types, engine, budget, diagnostics));
+    }
+    evidence
+}
+
+fn check_laws(
+    one: &CheckedType,
+    subject: &Subject<'_>,
+    types: &[CheckedType],
+    engine: &mut dyn Translator,
+    budget: Budget,
+    diagnostics: &mut Diagnostics,
+) -> TypeEvidence {
+    let samples: Vec<Sample> = (0..budget.documents).map(|round| sample(subject, types, budget.seed, round)).collect();
+    let mut laws = Vec::new();
+    for law in Law::ALL {
+        let is_checkable = match law {
+            Law::ValidUp => subject.new.is_some() && subject.old.is_some(),
+            Law::ValidDown => subject.old.is_some() && subject.new.is_some(),
+            _ => true,
+        };
+        if !is_checkable {
+            continue;
+        }
+        let first = samples.iter().find_map(|sample| Some((sample, subject.broken(law, sample, engine)?)));
+        let counter_example = first.map(|(sample, broken)| {
+            let (sample, broken) = shrink::shrink(subject, law, sample.clone(), broken, engine);
+            counter_example(one, law, &sample, &broken)
+        });
+        if let Some(text) = &counter_example
+            && law.is_required()
+        {
+            let message = format!("`{}` breaks {}: {}", one.name, law.name(), law.meaning());
+            diagnostics.error(codes::E14, one.span, message).label("a generated document breaks it").help(text.clone());
+        }
+        laws.push(LawEvidence { law, documents: samples.len(), counter_example });
+    }
+    let has_schemas = subject.old.is_some() && subject.new.is_some();
+    TypeEvidence { name: one.name.clone(), has_schemas, laws }
+}
+
+/// The documents of one round. Rounds do not depend on each other, so more rounds only add to fewer.
+fn sample(subject: &Subject<'_>, types: &[CheckedType], seed: u64, round: usize) -> Sample {
+    let seed = seed ^ (round as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93) ^ ((subject.of.0 as u64) << 48);
+    let mut random = Random::new(seed);
+    let unknown_members = random.chance(40);
+    let mut make = |end: End, unknown_members: bool| {
+        let schema: Option<(&Interface, SchemaId)> = match end {
+            End::Old => subject.old,
+            End::New => subject.new,
+        };
+        match schema {
+            Some((interface, id)) => {
+                let mut generator = Generator::new(interface, &mut random);
+                generator.unknown_members = unknown_members;
+                let mut value = generator.document(id);
+                let mut guided = Guided { types, end, random: &mut random, unknown_members };
+                guided.fit(subject.of, &mut value, interface, id, 0);
+                value
+            }
+            None => Guided { types, end, random: &mut random, unknown_members }.document(subject.of),
+        }
+    };
+    Sample {
+        old: make(End::Old, unknown_members),
+        new: make(End::New, unknown_members),
+        donor: make(End::Old, false),
+        seed,
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    String::from_utf8_lossy(&value.to_json()).into_owned()
+}
+
+fn counter_example(one: &CheckedType, law: Law, sample: &Sample, broken: &Broken) -> String {
+    let mut text = String::new();
+    let (old, new) = (text_of(&sample.old), text_of(&sample.new));
+    let name = &one.name;
+    let (shown, entry) = match law {
+        Law::ValidUp | Law::OldExact => (format!("old: {old}"), format!("- {{type: {name}, old: {old}}}")),
+        Law::ValidDown | Law::GetPut | Law::NewExact => {
+            (format!("new: {new}"), format!("- {{type: {name}, new: {new}}}"))
+        }
+        Law::PutGet => (
+            format!("old: {old}\nwritten onto new: {new}"),
+            format!("- {{type: {name}, new: {new}, edit: {old}, put: {{}}}}"),
+        ),
+        Law::Local => {
+            let edit = broken.edit.as_ref().map(text_of).unwrap_or_default();
+            (
+                format!("old: {edit}\nwritten onto new: {new}"),
+                format!("- {{type: {name}, new: {new}, edit: {edit}, put: {{}}}}"),
+            )
+        }
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "smallest document found:\n{shown}");
+    if !broken.detail.is_empty() {
+        let _ = writeln!(text, "{}", broken.detail);
+    }
+    match (&broken.expected, &broken.actual) {
+        (Some(expected), Some(actual)) => {
+            let _ = writeln!(text, "expected (-), actual (+):\n{}", diff(expected, actual));
+        }
+        (None, Some(actual)) => {
+            let _ = writeln!(text, "it becomes: {}", text_of(actual));
+        }
+        _ => {}
+    }
+    let _ = write!(text, "to keep it as an example, complete this entry:\n  {entry}");
+    text
+}
+
+/// Runs one example in every direction that it speaks of.
+fn check_example(
+    example: &CheckedExample,
+    name: &str,
+    engine: &mut dyn Translator,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let parse = |text: &Option<String>| text.as_ref().and_then(|text| Value::parse(text.as_bytes()));
+    let (old, new) = (parse(&example.old), parse(&example.new));
+    let back = parse(&example.back).or_else(|| old.clone());
+    let (edit, put) = (parse(&example.edit), parse(&example.put));
+    let mut trials: Vec<(&str, Result<Vec<u8>, Fault>, &Value)> = Vec::new();
+    if let (Some(old), Some(new)) = (&old, &new) {
+        trials.push(("`old` goes up", engine.translate(example.of, Direction::Up, &old.to_json()), new));
+    }
+    if let (Some(new), Some(back)) = (&new, &back) {
+        trials.push(("`new` comes down", engine.translate(example.of, Direction::Down, &new.to_json()), back));
+    }
+    if let (Some(edit), Some(new), Some(put)) = (&edit, &new, &put) {
+        trials.push(("`edit` is written onto `new`", engine.put(example.of, &edit.to_json(), &new.to_json()), put));
+    }
+    let mut holds = true;
+    for (what, result, expected) in trials {
+        let trouble = match result {
+            Ok(text) => match Value::parse(&text) {
+                Some(actual) if actual.same(expected) => continue,
+                Some(actual) => format!("expected (-), actual (+):\n{}", diff(expected, &actual)),
+                None => "the result is not JSON".to_owned(),
+            },
+            Err(fault) if fault.place.is_empty() => fault.detail,
+            Err(fault) => format!("`{}`: {}", fault.place, fault.detail),
+        };
+        holds = false;
+        diagnostics
+            .error(codes::E14, example.span, format!("an example of `{name}` does not come out as written"))
+            .label(format!("when {what}"))
+            .help(trouble);
+    }
+    holds
+}
