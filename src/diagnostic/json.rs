@@ -21,6 +21,8 @@ pub struct Finding {
     pub label: String,
     /// How to mend it.
     pub help: Option<String>,
+    /// Lines that show it, such as a document or a difference.
+    pub note: Vec<String>,
     /// Other places that explain it.
     pub related: Vec<Related>,
 }
@@ -63,6 +65,7 @@ impl Finding {
             message: one.message.clone(),
             label: one.label.clone(),
             help: one.help.clone(),
+            note: one.note.clone(),
             related: one
                 .related
                 .iter()

@@ -40,6 +40,8 @@ pub struct Diagnostic {
     pub related: Vec<(Span, String)>,
     /// How to mend it.
     pub help: Option<String>,
+    /// Lines that show it, such as a document or a difference; empty: none.
+    pub note: Vec<String>,
 }
 
 /// Every diagnostic of one run, in the order found.
@@ -60,7 +62,16 @@ impl Diagnostics {
     #[expect(clippy::indexing_slicing, reason = "the element was pushed one line before")]
     fn add(&mut self, severity: Severity, code: Code, span: Span, message: &str) -> &mut Diagnostic {
         let message = one_line(message);
-        let found = Diagnostic { code, severity, message, span, label: String::new(), related: Vec::new(), help: None };
+        let found = Diagnostic {
+            code,
+            severity,
+            message,
+            span,
+            label: String::new(),
+            related: Vec::new(),
+            help: None,
+            note: Vec::new(),
+        };
         let at = self.0.len();
         self.0.push(found);
         &mut self.0[at]
@@ -146,6 +157,12 @@ impl Diagnostic {
     /// Sets the words beside the caret.
     pub fn label(&mut self, text: impl Into<String>) -> &mut Self {
         self.label = one_line(&text.into());
+        self
+    }
+
+    /// Sets the lines that show it; at most 60 of them are kept.
+    pub fn note(&mut self, text: &str) -> &mut Self {
+        self.note = text.lines().take(60).map(one_line).collect();
         self
     }
 

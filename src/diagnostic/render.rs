@@ -55,6 +55,10 @@ fn render(renderer: &Renderer, one: &Diagnostic, sources: &Sources) -> String {
     for excerpt in excerpts {
         group = group.element(excerpt.element());
     }
+    let note = one.note.join("\n");
+    if !note.is_empty() {
+        group = group.element(Level::NOTE.message(note.as_str()));
+    }
     if let Some(help) = &one.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }

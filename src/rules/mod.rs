@@ -26,7 +26,7 @@ use self::ast::{RuleFile, ServiceFile};
 use self::checked::{CheckedService, Verdict};
 use self::load::{LoadedFolder, ServiceSources};
 use self::yaml::Limits;
-use crate::contract::{self, Interface};
+use crate::contract::{self, Budget, Interface};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceId, Sources, Span, codes, suggest};
 
 /// Diagnostics of one service that are shown; the first ones explain the rest.
@@ -93,8 +93,20 @@ pub struct RuleVerdict {
     pub span: Span,
 }
 
-/// Reads and checks one service. Pure.
+/// Reads and checks one service, its examples and its laws on a few documents included. Pure.
 pub fn check_service(service: &ServiceSources) -> Report {
+    let mut report = prove_service(service);
+    if let Some(checked) = report.checked.take() {
+        let mut diagnostics = std::mem::take(&mut report.diagnostics);
+        contract::verify_service(&checked, &report.interfaces, Budget::LOAD, &mut diagnostics);
+        report.checked = Some(checked).filter(|_| !diagnostics.has_errors());
+        report.diagnostics = diagnostics.sorted(MAX_SHOWN);
+    }
+    report
+}
+
+/// Reads and checks one service as far as that goes without running its rules. Pure.
+pub fn prove_service(service: &ServiceSources) -> Report {
     let mut diagnostics = service.diagnostics.clone();
     let (file, rules, all_read) = parse_service(service, &mut diagnostics);
     let start = Span { source: SourceId(0), start: 0, end: 0 };

@@ -39,6 +39,14 @@ fn contract() {
     }
 }
 
+/// Whole rule sets with interfaces and examples; the laws run on them too.
+#[test]
+fn lens() {
+    for file in files("tests/corpus/lens") {
+        check(&file);
+    }
+}
+
 /// Codes whose cases are in other parts of the corpus: they need a disk.
 const ELSEWHERE: [&str; 1] = ["R16"];
 

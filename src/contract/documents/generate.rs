@@ -18,12 +18,14 @@ pub struct Generator<'a> {
     random: &'a mut Random,
     /// Whether to add members that the schema does not declare, where it lets them be.
     pub unknown_members: bool,
+    /// Values left before documents become as small as they may.
+    left: usize,
 }
 
 impl<'a> Generator<'a> {
     /// A generator for an interface's schemas.
     pub fn new(interface: &'a Interface, random: &'a mut Random) -> Self {
-        Self { interface, random, unknown_members: true }
+        Self { interface, random, unknown_members: true, left: super::guided::VALUES }
     }
 
     /// A document.
@@ -34,7 +36,9 @@ impl<'a> Generator<'a> {
     // Recursion is bounded by `DEEP`.
     fn value(&mut self, id: SchemaId, depth: usize) -> Value {
         let schema = self.interface.schema(id);
-        if depth > DEEP {
+        self.left = self.left.saturating_sub(1);
+        let depth = if self.left == 0 { depth.max(SHALLOW) } else { depth };
+        if depth > DEEP || (self.left == 0 && depth > SHALLOW + 2) {
             return Value::Null;
         }
         if let Some(values) = &schema.values {

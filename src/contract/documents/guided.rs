@@ -32,7 +32,12 @@ pub struct Guided<'a> {
     pub random: &'a mut Random,
     /// Whether to add members that no rule names.
     pub unknown_members: bool,
+    /// Values left to make: recursive types would make more of them than anyone reads.
+    pub left: usize,
 }
+
+/// Values of one document.
+pub const VALUES: usize = 5_000;
 
 impl Guided<'_> {
     /// A document of a type.
@@ -44,6 +49,10 @@ impl Guided<'_> {
         let mut value = Value::Object(Vec::new());
         let Some(rules) = self.types.get(of.0).map(|one| &one.rules) else { return value };
         for rule in rules {
+            if self.left == 0 {
+                break;
+            }
+            self.left -= 1;
             match &rule.kind {
                 CheckedKind::Equation { olds, news, codec, .. } => {
                     let places = if self.end == End::Old { olds } else { news };

@@ -7,7 +7,7 @@ pub(super) mod validate;
 mod value;
 
 pub use generate::Generator;
-pub use guided::{End, Guided};
+pub use guided::{End, Guided, VALUES};
 pub use random::Random;
 pub use validate::{Violation, violations};
 pub use value::Value;
