@@ -21,7 +21,8 @@ pub struct Finding {
     pub label: String,
     /// How to mend it.
     pub help: Option<String>,
-    /// Lines that show it, such as a document or a difference.
+    /// Lines that show it, such as a document or a difference; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub note: Vec<String>,
     /// Other places that explain it.
     pub related: Vec<Related>,

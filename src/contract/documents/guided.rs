@@ -59,7 +59,10 @@ impl Guided<'_> {
                     for (index, place) in places.iter().enumerate() {
                         // An absent old value of `head` comes back as null: not a law for documents without schemas.
                         let is_head = matches!(codec, BoundCodec::Value(Codec::Head(_)));
-                        if is_head || self.random.chance(85) {
+                        // The other side of a whole document is never absent either.
+                        let other = if self.end == End::Old { news } else { olds };
+                        let is_needed = is_head || other.iter().any(|place| place.segments.is_empty());
+                        if is_needed || self.random.chance(85) {
                             let made = self.of_codec(codec, index, depth);
                             value.set(&place.segments, made);
                         }

@@ -128,7 +128,10 @@ impl Subject<'_> {
 
     /// Whether a document is one that this side allows.
     pub(super) fn allows(&self, end: End, value: &Value) -> bool {
-        self.broken_at(end, value).is_none()
+        match self.end(end) {
+            Some(_) => self.broken_at(end, value).is_none(),
+            None => self.shape.is_whole(self.of, end, value),
+        }
     }
 
     fn broken_at(&self, end: End, value: &Value) -> Option<Violation> {
