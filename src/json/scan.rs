@@ -135,32 +135,16 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips a string whose opening quote is next; answers whether it holds escapes.
+    ///
+    /// Looks for the next quote, backslash or control character eight bytes at a time (the classic bit trick: the lowest
+    /// flagged byte is exact, and only that one is used).
     #[inline]
     pub(crate) fn skip_string(&mut self) -> Scan<bool> {
         self.at += 1;
         let mut escaped = false;
-        loop {
-            self.skip_plain_text();
-            match self.peek() {
-                b'"' => {
-                    self.at += 1;
-                    return Ok(escaped);
-                }
-                b'\\' => {
-                    escaped = true;
-                    self.skip_escape()?;
-                }
-                _ if self.at_end() => return self.expected("a closing quote"),
-                _ => return self.expected("no control character in a string"),
-            }
-        }
-    }
-
-    /// Moves to the next quote, backslash or control character, eight bytes at a time (the classic bit trick: the
-    /// lowest flagged byte is exact, and only that one is used).
-    #[inline]
-    fn skip_plain_text(&mut self) {
-        while let Some(chunk) = self.text.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+        while let Some(chunk) =
+            self.text.get(self.at..self.at.wrapping_add(8)).and_then(|chunk| chunk.first_chunk::<8>())
+        {
             let word = u64::from_le_bytes(*chunk);
             let quote = word ^ (ONES * 0x22);
             let slash = word ^ (ONES * 0x5c);
@@ -168,15 +152,42 @@ impl<'a> Scanner<'a> {
                 | (slash.wrapping_sub(ONES) & !slash)
                 | (word.wrapping_sub(ONES * 0x20) & !word))
                 & HIGHS;
-            if stops != 0 {
-                self.at += (stops.trailing_zeros() / 8) as usize;
-                return;
+            if stops == 0 {
+                self.at += 8;
+                continue;
             }
-            self.at += 8;
+            let bit = stops.trailing_zeros();
+            self.at += (bit / 8) as usize;
+            // The flag is its byte's highest bit.
+            if (word >> (bit - 7)) & 0xff == u64::from(b'"') {
+                self.at += 1;
+                return Ok(escaped);
+            }
+            self.skip_stop()?;
+            escaped = true;
         }
-        while !matches!(self.peek(), b'"' | b'\\' | 0..0x20) {
-            self.at += 1;
+        loop {
+            match self.peek() {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
+                b'\\' | 0..0x20 => {
+                    self.skip_stop()?;
+                    escaped = true;
+                }
+                _ => self.at += 1,
+            }
         }
+    }
+
+    /// Skips an escape, and refuses what must not stand in a string.
+    #[cold]
+    fn skip_stop(&mut self) -> Scan<()> {
+        if self.peek() == b'\\' {
+            return self.skip_escape();
+        }
+        self.expected(if self.at_end() { "a closing quote" } else { "no control character in a string" })
     }
 
     /// Skips one escape (a surrogate pair counts as one).

@@ -7,7 +7,7 @@
 use super::fault::Step;
 use super::keys::{Met, Name, Seen, plain_name};
 use super::lens::{ActionKind, Lens, Lenses, Nested, Node};
-use super::shape::{Known, NONE, Shape};
+use super::shape::{Known, MOST, NONE, Shape, next_known};
 use super::write::Writer;
 use super::{Direction, Fault, FaultKind, Limits, TypeId};
 use crate::codecs::Written;
@@ -20,8 +20,6 @@ pub struct Scratch {
     pub(super) items: Vec<Item>,
     pub(super) slots: Vec<Slot>,
     met: Vec<Met>,
-    /// Names matched by shape in the objects that are being read: where they stand, between their quotes.
-    matched: Vec<(u32, u32)>,
     /// What objects looked like, by set of lenses.
     shapes: Vec<(u64, Vec<Shape>)>,
     /// Members left out of the last translation because their place is taken (see [`super::Unplaced::Drop`]).
@@ -39,7 +37,6 @@ impl Scratch {
         self.items.clear();
         self.slots.clear();
         self.met.clear();
-        self.matched.clear();
         self.dropped = 0;
         if self.shapes.len() > MAX_SHAPES {
             self.shapes.clear();
@@ -191,13 +188,16 @@ impl<'e> Engine<'e> {
             return Ok(());
         }
         let met = self.scratch.met.len();
-        let matched = self.scratch.matched.len();
-        let version = self.shapes.get(shape).map_or(0, Shape::version);
-        let mut names = Names { follows: Some(0), version, shape, matched, seen: None };
+        let known = self.shapes.get_mut(shape).map(Shape::lend).unwrap_or_default();
+        let mut names = Names { known, follows: Some(0), matched: 0, seen: None };
         self.members(lens, node, slots, level, depth + 1, start, &mut names)?;
-        self.learn(node, &names);
+        if let Some(shape) = self.shapes.get_mut(shape) {
+            match &names.seen {
+                None => shape.hit(names.known),
+                Some(seen) => learn(shape, self.text, node, names.matched, names.known, seen.names(&self.scratch.met)),
+            }
+        }
         self.scratch.met.truncate(met);
-        self.scratch.matched.truncate(matched);
         Ok(())
     }
 
@@ -217,8 +217,12 @@ impl<'e> Engine<'e> {
         let mut runs = false;
         loop {
             let key_start = self.scanner.at;
-            let action = match self.follow(names) {
-                Some(action) => action,
+            let action = match names.follow(self.text.get(key_start..).unwrap_or_default()) {
+                Some((length, action)) => {
+                    self.scanner.at += length;
+                    self.scanner.skip_space();
+                    action
+                }
                 None => self.name(node, names)?,
             };
             let index = self.scratch.items.len();
@@ -265,37 +269,6 @@ impl<'e> Engine<'e> {
         }
     }
 
-    /// Reads the member's name and colon if they are the ones that came next last time; answers its action.
-    #[inline]
-    fn follow(&mut self, names: &mut Names) -> Option<u32> {
-        let from = names.follows?;
-        let at = self.scanner.at;
-        // A document nested in this one, of the same type, may have taught the shape anew meanwhile.
-        let shape = self.shapes.get(names.shape).filter(|shape| shape.version() == names.version);
-        let Some((index, known)) = shape.and_then(|shape| shape.next(from, self.text.get(at..)?)) else {
-            self.leave_shape(names);
-            return None;
-        };
-        let behind = at + known.len();
-        names.follows = Some(index + 1);
-        self.scratch.matched.push((offset(at + 1), offset(behind - 2)));
-        self.scanner.at = behind;
-        self.scanner.skip_space();
-        Some(known.action)
-    }
-
-    /// From here on names are read in full; those matched so far are noted, so that none can come twice.
-    #[cold]
-    fn leave_shape(&mut self, names: &mut Names) {
-        names.follows = None;
-        let mut seen = Seen::new(&self.scratch.met);
-        for &(start, end) in self.scratch.matched.get(names.matched..).unwrap_or_default() {
-            let name = self.text.get(start as usize..end as usize).unwrap_or_default();
-            seen.add(&mut self.scratch.met, Met::new(name, start, end));
-        }
-        names.seen = Some(seen);
-    }
-
     /// Reads the member's name and colon in full; answers its action.
     fn name(&mut self, node: &Node, names: &mut Names) -> Step<u32> {
         let key_start = self.scanner.at;
@@ -313,28 +286,13 @@ impl<'e> Engine<'e> {
             Name::new(raw, false)
         };
         let seen = names.seen.get_or_insert_with(|| Seen::new(&self.scratch.met));
-        if seen.note(self.text, &mut self.scratch.met, name, start, end) {
+        let twice = seen.note(self.text, &mut self.scratch.met, name, start, end);
+        if twice || (names.matched != 0 && is_matched(&names.known, names.matched, name.text)) {
             let error = json::Error { kind: ErrorKind::DuplicateKey, offset: key_start };
             return Err(Box::new(Fault::from(error).within(&node.name)));
         }
         self.scanner.skip_colon()?;
         Ok(node.keys.find(name.text, name.fingerprint).map_or(NONE, offset))
-    }
-
-    /// Remembers what the object that was just read looked like.
-    #[inline]
-    fn learn(&mut self, node: &Node, names: &Names) {
-        let Some(shape) = self.shapes.get_mut(names.shape) else { return };
-        let Some(seen) = &names.seen else { return shape.hit() };
-        if shape.miss()
-            && let Some(met) = seen.names(&self.scratch.met)
-        {
-            let labels = met.iter().filter_map(|met| met.label(self.text));
-            shape.learn(labels.map(|(label, fingerprint)| {
-                let name = label.get(1..label.len() - 2).unwrap_or_default();
-                Known::new(label, node.keys.find(name, fingerprint).map_or(NONE, offset))
-            }));
-        }
     }
 
     /// Reads the value of a member that has an action, or that stands in a closed object. Answers the action if the
@@ -545,15 +503,51 @@ const DROPPED: u32 = u32::MAX - 1;
 
 /// The names of one object while it is read.
 struct Names {
-    /// The index of the shape's next member, as long as the object follows its shape.
+    /// What its node's last object had.
+    known: Vec<Known>,
+    /// The index of the next known member, as long as the object follows its shape.
     follows: Option<usize>,
-    /// The shape's version when the object began.
-    version: u32,
-    shape: usize,
-    /// Where this object's members begin among the matched.
-    matched: usize,
-    /// The names met, once the object has left its shape.
+    /// A bit for each known member that was met.
+    matched: u64,
+    /// The names met since the object left its shape.
     seen: Option<Seen>,
+}
+
+impl Names {
+    /// Matches the name and colon that begin the rest of the text, if they are the ones that came next last time;
+    /// answers their length and action.
+    #[inline]
+    fn follow(&mut self, rest: &[u8]) -> Option<(usize, u32)> {
+        let found = next_known(&self.known, self.follows?, rest);
+        let Some((index, known)) = found else {
+            self.follows = None;
+            return None;
+        };
+        self.follows = Some(index + 1);
+        self.matched |= 1 << (index % MOST);
+        Some((known.len(), known.action))
+    }
+}
+
+/// The known members of a bit set.
+fn matched_of(known: &[Known], matched: u64) -> impl Iterator<Item = &Known> {
+    known.iter().enumerate().filter(move |(index, _)| matched & (1 << (index % MOST)) != 0).map(|(_, known)| known)
+}
+
+#[cold]
+fn is_matched(known: &[Known], matched: u64, name: &[u8]) -> bool {
+    matched_of(known, matched).any(|known| known.name() == name)
+}
+
+/// Remembers what an object that did not follow its shape looked like.
+#[cold]
+fn learn(shape: &mut Shape, text: &[u8], node: &Node, matched: u64, known: Vec<Known>, met: Option<&[Met]>) {
+    let Some(met) = met.filter(|_| shape.is_worth_learning()) else { return shape.keep(known) };
+    let literals = matched_of(&known, matched).map(Known::literal);
+    let labels = literals.chain(met.iter().filter_map(|met| met.label(text)));
+    let action = |label: &[u8]| label.get(1..label.len() - 2).and_then(|name| node.keys.get(name)).map_or(NONE, offset);
+    let members = labels.take(MOST).map(|label| Known::new(label, action(label))).collect();
+    shape.keep(members);
 }
 
 /// The same fault seen from outside.

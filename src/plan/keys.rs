@@ -56,6 +56,11 @@ impl Keys {
         (fingerprint >> 40) as usize & (self.buckets.len().wrapping_sub(1))
     }
 
+    /// The index of a name.
+    pub(super) fn get(&self, name: &[u8]) -> Option<usize> {
+        self.find(name, fingerprint(name))
+    }
+
     /// The index of a name whose fingerprint is known.
     #[inline]
     pub(super) fn find(&self, name: &[u8], fingerprint: u64) -> Option<usize> {
@@ -125,15 +130,6 @@ impl Seen {
         Self { filter: [0; 4], base: met.len(), large: None }
     }
 
-    /// Takes in a name that is known to be new.
-    pub(super) fn add(&mut self, met: &mut Vec<Met>, name: Met) {
-        let bit = name.fingerprint >> 56;
-        if let Some(word) = self.filter.get_mut((bit >> 6) as usize & 3) {
-            *word |= 1 << (bit & 63);
-        }
-        met.push(name);
-    }
-
     /// How many names were met, as long as they are few.
     pub(super) fn names<'m>(&self, met: &'m [Met]) -> Option<&'m [Met]> {
         met.get(self.base..).filter(|met| met.len() < MANY)
@@ -169,14 +165,10 @@ impl Seen {
 }
 
 impl Met {
-    pub(super) fn new(name: &[u8], start: u32, end: u32) -> Self {
-        Self { fingerprint: fingerprint(name), start, end, escaped: false }
-    }
-
     /// Its literal with quotes and the colon behind it, if it is written plainly: `"name":`.
-    pub(super) fn label<'t>(&self, text: &'t [u8]) -> Option<(&'t [u8], u64)> {
+    pub(super) fn label<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
         let label = text.get(self.start as usize - 1..self.end as usize + 2)?;
-        (!self.escaped && label.last() == Some(&b':')).then_some((label, self.fingerprint))
+        (!self.escaped && label.last() == Some(&b':')).then_some(label)
     }
 
     fn name<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {

@@ -10,8 +10,6 @@ pub(super) struct Shape {
     known: Vec<Known>,
     /// Objects since the last that matched.
     misses: u32,
-    /// Changes whenever the members do.
-    version: u32,
 }
 
 /// One member's name, from its first quote to the colon.
@@ -27,6 +25,9 @@ pub(super) struct Known {
 
 /// No action.
 pub(super) const NONE: u32 = u32::MAX;
+
+/// How many members a shape has at most.
+pub(super) const MOST: usize = 64;
 
 /// How many members may be missing between two that are there.
 const AHEAD: usize = 3;
@@ -48,6 +49,15 @@ impl Known {
         self.literal.len()
     }
 
+    /// The name between its quotes.
+    pub(super) fn name(&self) -> &[u8] {
+        self.literal.get(1..self.literal.len().saturating_sub(2)).unwrap_or_default()
+    }
+
+    pub(super) fn literal(&self) -> &[u8] {
+        &self.literal
+    }
+
     /// Whether the text has it at a position. May answer `false` near the text's end.
     #[inline]
     fn stands_at(&self, rest: &[u8]) -> bool {
@@ -66,35 +76,38 @@ impl Known {
     }
 }
 
+/// The known member whose name and colon begin the rest of a text, at index `from` or shortly behind it.
+#[inline]
+pub(super) fn next_known<'k>(known: &'k [Known], from: usize, rest: &[u8]) -> Option<(usize, &'k Known)> {
+    let candidates = known.get(from..)?.iter().take(AHEAD).enumerate();
+    let mut found = candidates.filter(|(_, known)| known.stands_at(rest));
+    found.next().map(|(ahead, known)| (from + ahead, known))
+}
+
 impl Shape {
-    /// The member whose name and colon begin the rest of a text, at index `from` or shortly behind it.
+    /// Lends the members while an object is read. A document of the same type nested in that object finds none, and is
+    /// read in full.
     #[inline]
-    pub(super) fn next(&self, from: usize, rest: &[u8]) -> Option<(usize, &Known)> {
-        let known = self.known.get(from..)?.iter().take(AHEAD).enumerate();
-        let mut found = known.filter(|(_, known)| known.stands_at(rest));
-        found.next().map(|(ahead, known)| (from + ahead, known))
+    pub(super) fn lend(&mut self) -> Vec<Known> {
+        std::mem::take(&mut self.known)
     }
 
-    pub(super) fn version(&self) -> u32 {
-        self.version
-    }
-
-    /// Notes an object that matched throughout.
+    /// Takes back the members, of an object that matched throughout.
     #[inline]
-    pub(super) fn hit(&mut self) {
+    pub(super) fn hit(&mut self, known: Vec<Known>) {
+        self.known = known;
         self.misses = 0;
     }
 
-    /// Notes one that did not; answers whether its members are worth learning. Where shapes keep changing, learning
-    /// each would cost more than it saves.
-    pub(super) fn miss(&mut self) -> bool {
+    /// Notes an object that did not match; answers whether its own members are worth learning. Where shapes keep
+    /// changing, learning each would cost more than it saves.
+    pub(super) fn is_worth_learning(&mut self) -> bool {
         self.misses = self.misses.wrapping_add(1);
         self.misses <= 4 || self.misses.is_multiple_of(32)
     }
 
-    pub(super) fn learn(&mut self, known: impl Iterator<Item = Known>) {
-        self.version = self.version.wrapping_add(1);
-        self.known.clear();
-        self.known.extend(known);
+    /// Takes members back, or other ones in their stead.
+    pub(super) fn keep(&mut self, known: Vec<Known>) {
+        self.known = known;
     }
 }
