@@ -43,6 +43,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Skips white space; answers the byte behind it.
+    #[inline]
+    pub(crate) fn next(&mut self) -> u8 {
+        let byte = self.peek();
+        if byte > b' ' {
+            return byte;
+        }
+        self.skip_some_space();
+        self.peek()
+    }
+
     fn skip_some_space(&mut self) {
         while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
@@ -69,17 +80,22 @@ impl<'a> Scanner<'a> {
     /// Skips a value whose first byte is next. `depth` is the number of containers around it.
     #[inline]
     pub(crate) fn skip_value(&mut self, depth: usize) -> Scan<()> {
-        match self.peek() {
+        self.skip_value_from(self.peek(), depth)
+    }
+
+    /// The same, where the first byte is already known.
+    #[inline]
+    pub(crate) fn skip_value_from(&mut self, first: u8, depth: usize) -> Scan<()> {
+        match first {
             b'"' => self.skip_string().map(|_| ()),
             b'{' | b'[' => self.skip_container(depth),
-            _ => self.skip_plain(),
+            _ => self.skip_plain(first),
         }
     }
 
     /// Skips a number or a literal.
-    #[inline]
-    fn skip_plain(&mut self) -> Scan<()> {
-        match self.peek() {
+    fn skip_plain(&mut self, first: u8) -> Scan<()> {
+        match first {
             b'-' | b'0'..=b'9' => self.skip_number(),
             b't' => self.skip_literal(b"true"),
             b'f' => self.skip_literal(b"false"),
@@ -99,15 +115,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Skips digits, at least one; answers the byte behind them.
     #[inline]
-    fn skip_digits(&mut self) -> Scan<()> {
-        if !self.peek().is_ascii_digit() {
-            return self.expected("a digit");
-        }
-        while self.peek().is_ascii_digit() {
+    fn skip_digits(&mut self) -> Scan<u8> {
+        let start = self.at;
+        loop {
+            let byte = self.peek();
+            if !byte.is_ascii_digit() {
+                return if self.at == start { self.expected("a digit") } else { Ok(byte) };
+            }
             self.at += 1;
         }
-        Ok(())
     }
 
     #[inline]
@@ -115,16 +133,17 @@ impl<'a> Scanner<'a> {
         if self.peek() == b'-' {
             self.at += 1;
         }
-        if self.peek() == b'0' {
+        let mut next = if self.peek() == b'0' {
             self.at += 1;
+            self.peek()
         } else {
-            self.skip_digits()?;
-        }
-        if self.peek() == b'.' {
+            self.skip_digits()?
+        };
+        if next == b'.' {
             self.at += 1;
-            self.skip_digits()?;
+            next = self.skip_digits()?;
         }
-        if matches!(self.peek(), b'e' | b'E') {
+        if matches!(next, b'e' | b'E') {
             self.at += 1;
             if matches!(self.peek(), b'+' | b'-') {
                 self.at += 1;
@@ -236,19 +255,20 @@ impl<'a> Scanner<'a> {
     fn skip_container(&mut self, outer_depth: usize) -> Scan<()> {
         let mut kinds = Kinds::default();
         let mut level = 0_usize;
+        let mut first = self.peek();
         loop {
             // A value is next.
-            match self.peek() {
-                open @ (b'{' | b'[') => {
+            match first {
+                b'{' | b'[' => {
                     level += 1;
                     self.check_depth(outer_depth + level)?;
-                    let object = open == b'{';
+                    let object = first == b'{';
                     kinds.set(level, object);
                     self.at += 1;
-                    self.skip_space();
-                    if self.peek() != if object { b'}' } else { b']' } {
+                    first = self.next();
+                    if first != if object { b'}' } else { b']' } {
                         if object {
-                            self.skip_key()?;
+                            first = self.skip_key(first)?;
                         }
                         continue;
                     }
@@ -258,21 +278,20 @@ impl<'a> Scanner<'a> {
                 b'"' => {
                     self.skip_string()?;
                 }
-                _ => self.skip_plain()?,
+                _ => self.skip_plain(first)?,
             }
             // A value is behind.
             loop {
                 if level == 0 {
                     return Ok(());
                 }
-                self.skip_space();
                 let object = kinds.get(level);
-                match self.peek() {
+                match self.next() {
                     b',' => {
                         self.at += 1;
-                        self.skip_space();
+                        first = self.next();
                         if object {
-                            self.skip_key()?;
+                            first = self.skip_key(first)?;
                         }
                         break;
                     }
@@ -286,14 +305,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Skips a member's name, the colon and the space around it.
+    /// Skips a member's name, the colon and the space around it; answers the value's first byte.
     #[inline]
-    fn skip_key(&mut self) -> Scan<()> {
-        if self.peek() != b'"' {
+    fn skip_key(&mut self, first: u8) -> Scan<u8> {
+        if first != b'"' {
             return self.expected("a member name in quotes");
         }
         self.skip_string()?;
-        self.skip_colon()
+        if self.next() != b':' {
+            return self.expected("`:`");
+        }
+        self.at += 1;
+        Ok(self.next())
     }
 
     /// Skips the colon behind a member's name and the space around it.

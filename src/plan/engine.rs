@@ -213,60 +213,65 @@ impl<'e> Engine<'e> {
         mut start: usize,
         names: &mut Names,
     ) -> Step<()> {
-        // Whether the last item is a run of members that nobody owns, which the next may join.
-        let mut runs = false;
+        // Where the open run of members that nobody owns begins and ends, if there is one.
+        let mut run: Option<(usize, usize)> = None;
         loop {
             let key_start = self.scanner.at;
             let action = match names.follow(self.text.get(key_start..).unwrap_or_default()) {
                 Some((length, action)) => {
                     self.scanner.at += length;
-                    self.scanner.skip_space();
                     action
                 }
                 None => self.name(node, names)?,
             };
-            let index = self.scratch.items.len();
-            let owner = if action == NONE && !node.closed {
-                self.scanner.skip_value(depth)?;
-                RUN
+            let first = self.scanner.next();
+            let next;
+            if action == NONE && !node.closed {
+                self.scanner.skip_value_from(first, depth)?;
+                next = self.scanner.next();
+                run = Some((run.map_or(start, |(start, _)| start), self.scanner.at));
             } else {
-                self.owned(lens, node, action, slots, level, depth, key_start)?
-            };
-            let value_end = self.scanner.at;
-            self.scanner.skip_space();
-            let end = self.scanner.at;
-            if owner == RUN {
-                match self.scratch.items.last_mut() {
-                    Some(item) if runs => item.end = offset(end),
-                    _ => {
-                        runs = true;
-                        let next = offset(index + 1);
-                        self.scratch.items.push(Item { start: offset(start), end: offset(end), next, ..Item::RUN });
-                    }
+                if let Some(run) = run.take() {
+                    self.push_run(run);
                 }
-            } else {
-                runs = false;
-                let next = offset(self.scratch.items.len());
-                // A member that was left out has no item.
-                if let Some(item) = self.scratch.items.get_mut(index) {
+                let index = self.scratch.items.len();
+                let owner = self.owned(lens, node, action, slots, level, depth, key_start)?;
+                let value_end = self.scanner.at;
+                next = self.scanner.next();
+                let behind = self.scratch.items.len();
+                if owner == RUN {
+                    run = Some((start, self.scanner.at));
+                } else if let Some(item) = self.scratch.items.get_mut(index) {
+                    // A member that was left out has no item.
                     item.start = offset(start);
-                    item.end = offset(end);
+                    item.end = offset(self.scanner.at);
                     item.key_start = offset(key_start);
                     item.value_end = offset(value_end);
-                    item.next = next;
+                    item.next = offset(behind);
                 }
             }
-            match self.scanner.peek() {
-                b',' => self.scanner.at += 1,
-                b'}' => {
-                    self.scanner.at += 1;
-                    return Ok(());
+            self.scanner.at += 1;
+            match next {
+                b',' => {}
+                b'}' => break,
+                _ => {
+                    self.scanner.at -= 1;
+                    return Ok(self.scanner.expected("`,` or `}`")?);
                 }
-                _ => return Ok(self.scanner.expected("`,` or `}`")?),
             }
             start = self.scanner.at;
             self.scanner.skip_space();
         }
+        if let Some(run) = run {
+            self.push_run(run);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn push_run(&mut self, (start, end): (usize, usize)) {
+        let next = offset(self.scratch.items.len() + 1);
+        self.scratch.items.push(Item { start: offset(start), end: offset(end), next, ..Item::RUN });
     }
 
     /// Reads the member's name and colon in full; answers its action.
@@ -291,7 +296,10 @@ impl<'e> Engine<'e> {
             let error = json::Error { kind: ErrorKind::DuplicateKey, offset: key_start };
             return Err(Box::new(Fault::from(error).within(&node.name)));
         }
-        self.scanner.skip_colon()?;
+        if self.scanner.next() != b':' {
+            return Ok(self.scanner.expected("`:`")?);
+        }
+        self.scanner.at += 1;
         Ok(node.keys.find(name.text, name.fingerprint).map_or(NONE, offset))
     }
 
