@@ -88,7 +88,7 @@ enum Verdict {
     /// These files serve already.
     Unchanged(Serving),
     /// Good in themselves.
-    Good(Report, Arc<CheckedService>),
+    Good(Box<Report>, Arc<CheckedService>),
     Refused(Diagnoses),
 }
 
@@ -102,7 +102,7 @@ impl<'s> Candidate<'s> {
         }
         let mut report = check_service(sources);
         let verdict = match report.checked.take() {
-            Some(checked) => Verdict::Good(report, Arc::new(checked)),
+            Some(checked) => Verdict::Good(Box::new(report), Arc::new(checked)),
             None => Verdict::Refused(diagnostics_of(&report.diagnostics, &report.sources)),
         };
         let fallback = served.cloned().or_else(|| restore(&sources.name, kept));

@@ -20,6 +20,7 @@ mod body;
 mod exchange;
 mod headers;
 mod merge;
+mod restate;
 mod translate;
 mod upstream;
 mod validators;

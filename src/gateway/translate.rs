@@ -20,11 +20,11 @@ use super::body::collect;
 use super::exchange::Call;
 use super::headers::{add_vary, remove_hop_by_hop};
 use super::merge;
+use super::restate::{restate_request, restate_response};
 use super::trouble::{Kind, Trouble};
 use super::upstream::Payload;
 use super::validators::{scope_etag, unscope_conditions};
 use crate::plan::{BodyOut, Exchange, Limits, NoRoute, RequestIn, RequestOut, ResponseIn, Scratch};
-use crate::rules::ast::Negotiator;
 
 /// Digests of a representation are not those of its translation (RFC 9530), and parts of it mean nothing.
 const OF_THE_ORIGINAL: [HeaderName; 5] = [
@@ -50,7 +50,8 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
     headers.insert(header::ACCEPT_ENCODING, readable_accept_encoding(&call.parts.headers));
     headers.remove(header::CONTENT_LENGTH);
     remove_digests(&mut headers);
-    name_served_version(call, &mut headers);
+    let query = call.target.query.as_deref();
+    let query = restate_request(call.service, call.version(call.served), &mut headers, query);
 
     let mut received = receive_request(call, &exchange, &headers, body).await?;
     let mut attempt = 1;
@@ -58,7 +59,7 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
         let input = RequestIn {
             method: &call.parts.method,
             path: &call.target.path,
-            query: call.target.query.as_deref(),
+            query: query.as_deref(),
             headers: &headers,
             body: received.text(),
         };
@@ -137,19 +138,6 @@ fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
             Err(_) => trouble,
         }
     })
-}
-
-/// A header that names the caller's version would name a foreign one to the service.
-fn name_served_version(call: &Call<'_>, headers: &mut HeaderMap) {
-    for way in &call.service.negotiate {
-        if let Negotiator::Header(name) = way
-            && headers.contains_key(name.as_str())
-            && let (Ok(name), Ok(served)) =
-                (name.parse::<HeaderName>(), HeaderValue::from_str(call.version(call.served)))
-        {
-            headers.insert(name, served);
-        }
-    }
 }
 
 /// A body as it came and, where it had to be read, without its codings.
@@ -268,6 +256,7 @@ fn busy<T>(size: usize, work: impl FnOnce() -> T) -> T {
 fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Result<(RequestOut, Payload), Trouble> {
     remove_hop_by_hop(&mut out.headers);
     out.headers.remove(header::CONTENT_LENGTH);
+    check_head(&out, &call.app.settings.limits)?;
     let body = std::mem::replace(&mut out.body, BodyOut::Unchanged);
     let payload = match (body, received) {
         (BodyOut::Unchanged, Received::Whole { raw, .. }) => Payload::Whole(raw.clone()),
@@ -285,6 +274,19 @@ fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Re
         }
     };
     Ok((out, payload))
+}
+
+/// A head that rules have written keeps the limits that callers' heads have to keep.
+fn check_head(out: &RequestOut, limits: &crate::settings::Limits) -> Result<(), Trouble> {
+    let target = out.path.len() + out.query.as_ref().map_or(0, |query| query.len() + 1);
+    if target > limits.uri {
+        return Err(Trouble::new(Kind::Value).detail("a value is too long for the service's address"));
+    }
+    let bytes: usize = out.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > limits.header_bytes || out.headers.len() > limits.header_count {
+        return Err(Trouble::new(Kind::Value).detail("a value is too long for a header of the service's"));
+    }
+    Ok(())
 }
 
 /// Puts codings on a body and says so.
@@ -327,6 +329,7 @@ async fn respond(call: &Call<'_>, exchange: &Exchange<'_>, response: Response) -
     let mut headers = out.headers;
     remove_hop_by_hop(&mut headers);
     scope_etag(&mut headers, call.version(call.asked));
+    restate_response(call.service, call.version(call.asked), &mut headers);
     let body = match (out.body, &mut received) {
         (BodyOut::Unchanged, Received::Streaming(body)) => body.take().unwrap_or_default(),
         (BodyOut::Unchanged, Received::Whole { raw, .. }) => Body::from(raw.clone()),

@@ -36,6 +36,9 @@ async fn every_way_of_naming_a_version() {
     service.take();
     gateway.ask("GET /o", &["API-Version: 1"], b"").await;
     assert_eq!(service.take_one().header("api-version"), "v2");
+    gateway.ask("GET /o?a=1&version=v1", &["Accept: a/b;version=v1;q=0.5"], b"").await;
+    let seen = service.take_one();
+    assert_eq!((seen.uri.query(), seen.header("accept")), (Some("a=1&version=v2"), "a/b;version=v2;q=0.5"));
     for (line, headers) in [
         ("GET /o", &[][..]),
         ("GET /o", &["API-Version: v9"]),

@@ -1,0 +1,115 @@
+//! The places where callers name their version, said again in the other side's terms: a service that looks at them
+//! itself must not see a foreign version there, nor a caller a service's.
+//!
+//! Path prefixes are part of the interface's addresses, so rules translate those.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::plan::ServicePlan;
+use crate::rules::ast::Negotiator;
+
+/// Names `version` wherever a request names one. Gives the query anew where it had to change.
+pub(super) fn restate_request(
+    service: &ServicePlan,
+    version: &str,
+    headers: &mut HeaderMap,
+    query: Option<&str>,
+) -> Option<String> {
+    let mut query = query.map(str::to_owned);
+    for way in &service.negotiate {
+        match way {
+            Negotiator::Path => {}
+            Negotiator::Header(name) => {
+                if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(version))
+                    && headers.contains_key(&name)
+                {
+                    headers.insert(name, value);
+                }
+            }
+            Negotiator::Query(name) => query = query.map(|query| restate_query(&query, name, version)),
+            Negotiator::MediaType(name) => {
+                restate_media_types(headers, &header::ACCEPT, name, version);
+                restate_media_types(headers, &header::CONTENT_TYPE, name, version);
+            }
+        }
+    }
+    query
+}
+
+/// Names `version` in a response's media type, if that names one.
+pub(super) fn restate_response(service: &ServicePlan, version: &str, headers: &mut HeaderMap) {
+    for way in &service.negotiate {
+        if let Negotiator::MediaType(name) = way {
+            restate_media_types(headers, &header::CONTENT_TYPE, name, version);
+        }
+    }
+}
+
+fn restate_query(query: &str, name: &str, version: &str) -> String {
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((key, _)) if key == name => format!("{key}={version}"),
+        _ => pair.to_owned(),
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+fn restate_media_types(headers: &mut HeaderMap, field: &HeaderName, name: &str, version: &str) {
+    let values: Vec<HeaderValue> = headers.get_all(field).iter().cloned().collect();
+    let mut changed = false;
+    let restated = values.into_iter().map(|value| {
+        let again = value.to_str().ok().and_then(|text| restate_parameter(text, name, version));
+        changed |= again.is_some();
+        again.and_then(|text| HeaderValue::from_str(&text).ok()).unwrap_or(value)
+    });
+    let restated: Vec<HeaderValue> = restated.collect();
+    if changed {
+        headers.remove(field);
+        for value in restated {
+            headers.append(field, value);
+        }
+    }
+}
+
+/// `text` with every parameter `name` set to `version`; `None` where there is none.
+fn restate_parameter(text: &str, name: &str, version: &str) -> Option<String> {
+    let (mut out, mut found, mut quoted) = (String::with_capacity(text.len()), false, false);
+    let pieces = text.split_inclusive(move |char| {
+        quoted ^= char == '"';
+        !quoted && (char == ';' || char == ',')
+    });
+    for piece in pieces {
+        let body = piece.trim_end_matches([';', ',']);
+        let end = piece.strip_prefix(body).unwrap_or_default();
+        match body.split_once('=') {
+            Some((key, _)) if key.trim().eq_ignore_ascii_case(name) => {
+                found = true;
+                out.extend([key, "=", version, end]);
+            }
+            _ => out.push_str(piece),
+        }
+    }
+    found.then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_restated_in_place() {
+        for (text, expected) in [
+            ("application/json", None),
+            ("application/json; Version=1", Some("application/json; Version=v2")),
+            ("a/b;version=\"1,2;3\";q=0.5, c/d;q=1", Some("a/b;version=v2;q=0.5, c/d;q=1")),
+            ("a/b;title=\"x;version=1\"", None),
+        ] {
+            assert_eq!(restate_parameter(text, "version", "v2").as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn queries_are_restated_in_place() {
+        assert_eq!(restate_query("a=1&version=v1&b", "version", "v2"), "a=1&version=v2&b");
+        assert_eq!(restate_query("subversion=v1", "version", "v2"), "subversion=v1");
+    }
+}
