@@ -19,6 +19,7 @@ mod trouble;
 mod body;
 mod exchange;
 mod headers;
+mod location;
 mod merge;
 mod restate;
 mod translate;

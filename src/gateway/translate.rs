@@ -19,6 +19,7 @@ use super::body::coding::{
 use super::body::collect;
 use super::exchange::Call;
 use super::headers::{add_vary, remove_hop_by_hop};
+use super::location::relocate;
 use super::merge;
 use super::restate::{restate_request, restate_response};
 use super::trouble::{Kind, Trouble};
@@ -329,6 +330,7 @@ async fn respond(call: &Call<'_>, exchange: &Exchange<'_>, response: Response) -
     let mut headers = out.headers;
     remove_hop_by_hop(&mut headers);
     scope_etag(&mut headers, call.version(call.asked));
+    relocate(call, &mut headers);
     restate_response(call.service, call.version(call.asked), &mut headers);
     let body = match (out.body, &mut received) {
         (BodyOut::Unchanged, Received::Streaming(body)) => body.take().unwrap_or_default(),

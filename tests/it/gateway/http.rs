@@ -150,6 +150,28 @@ async fn validators_are_the_versions_own() {
 }
 
 #[tokio::test]
+async fn addresses_in_responses_are_the_callers() {
+    let service = Service::start(|seen| {
+        let sent: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+        let location = sent["note"].as_str().unwrap().to_owned();
+        let headers = [("content-type", "application/json".to_owned()), ("location", location)];
+        (http::StatusCode::CREATED, headers, NEW).into_response()
+    })
+    .await;
+    let gateway = Gateway::start(&orders(None, Some(service.addr), "v2"), vec![]).await;
+    for (told, expected) in [
+        ("/v2/orders/a%20b".to_owned(), "/v1/orders/a%20b"),
+        (format!("http://{}/v2/orders/7?x=1", service.addr), "/v1/orders/7?x=1"),
+        ("http://elsewhere.test/v2/orders/7".to_owned(), "http://elsewhere.test/v2/orders/7"),
+        ("/v2/invoices/7".to_owned(), "/v2/invoices/7"),
+    ] {
+        let body = format!("{{\"note\":\"{told}\"}}");
+        let answer = gateway.ask("POST /v1/orders", &["Content-Type: application/json"], body.as_bytes()).await;
+        assert_eq!((answer.status, answer.header("location")), (201, expected));
+    }
+}
+
+#[tokio::test]
 async fn head_and_no_content_have_no_body() {
     let service = Service::start(|seen| match seen.method.as_str() {
         "HEAD" => {
