@@ -7,5 +7,6 @@ mod corpus_documents;
 mod corpus_rules;
 mod gateway;
 mod hostile_rules;
+mod laws;
 mod load;
 mod tidy;

@@ -48,8 +48,11 @@ impl Prover<'_, '_> {
                 }
             }
         }
-        if !is_message && !rules.iter().any(owns_all) {
-            self.cover(id, a, b);
+        if !rules.iter().any(owns_all) {
+            if !is_message {
+                self.cover(id, a, b);
+            }
+            self.check_parents(id, &rules, &Sites { a, b, is_message });
         }
     }
 
@@ -372,10 +375,11 @@ impl Prover<'_, '_> {
 }
 
 /// The schemas of both sides.
-struct Sites {
-    a: SchemaId,
-    b: SchemaId,
-    is_message: bool,
+pub(super) struct Sites {
+    pub(super) a: SchemaId,
+    pub(super) b: SchemaId,
+    /// Whether they are whole messages.
+    pub(super) is_message: bool,
 }
 
 /// Whether a rule owns the whole document on both sides.

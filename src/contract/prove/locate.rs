@@ -58,6 +58,15 @@ impl Prover<'_, '_> {
     }
 }
 
+/// The schema at a place, without reports.
+pub(super) fn find(interface: &Interface, root: SchemaId, segments: &[String], is_message: bool) -> Found {
+    match walk(interface, root, segments, is_message) {
+        Step::At(located) => Found::At(located),
+        Step::Unsaid(reason) => Found::Unsaid(reason),
+        Step::Missing { .. } => Found::Nowhere,
+    }
+}
+
 fn walk(interface: &Interface, root: SchemaId, segments: &[String], is_message: bool) -> Step {
     let mut located = Located { schema: root, always: true, span: interface.schema(root).span };
     for (at, name) in segments.iter().enumerate() {

@@ -9,6 +9,7 @@ mod cover;
 mod equation;
 mod locate;
 mod messages;
+mod parents;
 
 use std::collections::{HashMap, HashSet};
 
