@@ -17,8 +17,16 @@ const WAITING: usize = 8192;
 /// The end of the log that requests see.
 #[derive(Debug)]
 pub(super) struct AccessLog {
-    lines: Option<SyncSender<String>>,
+    lines: Option<SyncSender<Order>>,
     dropped: AtomicU64,
+}
+
+/// What the writer is told.
+#[derive(Debug)]
+enum Order {
+    Write(String),
+    /// Answer when everything before this is written.
+    Flush(SyncSender<()>),
 }
 
 impl AccessLog {
@@ -49,10 +57,19 @@ impl AccessLog {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// Waits until all lines are written, but not for a writer that is stuck.
+    pub(super) fn flush(&self) {
+        let Some(lines) = &self.lines else { return };
+        let (done, written) = sync_channel(1);
+        if lines.try_send(Order::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(Duration::from_secs(1));
+        }
+    }
+
     /// Hands a line to the writer; never waits.
     pub(super) fn write(&self, entry: &Entry<'_>) {
         let Some(lines) = &self.lines else { return };
-        match lines.try_send(line(entry)) {
+        match lines.try_send(Order::Write(line(entry))) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => drop(self.dropped.fetch_add(1, Ordering::Relaxed)),
         }
@@ -60,13 +77,19 @@ impl AccessLog {
 }
 
 /// Writes what is there, then flushes, then waits.
-fn write_lines(waiting: &Receiver<String>, writer: Box<dyn Write + Send>) {
+fn write_lines(waiting: &Receiver<Order>, writer: Box<dyn Write + Send>) {
     let mut writer = BufWriter::new(writer);
     while let Ok(first) = waiting.recv() {
         let mut next = Some(first);
-        while let Some(line) = next {
+        while let Some(order) = next {
             // A log that cannot be written (a full disk) must not end the process that it is about.
-            let _ = writeln!(writer, "{line}");
+            match order {
+                Order::Write(line) => drop(writeln!(writer, "{line}")),
+                Order::Flush(done) => {
+                    let _ = writer.flush();
+                    let _ = done.try_send(());
+                }
+            }
             next = waiting.try_recv().ok();
         }
         let _ = writer.flush();

@@ -240,6 +240,9 @@ async fn serve_http1(
     };
     let mut http = http1::Builder::new()
         .timer(TokioTimer::new())
+        // A caller that has closed its side is taken to be gone, and what was begun for it is given up: that also stops
+        // the work for callers that close half of their connection and still listen, of which there are few.
+        .half_close(false)
         // This connection keeps its own times; hyper's would also count a connection on which nothing is asked.
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes.max(8192))

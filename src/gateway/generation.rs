@@ -82,3 +82,19 @@ impl Current {
         self.0.store(next);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_lives_as_long_as_somebody_uses_it() {
+        let current = Current::new();
+        let in_flight = current.snapshot();
+        let old = Arc::downgrade(&in_flight);
+        current.replace(Arc::new(Generation::new(1, BTreeMap::new())));
+        assert_eq!((in_flight.number, current.snapshot().number), (0, 1));
+        drop(in_flight);
+        assert!(old.upgrade().is_none());
+    }
+}

@@ -213,6 +213,7 @@ impl Server {
         }
         let _ = stop_admin.send(true);
         let _ = admin.await;
+        app.access.flush();
         drained
     }
 }

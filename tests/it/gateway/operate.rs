@@ -263,7 +263,17 @@ async fn the_program_reloads_on_hangup_and_drains_on_terminate() {
         write(&folder.path().join("rules").join(path), &text);
     }
     let mut process = Command::new(env!("CARGO_BIN_EXE_bifocal"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--rules", "rules", "--access-log", "off"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--rules",
+            "rules",
+            "--access-log",
+            "access.log",
+        ])
         .env("BIFOCAL_RELOAD__POLL", "1h")
         .env("BIFOCAL_RELOAD__WATCH", "false")
         .current_dir(folder.path())
@@ -298,4 +308,6 @@ async fn the_program_reloads_on_hangup_and_drains_on_terminate() {
         process.wait().unwrap()
     });
     assert_eq!(ended.await.unwrap().code(), Some(0));
+    let log = std::fs::read_to_string(folder.path().join("access.log")).unwrap();
+    assert_eq!(log.lines().count(), 1, "every line is written before the end: {log}");
 }
