@@ -129,7 +129,7 @@ impl<'a> Generator<'a> {
             if let Some(by) = &schema.multiple_of
                 && let Some(step) = whole(by)
             {
-                text = (i128::from(self.random.below(2000) as u32) - 1000).saturating_mul(step).to_string();
+                text = (i128::try_from(self.random.below(2000)).unwrap_or(0) - 1000).saturating_mul(step).to_string();
             }
             for bound in [&schema.minimum, &schema.maximum].into_iter().flatten() {
                 if self.random.chance(15) {
@@ -208,7 +208,7 @@ fn formatted(format: &str, random: &mut Random) -> Option<String> {
 
 fn letters(random: &mut Random, from: &str) -> String {
     let from: Vec<char> = from.chars().collect();
-    (0..1 + random.below(3)).filter_map(|_| random.pick(&from).copied()).collect()
+    (0..=random.below(3)).filter_map(|_| random.pick(&from).copied()).collect()
 }
 
 fn small_integer(random: &mut Random) -> String {

@@ -1,6 +1,6 @@
 //! Chance that can be repeated.
 
-/// A small deterministic generator (SplitMix64, Steele, Lea and Flood 2014). Not for secrets.
+/// A small deterministic generator (`SplitMix64`: Steele, Lea and Flood, 2014). Not for secrets.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 

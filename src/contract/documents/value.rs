@@ -82,11 +82,11 @@ impl Value {
     /// One member a line, names sorted: for comparing by eye.
     pub fn to_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        self.add_lines(0, String::new(), "", &mut lines);
+        self.add_lines(0, "", "", &mut lines);
         lines
     }
 
-    fn add_lines(&self, depth: usize, name: String, end: &str, lines: &mut Vec<String>) {
+    fn add_lines(&self, depth: usize, name: &str, end: &str, lines: &mut Vec<String>) {
         let indent = "  ".repeat(depth);
         match self {
             Self::Object(members) if !members.is_empty() => {
@@ -96,7 +96,7 @@ impl Value {
                 for (index, (key, value)) in sorted.iter().enumerate() {
                     let comma = if index + 1 < sorted.len() { "," } else { "" };
                     let key = String::from_utf8_lossy(&Self::String(key.clone()).to_json()).into_owned();
-                    value.add_lines(depth + 1, format!("{key}: "), comma, lines);
+                    value.add_lines(depth + 1, &format!("{key}: "), comma, lines);
                 }
                 lines.push(format!("{indent}}}{end}"));
             }
@@ -104,7 +104,7 @@ impl Value {
                 lines.push(format!("{indent}{name}["));
                 for (index, value) in elements.iter().enumerate() {
                     let comma = if index + 1 < elements.len() { "," } else { "" };
-                    value.add_lines(depth + 1, String::new(), comma, lines);
+                    value.add_lines(depth + 1, "", comma, lines);
                 }
                 lines.push(format!("{indent}]{end}"));
             }

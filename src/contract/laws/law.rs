@@ -150,7 +150,7 @@ impl Subject<'_> {
                 let up = self.go(engine, Direction::Up, &sample.old)?;
                 let back = match self.try_go(engine, Direction::Down, &up) {
                     Ok(back) => back?,
-                    Err(broken) => return Some(broken),
+                    Err(broken) => return Some(*broken),
                 };
                 self.compare_old(&sample.old, back)
             }
@@ -158,7 +158,7 @@ impl Subject<'_> {
                 let seen = self.go(engine, Direction::Down, &sample.new)?;
                 match self.write(engine, &seen, &sample.new) {
                     Ok(written) => differ(&sample.new, written?),
-                    Err(broken) => Some(broken),
+                    Err(broken) => Some(*broken),
                 }
             }
             Law::PutGet => {
@@ -168,7 +168,7 @@ impl Subject<'_> {
                 let written = self.write(engine, &sample.old, &base).ok()??;
                 let seen = match self.try_go(engine, Direction::Down, &written) {
                     Ok(seen) => seen?,
-                    Err(broken) => return Some(broken),
+                    Err(broken) => return Some(*broken),
                 };
                 self.compare_old(&sample.old, seen)
             }
@@ -197,7 +197,7 @@ impl Subject<'_> {
     fn valid(&self, direction: Direction, input: &Value, engine: &mut dyn Translator) -> Option<Broken> {
         let output = match self.try_go(engine, direction, input) {
             Ok(output) => output?,
-            Err(broken) => return Some(broken),
+            Err(broken) => return Some(*broken),
         };
         let end = match direction {
             Direction::Up => End::New,
@@ -233,7 +233,7 @@ impl Subject<'_> {
         engine: &mut dyn Translator,
         direction: Direction,
         input: &Value,
-    ) -> Result<Option<Value>, Broken> {
+    ) -> Result<Option<Value>, Box<Broken>> {
         let end = match direction {
             Direction::Up => End::Old,
             Direction::Down => End::New,
@@ -241,11 +241,11 @@ impl Subject<'_> {
         self.outcome(end, engine.translate(self.of, direction, &input.to_json()))
     }
 
-    fn write(&self, engine: &mut dyn Translator, old: &Value, base: &Value) -> Result<Option<Value>, Broken> {
+    fn write(&self, engine: &mut dyn Translator, old: &Value, base: &Value) -> Result<Option<Value>, Box<Broken>> {
         self.outcome(End::Old, engine.put(self.of, &old.to_json(), &base.to_json()))
     }
 
-    fn outcome(&self, end: End, result: Result<Vec<u8>, Fault>) -> Result<Option<Value>, Broken> {
+    fn outcome(&self, end: End, result: Result<Vec<u8>, Fault>) -> Result<Option<Value>, Box<Broken>> {
         let fault = match result {
             Ok(text) => match Value::parse(&text) {
                 Some(value) => return Ok(Some(value)),
@@ -257,7 +257,7 @@ impl Subject<'_> {
             Err(fault) if fault.place.is_empty() => fault.detail,
             Err(fault) => format!("`{}`: {}", fault.place, fault.detail),
         };
-        Err(Broken { kind: BrokenKind::Fault, detail: fault, expected: None, actual: None, edit: None })
+        Err(Box::new(Broken { kind: BrokenKind::Fault, detail: fault, expected: None, actual: None, edit: None }))
     }
 }
 
@@ -266,7 +266,9 @@ fn remove_unknown(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|(name, _)| !name.starts_with(UNKNOWN));
-            members.iter_mut().for_each(|(_, value)| remove_unknown(value));
+            for (_, value) in members {
+                remove_unknown(value);
+            }
         }
         Value::Array(elements) => elements.iter_mut().for_each(remove_unknown),
         _ => {}

@@ -283,6 +283,9 @@ fn counter_example(one: &CheckedType, law: Law, sample: &Sample, broken: &Broken
     text
 }
 
+/// What is tried, what came of it, what was expected.
+type Trial<'t> = (&'static str, Result<Vec<u8>, Fault>, &'t Value);
+
 /// Runs one example in every direction that it speaks of.
 fn check_example(
     example: &CheckedExample,
@@ -294,7 +297,7 @@ fn check_example(
     let (old, new) = (parse(&example.old), parse(&example.new));
     let back = parse(&example.back).or_else(|| old.clone());
     let (edit, put) = (parse(&example.edit), parse(&example.put));
-    let mut trials: Vec<(&str, Result<Vec<u8>, Fault>, &Value)> = Vec::new();
+    let mut trials: Vec<Trial<'_>> = Vec::new();
     if let (Some(old), Some(new)) = (&old, &new) {
         trials.push(("`old` goes up", engine.translate(example.of, Direction::Up, &old.to_json()), new));
     }

@@ -131,14 +131,13 @@ fn read_type(schema: &mut Schema, node: &Node, diagnostics: &mut Diagnostics) {
             let names = node.as_list().unwrap_or(std::slice::from_ref(node));
             let mut kinds = Kinds::NONE;
             for name in names {
-                match name.as_str().and_then(Kinds::named) {
-                    Some(kind) => kinds = kinds.with(kind),
-                    None => {
-                        diagnostics
-                            .error(codes::S3, name.span, "not a type of JSON Schema")
-                            .help("the types are string, number, integer, boolean, array, object and null");
-                        kinds = Kinds::ANY;
-                    }
+                if let Some(kind) = name.as_str().and_then(Kinds::named) {
+                    kinds = kinds.with(kind);
+                } else {
+                    diagnostics
+                        .error(codes::S3, name.span, "not a type of JSON Schema")
+                        .help("the types are string, number, integer, boolean, array, object and null");
+                    kinds = Kinds::ANY;
                 }
             }
             kinds
@@ -365,13 +364,11 @@ fn number(node: &Node) -> Option<(Decimal, String)> {
 
 fn count(key: &str, value: &Node, diagnostics: &mut Diagnostics) -> Option<u64> {
     let read = number(value).filter(|(value, _)| value.is_integer() && !value.negative);
-    match read.and_then(|(_, text)| text.trim_end_matches(".0").parse().ok()) {
-        Some(count) => Some(count),
-        None => {
-            wrong(value, key, "a whole number from 0 up", diagnostics);
-            None
-        }
+    let count = read.and_then(|(_, text)| text.trim_end_matches(".0").parse().ok());
+    if count.is_none() {
+        wrong(value, key, "a whole number from 0 up", diagnostics);
     }
+    count
 }
 
 fn raise(place: &mut u64, key: &str, value: &Node, diagnostics: &mut Diagnostics) {

@@ -10,7 +10,7 @@ use crate::rules::yaml::Node;
 const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 /// Every operation of the document.
-pub(super) fn read<'n>(schemas: &mut Schemas<'n, '_>) -> Vec<Operation> {
+pub(super) fn read(schemas: &mut Schemas<'_, '_>) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (path, item) in schemas.map_at(&["paths"]) {
         if path.starts_with("x-") {

@@ -67,10 +67,10 @@ pub(super) fn of_side(rules: &[CheckedRule], side: Side) -> Vec<Vec<String>> {
     for rule in rules {
         match (&rule.kind, side) {
             (CheckedKind::Equation { olds, .. }, Side::Old) => {
-                owned.extend(olds.iter().map(|one| one.segments.clone()))
+                owned.extend(olds.iter().map(|one| one.segments.clone()));
             }
             (CheckedKind::Equation { news, .. }, Side::New) => {
-                owned.extend(news.iter().map(|one| one.segments.clone()))
+                owned.extend(news.iter().map(|one| one.segments.clone()));
             }
             (CheckedKind::Added { place, .. }, Side::New) | (CheckedKind::Removed { place, .. }, Side::Old) => {
                 owned.push(place.segments.clone());
