@@ -109,7 +109,7 @@ pub(super) fn run(args: Args) -> ExitCode {
 }
 
 /// Messages go to standard error; the access log has a way of its own.
-fn start_log(log: &Log) {
+pub(super) fn start_log(log: &Log) {
     // The level has been checked with the other settings.
     let filter: Targets = log.level.parse().unwrap_or_default();
     let registry = tracing_subscriber::registry().with(filter);
@@ -124,7 +124,7 @@ fn start_log(log: &Log) {
 
 /// Over when SIGTERM or Ctrl-C comes, counted from the call on.
 #[cfg(unix)]
-fn told_to_stop() -> impl Future<Output = ()> {
+pub(super) fn told_to_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     async move {
@@ -141,7 +141,7 @@ fn told_to_stop() -> impl Future<Output = ()> {
 
 /// Over when Ctrl-C comes.
 #[cfg(not(unix))]
-async fn told_to_stop() {
+pub(super) async fn told_to_stop() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -129,7 +129,7 @@ fn line(entry: &Entry<'_>) -> String {
 }
 
 /// `2026-11-22T22:28:47.123Z`.
-pub(super) fn rfc3339(since_epoch: Duration) -> String {
+pub(crate) fn rfc3339(since_epoch: Duration) -> String {
     let (seconds, millis) = (since_epoch.as_secs(), since_epoch.subsec_millis());
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use http_body::Body as _;
 
 use super::App;
@@ -21,7 +21,7 @@ use super::target::Target;
 use super::translate;
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Outgoing, Payload, address};
-use crate::plan::{ServicePlan, VersionPlan};
+use crate::plan::ServicePlan;
 
 /// What every step of one request may look at.
 pub(super) struct Call<'c> {
@@ -44,6 +44,13 @@ impl Call<'_> {
         self.service.versions.get(index).map_or("", |version| version.name.as_str())
     }
 
+    /// Where the service that answers runs: as the settings say, else as the rules say.
+    pub(super) fn base(&self) -> Option<&Uri> {
+        let version = self.service.versions.get(self.served)?;
+        let set = self.app.settings.upstreams.get(&self.service.name).and_then(|service| service.get(&version.name));
+        set.or(version.upstream.as_ref())
+    }
+
     /// Sends a request to the service that answers, and notes the time it took.
     pub(super) async fn send(
         &self,
@@ -52,7 +59,7 @@ impl Call<'_> {
         mut headers: HeaderMap,
         body: Payload,
     ) -> Result<Response, Trouble> {
-        let Some(VersionPlan { upstream: Some(base), .. }) = self.service.versions.get(self.served) else {
+        let Some(base) = self.base() else {
             return Err(Trouble::new(Kind::Internal).cause("the version that answers has no upstream"));
         };
         let uri = address(base, path, query)?;

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use super::exchange::Call;
-use crate::plan::{Limits, RequestIn, Scratch, VersionPlan};
+use crate::plan::{Limits, RequestIn, Scratch};
 
 /// Takes the addresses back through the route table. One that no route maps, or of another host, stays as it is.
 pub(super) fn relocate(call: &Call<'_>, headers: &mut HeaderMap) {
@@ -19,7 +19,7 @@ pub(super) fn relocate(call: &Call<'_>, headers: &mut HeaderMap) {
 
 /// A request for the address by the service's own callers, translated the other way.
 fn address_for_caller(call: &Call<'_>, uri: &Uri) -> Option<String> {
-    let Some(VersionPlan { upstream: Some(base), .. }) = call.service.versions.get(call.served) else { return None };
+    let base = call.base()?;
     if uri.authority().is_some_and(|authority| Some(authority) != base.authority()) {
         return None;
     }

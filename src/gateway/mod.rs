@@ -47,6 +47,7 @@ use http::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch as channel};
 
+pub(crate) use access_log::rfc3339;
 pub use listener::BindError;
 
 use crate::settings::Settings;

@@ -6,6 +6,7 @@ mod read;
 mod source;
 mod units;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// What happens to callers' forwarding headers.
     pub forwarded: Forwarded,
+    /// Where services run, instead of what rules say.
+    pub upstreams: Upstreams,
     /// Sizes and numbers.
     pub limits: Limits,
     /// Times.
@@ -42,6 +45,9 @@ pub struct Settings {
     /// How changes of the rules are noticed.
     pub reload: Reload,
 }
+
+/// By service, then by version: the base address of the service built for that version.
+pub type Upstreams = BTreeMap<String, BTreeMap<String, http::Uri>>;
 
 /// A text that must not be shown.
 #[derive(Clone, PartialEq, Eq)]

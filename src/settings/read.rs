@@ -13,6 +13,7 @@ use super::source::Pairs;
 use super::units::{Size, Span};
 use super::{
     AccessTo, DEFAULTS, Forwarded, Limits, Log, LogFormat, Mistakes, Reload, Secret, Settings, Sources, Timeouts,
+    Upstreams,
 };
 use crate::diagnostic::suggest::closest;
 
@@ -52,6 +53,7 @@ impl Reader {
             rules: self.path("rules").unwrap_or_default(),
             state: self.path("state"),
             forwarded: self.choice("forwarded", &[("replace", Forwarded::Replace), ("append", Forwarded::Append)]),
+            upstreams: self.upstreams(),
             limits: self.limits(),
             timeouts: self.timeouts(),
             log: self.log(),
@@ -61,6 +63,26 @@ impl Reader {
                 poll: self.time("reload.poll"),
             },
         }
+    }
+
+    fn upstreams(&mut self) -> Upstreams {
+        let mut upstreams = Upstreams::new();
+        let Ok(Value::Dict(_, services)) = self.figment.find_value("upstreams") else { return upstreams };
+        for (service, versions) in services {
+            let Value::Dict(_, versions) = versions else { continue };
+            for (version, address) in versions {
+                match address.as_str().and_then(parse_upstream) {
+                    Some(address) => {
+                        upstreams.entry(service.clone()).or_default().insert(version, address);
+                    }
+                    None => {
+                        let key = format!("upstreams.{service}.{version}");
+                        self.wrong(&key, "must be `http://host:port` with an optional base path");
+                    }
+                }
+            }
+        }
+        upstreams
     }
 
     fn limits(&mut self) -> Limits {
@@ -247,7 +269,9 @@ impl Reader {
         let known = leaves(&known, "");
         for key in leaves(&found, "") {
             let section = format!("{key}.");
-            let is_known = known.contains(&key);
+            // Services and versions are the rules' to name.
+            let is_upstream = key.strip_prefix("upstreams.").is_some_and(|rest| rest.contains('.'));
+            let is_known = known.contains(&key) || is_upstream;
             if is_known {
                 continue;
             }
@@ -260,6 +284,13 @@ impl Reader {
             self.mistakes.push(format!("unknown setting `{key}`{}{help}", self.origin(&key)));
         }
     }
+}
+
+/// `http://host[:port][/base]`. An operator may name any address; rules may not (they are changed by more people).
+fn parse_upstream(text: &str) -> Option<http::Uri> {
+    let uri: http::Uri = text.parse().ok()?;
+    let is_plain = uri.scheme_str() == Some("http") && uri.query().is_none() && !text.contains(['@', '#']);
+    (is_plain && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
 }
 
 fn unspecified() -> SocketAddr {
@@ -346,6 +377,18 @@ mod tests {
             assert!(text.contains(expected), "{expected:?} is missing in:\n{text}");
         }
         assert_eq!(mistakes.iter().count(), 6, "{text}");
+    }
+
+    #[test]
+    fn upstreams_are_named_by_service_and_version() {
+        let settings = environment(&[("BIFOCAL_UPSTREAMS__ORDERS__V1", "http://127.0.0.1:7/base")]).unwrap();
+        assert_eq!(settings.upstreams["orders"]["v1"], "http://127.0.0.1:7/base");
+        for wrong in ["https://a", "http://a?b", "http://u@a", "nowhere", "7"] {
+            let text = environment(&[("BIFOCAL_UPSTREAMS__ORDERS__V1", wrong)]).unwrap_err().to_string();
+            assert!(text.contains("`upstreams.orders.v1` (BIFOCAL_UPSTREAMS__ORDERS__V1): must be `http://"), "{text}");
+        }
+        let text = environment(&[("BIFOCAL_UPSTREAMS__ORDERS", "http://a")]).unwrap_err().to_string();
+        assert!(text.contains("unknown setting `upstreams.orders`"), "{text}");
     }
 
     #[test]
