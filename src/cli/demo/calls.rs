@@ -102,7 +102,8 @@ pub(super) async fn tour(gateway: SocketAddr, recorders: &Recorders, screen: Scr
     for (index, call) in CALLS.iter().enumerate() {
         let caller = call.send(gateway).await?;
         let (old, new) = (recorders.old.take(), recorders.new.take());
-        page.push_str(&format!("{}\n   {}\n\n", screen.bold(&format!("{}. {}", index + 1, call.title)), call.note));
+        let title = screen.bold(&format!("{}. {}", index + 1, call.title));
+        page.extend([title.as_str(), "\n   ", call.note, "\n\n"]);
         let (titles, old, new) = match call.caller {
             Caller::OldOnNew => (("old client, v1", "new service, v2"), vec![caller], new),
             Caller::NewOnOld => (("old service, v1", "new client, v2"), old, vec![caller]),

@@ -40,7 +40,7 @@ impl Message {
                 && !(body.is_empty() && *name == "content-type")
         });
         let headers = shown.map(|(name, value)| (name.clone(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-        Self { headers: headers.collect(), body: body.clone() }
+        Self { headers: headers.collect(), body }
     }
 }
 
