@@ -288,13 +288,15 @@ impl Unnamed<'_, '_> {
                 return Ok(());
             }
         }
+        // What the live document says already needs no place: it passed on the way down as it would on the way up.
+        if self.base.at(path).is_some_and(|live| live.same(value)) {
+            return Ok(());
+        }
         if news().any(|place| below(place) || path.starts_with(place)) {
             let detail = "the other interface has another field at this place, so it cannot be passed on";
             return Err(Fault::new(FaultKind::Collision, detail).within(&path.join(".")));
         }
-        if !self.base.at(path).is_some_and(|live| live.same(value)) {
-            edit.set(path, Some(value.raw.to_vec()));
-        }
+        edit.set(path, Some(value.raw.to_vec()));
         Ok(())
     }
 }
