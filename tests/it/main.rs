@@ -7,6 +7,7 @@ mod corpus_documents;
 mod corpus_rules;
 mod engine;
 mod gateway;
+mod hostile_interfaces;
 mod hostile_rules;
 mod laws;
 mod load;

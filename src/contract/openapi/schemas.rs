@@ -10,6 +10,8 @@ use crate::rules::yaml::Node;
 
 /// Schemas of one document; beyond this it is refused.
 const LIMIT: usize = 100_000;
+/// Nodes visited for them; conjunctions of conjunctions could ask for any number.
+const WORK: usize = 1_000_000;
 /// Nesting of `allOf` and references; beyond this it is refused.
 const DEPTH: usize = 48;
 
@@ -53,6 +55,7 @@ pub(super) struct Schemas<'n, 'd> {
     ids: HashMap<(Vec<usize>, bool), SchemaId>,
     names: HashMap<usize, &'n str>,
     queue: Vec<(SchemaId, Parts<'n>)>,
+    visited: usize,
     is_full: bool,
 }
 
@@ -69,6 +72,7 @@ impl<'n, 'd> Schemas<'n, 'd> {
             ids: HashMap::new(),
             names: HashMap::new(),
             queue: Vec::new(),
+            visited: 0,
             is_full: false,
         }
     }
@@ -123,9 +127,12 @@ impl<'n, 'd> Schemas<'n, 'd> {
             return *known;
         }
         let span = parts.nodes.first().map(|node| node.span).or(span).unwrap_or(self.document.root.span);
-        if self.arena.len() >= LIMIT && !self.is_full {
+        let (schemas, visited) = (self.arena.len(), self.visited);
+        if (schemas >= LIMIT || visited >= WORK) && !self.is_full {
             self.is_full = true;
-            self.diagnostics.error(codes::E15, span, format!("more than {LIMIT} schemas in one document"));
+            self.diagnostics
+                .error(codes::E15, span, format!("the schemas of this document combine to more than {schemas}"))
+                .help("reading stopped here: write fewer, or combine fewer by `allOf`");
         }
         let id = SchemaId(self.arena.len());
         self.ids.insert(key, id);
@@ -144,6 +151,10 @@ impl<'n, 'd> Schemas<'n, 'd> {
 
     /// Follows references and `allOf`, bounded.
     fn expand(&mut self, node: &'n Node, parts: &mut Parts<'n>, seen: &mut HashSet<usize>, depth: usize) {
+        self.visited += 1;
+        if self.is_full {
+            return;
+        }
         if depth > DEPTH {
             self.diagnostics.error(codes::S4, node.span, "references or `allOf` nested too deep");
             return;
@@ -202,6 +213,9 @@ impl<'n, 'd> Schemas<'n, 'd> {
     /// Reads what waits, until nothing does.
     pub(super) fn finish(&mut self) {
         while let Some((id, parts)) = self.queue.pop() {
+            if self.is_full {
+                return;
+            }
             let Some(started) = self.arena.get(id.0).cloned() else { continue };
             let or_null = parts.or_null;
             let but_for_null = or_null.then(|| {

@@ -55,7 +55,7 @@ impl Prover<'_, '_> {
         if let Some(of) = self.declared.get(&(a, b)).or_else(|| self.derived.get(&(a, b))) {
             return Meaning::As(*of);
         }
-        if !self.holds_declared(a, b, &mut HashSet::new()) {
+        if !self.holds_declared(a, b) {
             return Meaning::Same;
         }
         let (x, y) = (self.old.schema(a), self.new.schema(b));
@@ -74,15 +74,17 @@ impl Prover<'_, '_> {
         Meaning::As(self.derive(a, b, name, span))
     }
 
-    /// Whether a pair of declared schemas lies somewhere inside both.
-    fn holds_declared(&self, a: SchemaId, b: SchemaId, seen: &mut HashSet<(SchemaId, SchemaId)>) -> bool {
+    /// Whether a pair of declared schemas lies somewhere inside both. What was found to hold none is remembered, so
+    /// that every pair is searched once.
+    pub(super) fn holds_declared(&mut self, a: SchemaId, b: SchemaId) -> bool {
+        let mut seen = HashSet::new();
         let mut waiting = vec![(a, b)];
         while let Some((a, b)) = waiting.pop() {
             let (a, b) = (self.old.core(a), self.new.core(b));
             if self.declared.contains_key(&(a, b)) {
                 return true;
             }
-            if !seen.insert((a, b)) {
+            if self.barren.contains(&(a, b)) || !seen.insert((a, b)) {
                 continue;
             }
             let (x, y) = (self.old.schema(a), self.new.schema(b));
@@ -95,12 +97,8 @@ impl Prover<'_, '_> {
                 }
             }
         }
+        self.barren.extend(seen);
         false
-    }
-
-    /// Whether passing such values on as they are would leave a declared type inside untranslated.
-    pub(super) fn holds_type(&self, a: SchemaId, b: SchemaId) -> bool {
-        self.holds_declared(a, b, &mut HashSet::new())
     }
 
     /// A type of plain equations, one a common member. Its own check binds them.
@@ -123,9 +121,9 @@ impl Prover<'_, '_> {
     }
 
     /// Whether the two schemas are maps that hold a declared type: no rule can say that yet.
-    pub(super) fn is_map_of_declared(&self, a: SchemaId, b: SchemaId) -> bool {
+    pub(super) fn is_map_of_declared(&mut self, a: SchemaId, b: SchemaId) -> bool {
         match (self.old.schema(a).additional, self.new.schema(b).additional) {
-            (Additional::Map(Some(x)), Additional::Map(Some(y))) => self.holds_declared(x, y, &mut HashSet::new()),
+            (Additional::Map(Some(x)), Additional::Map(Some(y))) => self.holds_declared(x, y),
             _ => false,
         }
     }

@@ -110,10 +110,10 @@ impl Prover<'_, '_> {
     }
 
     /// Whether passing a body on as it is would be wrong, or hide a declared type.
-    fn needs_rule(&self, a: SchemaId, b: SchemaId) -> bool {
+    fn needs_rule(&mut self, a: SchemaId, b: SchemaId) -> bool {
         let plain_same = Comparison::new(&self.old, &self.new).decide(a, b) == Inclusion::Yes
             && Comparison::new(&self.new, &self.old).decide(b, a) == Inclusion::Yes;
-        !plain_same || self.holds_type(a, b)
+        !plain_same || self.holds_declared(a, b)
     }
 
     /// The whole message as one object schema.

@@ -63,6 +63,8 @@ struct Prover<'s, 'd> {
     /// Schema pairs of the declared types.
     declared: HashMap<(SchemaId, SchemaId), TypeId>,
     derived: HashMap<(SchemaId, SchemaId), TypeId>,
+    /// Pairs inside which no declared pair lies.
+    barren: HashSet<(SchemaId, SchemaId)>,
     queue: Vec<(TypeId, SchemaId, SchemaId)>,
     seen: HashSet<(TypeId, SchemaId, SchemaId)>,
     /// Plain equations and what schemas made of them.
@@ -91,6 +93,7 @@ impl<'s, 'd> Prover<'s, 'd> {
             new,
             declared: HashMap::new(),
             derived: HashMap::new(),
+            barren: HashSet::new(),
             queue: Vec::new(),
             seen: HashSet::new(),
             bound: HashMap::new(),
