@@ -8,7 +8,7 @@ use super::message::{self, Envelope, Source, Unpacked};
 use super::route::{self, Message, Params, Route};
 use super::{Direction, Fault, FaultKind, Limits, Scratch, ServicePlan, StepPlan, Unplaced};
 use crate::json::Tree;
-use crate::path::template::Segment;
+use crate::path::template::{Segment, Template};
 use crate::rules::ast::WriteMode;
 
 /// No rule maps this request.
@@ -150,6 +150,11 @@ impl<'p> Exchange<'p> {
     /// The route in the caller's terms, for logs and metrics: `GET /orders/{id}`. Empty where both speak one version.
     pub fn label(&self) -> &'p str {
         self.hops.first().map_or("", |hop| hop.route.sides(hop.direction).0.label.as_str())
+    }
+
+    /// The route in the service's terms. `None` where both speak one version.
+    pub fn served_template(&self) -> Option<&'p Template> {
+        self.hops.last().map(|hop| &hop.route.sides(hop.direction).1.template)
     }
 
     /// Whether translating the request needs its body.

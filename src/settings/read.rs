@@ -71,14 +71,11 @@ impl Reader {
         for (service, versions) in services {
             let Value::Dict(_, versions) = versions else { continue };
             for (version, address) in versions {
-                match address.as_str().and_then(parse_upstream) {
-                    Some(address) => {
-                        upstreams.entry(service.clone()).or_default().insert(version, address);
-                    }
-                    None => {
-                        let key = format!("upstreams.{service}.{version}");
-                        self.wrong(&key, "must be `http://host:port` with an optional base path");
-                    }
+                if let Some(address) = address.as_str().and_then(parse_upstream) {
+                    upstreams.entry(service.clone()).or_default().insert(version, address);
+                } else {
+                    let key = format!("upstreams.{service}.{version}");
+                    self.wrong(&key, "must be `http://host:port` with an optional base path");
                 }
             }
         }

@@ -12,3 +12,4 @@ mod hostile_rules;
 mod laws;
 mod load;
 mod tidy;
+mod translate;

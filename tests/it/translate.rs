@@ -1,0 +1,200 @@
+//! `bifocal translate` as scripts see it: documents, messages, all four directions, bad lines, exit codes.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// Exit code, standard output, standard error of a translation with the shipped rules.
+fn translate(args: &str, input: &str) -> (Option<i32>, String, String) {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+    run(&format!("--rules {rules} --service orders {args}"), input)
+}
+
+fn run(args: &str, input: &str) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bifocal"))
+        .arg("translate")
+        .args(words(args))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    // A child that refuses its arguments does not read.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Splits as a shell does: at spaces, but not inside single quotes.
+fn words(line: &str) -> Vec<String> {
+    let quoted = line.split('\'').enumerate();
+    let words = quoted.flat_map(|(index, part)| match index % 2 {
+        0 => part.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    });
+    words.collect()
+}
+
+/// Translates one document and expects exactly this line.
+fn gives(args: &str, input: &str, expected: &str) {
+    assert_eq!(translate(args, input), (Some(0), format!("{expected}\n"), String::new()), "{args}: {input}");
+}
+
+#[test]
+fn documents_of_a_type() {
+    gives(
+        "--from v1 --to v2 --type Line",
+        r#"{"qty":2,"x":1.10,"price":5}"#,
+        r#"{"quantity":2,"x":1.10,"unit_price":"0.05"}"#,
+    );
+    gives(
+        "--from v2 --to v1 --type Line",
+        r#"{"quantity":2,"x":1.10,"unit_price":"0.05"}"#,
+        r#"{"qty":2,"x":1.10,"price":5}"#,
+    );
+    gives("--from 1 --to v1 --type Line", r#"{ "qty": 2 }"#, r#"{ "qty": 2 }"#);
+    let pretty = "{\n  \"qty\": 2,\n  \"price\": 5\n}\n";
+    gives("--from v1 --to v2 --type Line", pretty, "{\n  \"quantity\": 2,\n  \"unit_price\": \"0.05\"\n}");
+}
+
+#[test]
+fn a_document_is_put_onto_a_live_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("live.json");
+    std::fs::write(&base, r#"{"product_id": "A", "quantity": 1, "unit_price": "1.00", "new": true}"#).unwrap();
+    let args = format!("--from v1 --to v2 --type Line --base {}", base.display());
+    gives(
+        &args,
+        r#"{"sku":"A","qty":3,"price":100}"#,
+        r#"{"product_id": "A", "quantity": 3, "unit_price": "1.00", "new": true}"#,
+    );
+    let (code, _, err) = translate(&args.replace("v1 --to v2", "v2 --to v1"), "");
+    assert!(code == Some(2) && err.contains("--base"), "{err}");
+
+    std::fs::write(&base, include_str!("../../src/cli/demo/orders_v2.json")).unwrap();
+    let live: serde_json::Value = serde_json::from_str(include_str!("../../src/cli/demo/orders_v2.json")).unwrap();
+    let old: serde_json::Value = serde_json::from_str(include_str!("../../src/cli/demo/orders_v1.json")).unwrap();
+    std::fs::write(&base, live[1].to_string()).unwrap();
+    let write = serde_json::json!({"method": "PUT", "path": "/orders/ord_1043", "body": old[1]});
+    let (code, out, err) = translate(&format!("--from v1 --to v2 --base {}", base.display()), &write.to_string());
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let sent: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(sent["body"], live[1], "nothing was changed, so nothing changes");
+    assert_eq!((&sent["method"], &sent["path"]), (&"PUT".into(), &"/v2/orders/ord_1043".into()));
+    let read = r#"{"method":"GET","path":"/orders"}"#;
+    let (code, _, err) = translate(&format!("--from v1 --to v2 --base {}", base.display()), read);
+    assert!(code == Some(1) && err.contains("line 1") && err.contains("write: merge"), "{err}");
+}
+
+#[test]
+fn messages_in_all_four_directions() {
+    gives(
+        "--from v1 --to v2",
+        r#"{"method":"GET","path":"/orders","query":{"per_page":"5","x":["1","a b&"]},"headers":{"Accept":"*/*"}}"#,
+        r#"{"method":"GET","path":"/v2/orders","query":{"x":["1","a b&"],"limit":"5"},"headers":{"Accept":"*/*"}}"#,
+    );
+    gives(
+        "--from v2 --to v1",
+        r#"{"method":"GET","path":"/v2/orders/a%20b"}"#,
+        r#"{"method":"GET","path":"/orders/a%20b"}"#,
+    );
+    gives(
+        "--from v2 --to v1",
+        r#"{"status":200,"headers":{"ETag":"1"},"body":{"data":[],"meta":{"total":90071992547409931}},"request":{"method":"GET","path":"/orders"}}"#,
+        r#"{"status":200,"headers":{"ETag":"1","x-total-count":"90071992547409931"},"body":[],"request":{"method":"GET","path":"/orders"}}"#,
+    );
+    for named in ["GET /orders", "GET /v2/orders"] {
+        gives(
+            &format!("--from v1 --to v2 --part response {}", format_args!("--route '{named}'")),
+            r#"{"status":200,"headers":{"X-Total-Count":"7"},"body":[]}"#,
+            r#"{"status":200,"body":{"data":[],"meta":{"total":7}}}"#,
+        );
+    }
+    gives(
+        &format!("--from v1 --to v2 --part request {}", "--route 'DELETE /orders/{id}'"),
+        r#"{"path":"/orders/7"}"#,
+        r#"{"method":"DELETE","path":"/v2/orders/7"}"#,
+    );
+}
+
+#[test]
+fn bodies_keep_their_bytes() {
+    gives(
+        "--from v1 --to v2",
+        r#"{"method":"POST","path":"/orders","body":{ "unknown" : [1.0, 1e3, "\u00e9"],"total":-5}}"#,
+        r#"{"method":"POST","path":"/v2/orders","body":{ "unknown" : [1.0, 1e3, "\u00e9"],"price":{"value":"-0.05"},"notes":[],"channel":"web"}}"#,
+    );
+}
+
+#[test]
+fn bad_lines_are_told_and_skipped() {
+    let input = "{\"qty\":1}\n{\"qty\":}\n\n{\"price\":0.5}\n{\"qty\":2\n{\"qty\":3}\n";
+    let (code, out, err) = translate("--from v1 --to v2 --type Line", input);
+    assert_eq!((code, out.as_str()), (Some(1), "{\"quantity\":1}\n{\"quantity\":3}\n"));
+    let lines: Vec<&str> = err.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();
+    assert_eq!(lines, ["line 2", "line 4", "line 5"], "{err}");
+    assert!(err.contains("line 4: `price`: "), "{err}");
+    assert!(!err.contains("0.5"), "no payload in messages: {err}");
+
+    let (code, out, err) = translate("--from v1 --to v2 --type Line --strict", input);
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "{\"quantity\":1}\n", 1));
+
+    for (message, told) in [
+        ("[]", "an object"),
+        (r#"{"method":"GET"}"#, "`path` is missing"),
+        (r#"{"method":"GET","path":"/orders?a=b"}"#, "`query`"),
+        (r#"{"method":"GET","path":"/nowhere"}"#, "no route maps"),
+        (r#"{"method":"PATCH","path":"/orders"}"#, "its path takes GET, POST"),
+        (r#"{"method":"GET","path":"/orders","query":{"a":{}}}"#, "`query.a`"),
+        (r#"{"method":"GET","path":"/orders","headers":{"a b":"c"}}"#, "`headers.a b`"),
+        (r#"{"qty":1,"sku":"A"}"#, "`qty` is no part of a message"),
+        (r#"{"status":200}"#, "--route"),
+    ] {
+        let (code, out, err) = translate("--from v1 --to v2", message);
+        assert!(code == Some(1) && out.is_empty() && err.contains(told), "{message}: {err}");
+    }
+}
+
+#[test]
+fn what_cannot_run() {
+    for (args, told) in [
+        ("--from v1 --to v3".to_owned(), "did you mean `v1`?"),
+        ("--from v1 --to v2 --type Ordr".to_owned(), "did you mean `Order`?"),
+        (format!("--from v1 --to v2 {}", "--route 'GET /x'"), "no route is called `GET /x`"),
+        (format!("--from v1 --to v2 {}", "--route '/x'"), "--route `/x`"),
+        ("--from v1 --to v2 --type Order --base /nonexistent".to_owned(), "cannot read /nonexistent"),
+        ("--from v1 --to v2 --type Order --part request".to_owned(), "--part"),
+    ] {
+        let (code, out, err) = translate(&args, "{}");
+        assert!(code == Some(2) && out.is_empty() && err.contains(told), "{args}: {err}");
+    }
+}
+
+#[test]
+fn types_go_through_version_lines_of_any_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop");
+    std::fs::create_dir(&shop).unwrap();
+    let files = [
+        ("service.yaml", "versions: {v1: {}, v2: {}, v3: {upstream: \"http://127.0.0.1:1\"}}\n"),
+        ("v1-v2.yaml", "types:\n  Order = Sale: [a = b, n = m: {decimal: 2}, {added: c, default: 1}]\n"),
+        ("v2-v3.yaml", "types:\n  Sale = Deal: [b = d.e, m, c = f]\n"),
+    ];
+    for (name, text) in files {
+        std::fs::write(shop.join(name), text).unwrap();
+    }
+    let base = folder.path().join("live.json");
+    std::fs::write(&base, r#"{"d":{"e":1,"z":0},"m":"0.05","f":9}"#).unwrap();
+    let run = |args: &str, input: &str| {
+        let (code, out, err) = run(&format!("--rules {} --service shop {args}", folder.path().display()), input);
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        out
+    };
+    assert_eq!(run("--from v1 --to v3 --type Order", r#"{"a":1,"n":5}"#), "{\"d\":{\"e\":1},\"m\":\"0.05\",\"f\":1}\n");
+    assert_eq!(run("--from v3 --to v1 --type Deal", r#"{"d":{"e":1},"m":"0.05","f":1}"#), "{\"a\":1,\"n\":5}\n");
+    let put = format!("--from v1 --to v3 --type Order --base {}", base.display());
+    assert_eq!(run(&put, r#"{"a":2,"n":5}"#), "{\"d\":{\"e\":2,\"z\":0},\"m\":\"0.05\",\"f\":9}\n");
+}
