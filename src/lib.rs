@@ -21,7 +21,10 @@ pub mod contract;
 
 pub mod plan;
 
+#[cfg(feature = "gateway")]
 pub mod gateway;
+#[cfg(feature = "gateway")]
 pub mod settings;
 
+#[cfg(feature = "gateway")]
 pub mod cli;

@@ -426,10 +426,10 @@ fn write_path(segments: &[Segment], params: &Params<'_>, given: &[(Cow<'_, str>,
         match segment {
             Segment::Literal(text) => crate::path::template::percent_encode(text, &mut path),
             Segment::Param(name) => match given.iter().find(|(known, _)| known == name) {
-                Some((_, value)) => message::write_segment(name, Some(value), &mut path)?,
+                Some((_, value)) => message::write_segment(name, Some(value), params, &mut path)?,
                 None => match params.iter().find(|(known, _)| known == name) {
                     Some((_, raw)) => path.push_str(raw),
-                    None => message::write_segment(name, None, &mut path)?,
+                    None => message::write_segment(name, None, params, &mut path)?,
                 },
             },
         }

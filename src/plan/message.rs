@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::route::{Params, Parts};
 use super::{Fault, FaultKind};
 use crate::json::{self, Scanner, Tree, TreeKind, write_string};
-use crate::path::template::{percent_decode, percent_encode};
+use crate::path::template::percent_decode;
 
 /// The named parts of a message, written as JSON.
 pub(super) struct Envelope {
@@ -225,13 +225,21 @@ fn scalars<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Vec<Cow<'t, s
     values.iter().filter_map(|value| scalar(part, name, value).transpose()).collect()
 }
 
-/// Appends one path segment, encoded so that it stays one.
-pub(super) fn write_segment(name: &str, value: Option<&Tree<'_>>, path: &mut String) -> Result<(), Fault> {
+/// Appends one path segment, encoded so that it stays one. A text that the source's path had keeps its spelling there.
+pub(super) fn write_segment(
+    name: &str,
+    value: Option<&Tree<'_>>,
+    params: &Params<'_>,
+    path: &mut String,
+) -> Result<(), Fault> {
     let text = value.map(|value| scalar("path", name, value)).transpose()?.flatten();
     // An empty segment and the dot segments (RFC 3986, 5.2.4) would change which resource is named.
     match text.filter(|text| !matches!(&**text, "" | "." | "..") && !text.contains(['\0', '\r', '\n'])) {
         Some(text) => {
-            percent_encode(&text, path);
+            match params.iter().find(|(_, raw)| percent_decode(raw).is_some_and(|known| known == text)) {
+                Some((_, raw)) => path.push_str(raw),
+                None => encode_unreserved(&text, path),
+            }
             Ok(())
         }
         None => {
@@ -270,9 +278,9 @@ pub(super) fn write_query(
     for (name, value) in given {
         for value in scalars("query", name, value)? {
             let mut pair = String::new();
-            encode_form(name, &mut pair);
+            encode_unreserved(name, &mut pair);
             pair.push('=');
-            encode_form(&value, &mut pair);
+            encode_unreserved(&value, &mut pair);
             append_pair(&pair, &mut query);
         }
     }
@@ -287,7 +295,7 @@ fn append_pair(pair: &str, query: &mut String) {
 }
 
 /// Unreserved characters (RFC 3986, 2.3) stay, everything else is percent-encoded.
-fn encode_form(text: &str, out: &mut String) {
+fn encode_unreserved(text: &str, out: &mut String) {
     const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
