@@ -105,14 +105,17 @@ impl<'w> Writer<'w> {
                 }
                 done.set(*home);
             }
-            ActionKind::Enter { group: Some(group), .. } if !self.is_object(item) => {
+            ActionKind::Enter { node: child, group: Some(group) } if !self.is_object(item) => {
                 self.member(node, *group, body, done, items, Some(item))?;
                 let null = self.bytes(item.value_start, item.value_end) == b"null";
                 if done.get(*group) {
                     if !null {
                         self.displaced = Some((of, item.key_start));
                     }
-                } else if !null || self.lens.keeps_emptied {
+                } else if !null
+                    || self.lens.keeps_emptied
+                    || !self.lens.nodes.get(*child).is_some_and(|child| child.read)
+                {
                     self.separate(body);
                     self.copy(item.start, item.end);
                     done.set(*group);
