@@ -108,13 +108,13 @@ fn messages_in_all_four_directions() {
     );
     for named in ["GET /orders", "GET /v2/orders"] {
         gives(
-            &format!("--from v1 --to v2 --part response {}", format_args!("--route '{named}'")),
+            &format!("--from v1 --to v2 --part response --route '{named}'"),
             r#"{"status":200,"headers":{"X-Total-Count":"7"},"body":[]}"#,
             r#"{"status":200,"body":{"data":[],"meta":{"total":7}}}"#,
         );
     }
     gives(
-        &format!("--from v1 --to v2 --part request {}", "--route 'DELETE /orders/{id}'"),
+        "--from v1 --to v2 --part request --route 'DELETE /orders/{id}'",
         r#"{"path":"/orders/7"}"#,
         r#"{"method":"DELETE","path":"/v2/orders/7"}"#,
     );
@@ -163,8 +163,8 @@ fn what_cannot_run() {
     for (args, told) in [
         ("--from v1 --to v3".to_owned(), "did you mean `v1`?"),
         ("--from v1 --to v2 --type Ordr".to_owned(), "did you mean `Order`?"),
-        (format!("--from v1 --to v2 {}", "--route 'GET /x'"), "no route is called `GET /x`"),
-        (format!("--from v1 --to v2 {}", "--route '/x'"), "--route `/x`"),
+        ("--from v1 --to v2 --route 'GET /x'".to_owned(), "no route is called `GET /x`"),
+        ("--from v1 --to v2 --route '/x'".to_owned(), "--route `/x`"),
         ("--from v1 --to v2 --type Order --base /nonexistent".to_owned(), "cannot read /nonexistent"),
         ("--from v1 --to v2 --type Order --part request".to_owned(), "--part"),
     ] {
