@@ -5,6 +5,7 @@
 mod cli;
 mod corpus_documents;
 mod corpus_rules;
+mod docs;
 mod engine;
 mod gateway;
 mod hostile_interfaces;

@@ -1,0 +1,86 @@
+//! Pages that are made from the source. `UPDATE=1` writes them.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use bifocal::codecs;
+use bifocal::diagnostic::codes;
+use bifocal::settings::DEFAULTS;
+
+const MADE: &str = "<!-- Made from the source by tests/it/docs/reference.rs: UPDATE=1 cargo test docs -->\n\n";
+
+fn check(name: &str, text: &str) {
+    let path = super::root().join("docs/reference").join(name);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == text, "docs/reference/{name} is stale; UPDATE=1 writes it anew");
+}
+
+#[test]
+fn codecs() {
+    let mut page = format!("{MADE}# Codecs\n\nA codec converts a value between its old and its new place.\n");
+    for info in codecs::ALL {
+        let (old, new) = info.places;
+        let _ = write!(page, "\n## {}\n\n{}", info.name, info.manual);
+        if (old, new) != (1, 1) {
+            let _ = write!(page, "\nIt joins {old} old and {new} new places.\n");
+        }
+    }
+    check("codecs.md", &page);
+}
+
+#[test]
+fn diagnostics() {
+    let mut page = format!(
+        "{MADE}# Diagnostics\n\n`R` codes come from reading rules, `E` codes from checking what they mean, `S` codes from \
+         reading interfaces, `W` codes are warnings. `bifocal explain CODE` prints the same.\n\n| code | |\n|---|---|\n"
+    );
+    for entry in codes::all() {
+        let code = entry.code.0;
+        let _ = writeln!(page, "| [{code}](#{}) | {} |", code.to_lowercase(), entry.title);
+    }
+    for entry in codes::all() {
+        let explanation = entry.explanation.split_whitespace().collect::<Vec<_>>().join(" ");
+        let _ = write!(page, "\n## {}\n\n{}.\n\n{explanation}\n", entry.code.0, capital(entry.title));
+        for (title, text) in [("Wrong", entry.wrong), ("Mended", entry.mended)] {
+            let _ = write!(page, "\n{title}:\n\n```yaml\n{}\n```\n", text.trim_end());
+        }
+    }
+    check("diagnostics.md", &page);
+}
+
+#[test]
+fn settings() {
+    let mut page = format!(
+        "{MADE}# Settings\n\nEvery setting with its default, as `bifocal serve --print-defaults` prints them. In the \
+         environment `limits.body` is `BIFOCAL_LIMITS__BODY`.\n\n| setting | default | |\n|---|---|---|\n"
+    );
+    let mut section = String::new();
+    let mut story = String::new();
+    let mut before = "";
+    // The file's head speaks of all settings, up to its first empty line.
+    for line in DEFAULTS.lines().skip_while(|line| !line.is_empty()) {
+        if let Some(comment) = line.strip_prefix('#') {
+            if !before.starts_with('#') {
+                story.clear();
+            }
+            story += comment;
+        } else if let Some(name) = line.strip_prefix('[') {
+            section = format!("{}.", name.trim_end_matches(']'));
+            if name == "upstreams]" {
+                let _ = writeln!(page, "| `upstreams.SERVICE.VERSION` |  |{story} |");
+            }
+        } else if let Some((name, value)) = line.split_once(" = ") {
+            let _ = writeln!(page, "| `{section}{name}` | `{value}` |{story} |");
+        }
+        before = line;
+    }
+    check("settings.md", &page);
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default()
+}

@@ -1,0 +1,88 @@
+//! What the docs show is true.
+
+use std::process::Command;
+
+use bifocal::diagnostic::{Style, to_text};
+use bifocal::rules::check_service;
+use bifocal::rules::load::ServiceSources;
+use bifocal::settings::{Settings, Sources};
+
+use super::{blocks, read, root};
+
+const SERVICE: &str = "versions: {v1: {}, v2: {upstream: \"http://127.0.0.1:1\"}}\n";
+
+#[test]
+fn rules_are_accepted() {
+    let page = read("docs/rules.md");
+    let services = blocks(&page, "yaml service.yaml").into_iter().map(|text| vec![("service.yaml", text)]);
+    let rules = blocks(&page, "yaml v1-v2.yaml")
+        .into_iter()
+        .map(|text| vec![("service.yaml", SERVICE.to_owned()), ("v1-v2.yaml", text)]);
+    let all: Vec<_> = services.chain(rules).collect();
+    assert!(all.len() >= 4);
+    for mut files in all {
+        if files.len() == 1 {
+            files.push(("v1-v2.yaml", "types: {}\n".to_owned()));
+        }
+        let sources = ServiceSources::from_texts("shop", files.iter().map(|(name, text)| (*name, text.as_str())));
+        let report = check_service(&sources);
+        let text = to_text(&report.diagnostics, &report.sources, Style::Plain);
+        assert!(report.checked.is_some(), "{text}\nin\n{}", files.last().unwrap().1);
+        assert!(!text.contains("error["), "{text}");
+    }
+}
+
+#[test]
+fn the_readme_shows_the_shipped_rules() {
+    let page = read("README.md");
+    let shown = blocks(&page, "yaml").concat();
+    let shipped = read("rules/orders/v1-v2.yaml");
+    let plain = |line: &str| line.split(" #").next().unwrap().trim().to_owned();
+    let shipped: Vec<String> = shipped.lines().map(plain).collect();
+    let rules: Vec<String> = shown.lines().map(plain).filter(|line| line.starts_with("- ")).collect();
+    assert!(rules.len() > 5);
+    for rule in rules {
+        assert!(shipped.contains(&rule), "{rule}");
+    }
+}
+
+#[test]
+fn settings_are_accepted() {
+    let page = read("docs/operations.md");
+    for text in blocks(&page, "toml bifocal.toml") {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bifocal.toml");
+        std::fs::write(&file, &text).unwrap();
+        Settings::load(Sources { file: Some(file), ..Sources::default() }).unwrap();
+    }
+}
+
+#[test]
+fn every_error_of_the_gateway_is_listed() {
+    let page = read("docs/errors.md");
+    let source = read("src/gateway/trouble.rs");
+    let codes = source.lines().filter_map(|line| line.split_once("(S::")?.1.split('"').nth(1));
+    let codes: Vec<&str> = codes.collect();
+    assert!(codes.len() > 30);
+    for code in codes {
+        assert!(page.contains(&format!("| `{code}` | ")), "{code}");
+    }
+}
+
+#[test]
+fn commands_work_as_shown() {
+    let page = read("docs/cli.md");
+    let commands: Vec<String> = blocks(&page, "sh").concat().lines().map(str::to_owned).collect();
+    assert!(commands.len() > 10);
+    for command in commands {
+        // The demo serves until it is stopped: the tour has it.
+        if command.starts_with("bifocal demo") {
+            continue;
+        }
+        let script =
+            format!("set -euo pipefail; bifocal() {{ {:?} \"$@\"; }}; {command}", env!("CARGO_BIN_EXE_bifocal"));
+        let output = Command::new("bash").args(["-c", &script]).current_dir(root()).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{command}\n{error}");
+    }
+}
