@@ -94,3 +94,76 @@ fn every_manual_speaks_of_its_options() {
         }
     }
 }
+
+#[test]
+fn the_rules_are_swapped_in_one_place() {
+    let reason = "one snapshot a request and one swap a reload: `gateway::generation` is the only place for either";
+    refuse("src", &["arc_swap", "ArcSwap"], "src/gateway/generation.rs", reason);
+}
+
+#[test]
+fn files_can_be_read_in_one_go() {
+    // The scanner's hot loop is one thing, and the compiler must see it whole.
+    let longer = [("src/plan/engine.rs", 600)];
+    for folder in ["src", "tests", "benches", "examples"] {
+        for file in sources(folder) {
+            let name = file.strip_prefix(root()).unwrap().display().to_string();
+            let most = longer.iter().find(|(known, _)| *known == name).map_or(450, |(_, most)| *most);
+            let count = fs::read_to_string(&file).unwrap().lines().count();
+            assert!(count <= most, "{name} has {count} lines, {most} is the most: split it by ideas");
+        }
+    }
+}
+
+/// Every text file that people read.
+fn texts() -> Vec<(String, String)> {
+    let mut open = vec![root().to_owned()];
+    let mut texts = Vec::new();
+    while let Some(path) = open.pop() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let end = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if path == root() || !["target", ".git", "corpus", "artifacts", "state"].contains(&name.as_str()) {
+                open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            }
+        } else if ["rs", "md", "yaml", "toml", "json", "run"].contains(&end.as_str()) || name == "run" {
+            texts.push((path.strip_prefix(root()).unwrap().display().to_string(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+    assert!(texts.len() > 100);
+    texts
+}
+
+#[test]
+fn texts_speak_of_the_product_alone() {
+    // Spelled apart, so that this file does not name them itself.
+    let words = [
+        concat!("/ro", "ot/"),
+        concat!("/ho", "me/"),
+        concat!("/wo", "rk/"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X:"),
+    ];
+    for (name, text) in texts() {
+        for word in words {
+            assert!(!text.contains(word), "{name} names {word}");
+        }
+        for (number, line) in text.lines().enumerate() {
+            let place = || format!("{name}:{}: {line}", number + 1);
+            // Work that is left says what it waits for.
+            let todo = concat!("TO", "DO");
+            assert!(!line.contains(todo) || line.contains(&format!("{todo}(")), "{}", place());
+            assert!(line.trim_end() == line || name.contains("corpus"), "white space at the end: {}", place());
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    for folder in ["src", "tests", "benches", "examples"] {
+        for file in sources(folder).iter().filter(|file| !file.ends_with("tests.rs")) {
+            let text = fs::read_to_string(file).unwrap();
+            assert!(text.starts_with("//! "), "{} has no first line that says what it is", file.display());
+        }
+    }
+}
