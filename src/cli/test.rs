@@ -11,6 +11,8 @@ use crate::diagnostic::to_text;
 use crate::rules::load::load_folder;
 use crate::rules::prove_service;
 
+/// Run the rules' examples and try their laws on generated documents
+///
 /// Runs every example in each direction that it speaks of, and tries the laws of every type on generated documents:
 /// valid results both ways, nothing lost on the way up and down, writes that change what was edited and nothing else.
 /// Ends with 0 where all hold, 1 where something does not, 2 where it could not run.

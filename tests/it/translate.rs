@@ -130,6 +130,18 @@ fn bodies_keep_their_bytes() {
 }
 
 #[test]
+fn members_named_twice_pass_where_no_rule_looks() {
+    let twice = r#"{"x":{"a":1,"a":2}}"#;
+    gives("--from v1 --to v2 --type Line", twice, twice);
+    let message =
+        |path: &str| format!(r#"{{"method":"POST","path":"{path}","body":{{"currency":"eur","x":{{"a":1,"a":2}}}}}}"#);
+    let (code, out, _) = translate("--from v1 --to v2", &message("/orders"));
+    assert!(code == Some(0) && out.contains(r#""x":{"a":1,"a":2}"#), "{out}");
+    let (code, _, err) = translate("--from v1 --to v2", r#"{"method":"GET","method":"PUT","path":"/orders"}"#);
+    assert!(code == Some(1) && err.contains("`method` is there twice"), "{err}");
+}
+
+#[test]
 fn bad_lines_are_told_and_skipped() {
     let input = "{\"qty\":1}\n{\"qty\":}\n\n{\"price\":0.5}\n{\"qty\":2\n{\"qty\":3}\n";
     let (code, out, err) = translate("--from v1 --to v2 --type Line", input);

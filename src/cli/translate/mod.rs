@@ -1,8 +1,11 @@
 //! `bifocal translate`
 
 mod documents;
-mod message;
 mod types;
+
+mod incoming;
+mod message;
+mod outgoing;
 
 use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
