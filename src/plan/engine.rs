@@ -6,8 +6,8 @@
 
 use super::fault::Step;
 use super::keys::{Met, Name, Seen, plain_name};
-use super::lens::{ActionKind, Lens, Lenses, Nested, Node};
-use super::shape::{Known, MOST, NONE, Shape, next_known};
+use super::lens::{ActionKind, Lens, Lenses, NONE, Nested, Node, Read};
+use super::shape::{Known, MOST, Shape, next_known};
 use super::write::Writer;
 use super::{Direction, Fault, FaultKind, Limits, TypeId};
 use crate::codecs::Written;
@@ -65,6 +65,8 @@ pub(super) struct Item {
     pub(super) start: u32,
     pub(super) end: u32,
     pub(super) key_start: u32,
+    /// Behind the name: the colon, in most texts.
+    pub(super) key_end: u32,
     pub(super) value_start: u32,
     pub(super) value_end: u32,
     /// The action that owns the member; `RUN` for members that none does.
@@ -76,7 +78,8 @@ pub(super) struct Item {
 pub(super) const RUN: u32 = u32::MAX;
 
 impl Item {
-    const RUN: Self = Self { start: 0, end: 0, key_start: 0, value_start: 0, value_end: 0, action: RUN, next: 0 };
+    const RUN: Self =
+        Self { start: 0, end: 0, key_start: 0, key_end: 0, value_start: 0, value_end: 0, action: RUN, next: 0 };
 }
 
 pub(super) struct Engine<'e> {
@@ -189,7 +192,7 @@ impl<'e> Engine<'e> {
         }
         let met = self.scratch.met.len();
         let known = self.shapes.get_mut(shape).map(Shape::lend).unwrap_or_default();
-        let mut names = Names { known, follows: Some(0), matched: 0, seen: None };
+        let mut names = Names { known, follows: 0, matched: 0, space: 0, seen: None };
         self.members(lens, node, slots, level, depth + 1, start, &mut names)?;
         if let Some(shape) = self.shapes.get_mut(shape) {
             match &names.seen {
@@ -213,63 +216,84 @@ impl<'e> Engine<'e> {
         mut start: usize,
         names: &mut Names,
     ) -> Step<()> {
-        // Where the open run of members that nobody owns begins and ends, if there is one.
-        let mut run: Option<(usize, usize)> = None;
+        // Where the open run of members that nobody owns begins and ends; nothing where both are the same.
+        let (mut run_start, mut run_end) = (start, start);
         loop {
             let key_start = self.scanner.at;
-            let action = match names.follow(self.text.get(key_start..).unwrap_or_default()) {
-                Some((length, action)) => {
-                    self.scanner.at += length;
-                    action
+            let (action, read) = match names.follow(self.text, key_start) {
+                Some((length, action, read)) => {
+                    self.scanner.at = key_start + length;
+                    (action, read)
                 }
-                None => self.name(node, names)?,
+                None => {
+                    let action = self.name(node, names)?;
+                    (action, node.read_of(action))
+                }
             };
+            let key_end = self.scanner.at - 1 - std::mem::take(&mut names.space);
             let first = self.scanner.next();
+            let value_start = self.scanner.at;
             let next;
-            if action == NONE && !node.closed {
+            if read == Read::Run {
                 self.scanner.skip_value_from(first, depth)?;
                 next = self.scanner.next();
-                run = Some((run.map_or(start, |(start, _)| start), self.scanner.at));
+                if run_start == run_end {
+                    run_start = start;
+                }
+                run_end = self.scanner.at;
             } else {
-                if let Some(run) = run.take() {
-                    self.push_run(run);
+                if run_start != run_end {
+                    self.push_run(run_start, run_end);
+                    run_start = run_end;
                 }
                 let index = self.scratch.items.len();
-                let owner = self.owned(lens, node, action, slots, level, depth, key_start)?;
+                let owner = if let Read::Leaf(slot) = read {
+                    self.scanner.skip_value_from(first, depth)?;
+                    if let Some(place) = self.scratch.slots.get_mut(slots + slot as usize) {
+                        *place = Slot::Source(offset(value_start), offset(self.scanner.at));
+                    }
+                    self.scratch.items.push(Item::RUN);
+                    action
+                } else {
+                    self.owned(lens, node, action, slots, level, depth, key_start)?
+                };
                 let value_end = self.scanner.at;
                 next = self.scanner.next();
+                let end = self.scanner.at;
                 let behind = self.scratch.items.len();
                 if owner == RUN {
-                    run = Some((start, self.scanner.at));
+                    (run_start, run_end) = (start, end);
                 } else if let Some(item) = self.scratch.items.get_mut(index) {
                     // A member that was left out has no item.
-                    item.start = offset(start);
-                    item.end = offset(self.scanner.at);
-                    item.key_start = offset(key_start);
-                    item.value_end = offset(value_end);
-                    item.next = offset(behind);
+                    *item = Item {
+                        start: offset(start),
+                        key_start: offset(key_start),
+                        key_end: offset(key_end),
+                        value_start: offset(value_start),
+                        value_end: offset(value_end),
+                        end: offset(end),
+                        action,
+                        next: offset(behind),
+                    };
                 }
             }
-            self.scanner.at += 1;
             match next {
-                b',' => {}
+                b',' => self.scanner.at += 1,
                 b'}' => break,
-                _ => {
-                    self.scanner.at -= 1;
-                    return Ok(self.scanner.expected("`,` or `}`")?);
-                }
+                _ => return Ok(self.scanner.expected("`,` or `}`")?),
             }
             start = self.scanner.at;
             self.scanner.skip_space();
         }
-        if let Some(run) = run {
-            self.push_run(run);
+        self.scanner.at += 1;
+        if run_start != run_end {
+            self.push_run(run_start, run_end);
         }
         Ok(())
     }
 
     #[inline]
-    fn push_run(&mut self, (start, end): (usize, usize)) {
+    fn push_run(&mut self, start: usize, end: usize) {
         let next = offset(self.scratch.items.len() + 1);
         self.scratch.items.push(Item { start: offset(start), end: offset(end), next, ..Item::RUN });
     }
@@ -299,6 +323,7 @@ impl<'e> Engine<'e> {
         if self.scanner.next() != b':' {
             return Ok(self.scanner.expected("`:`")?);
         }
+        names.space = self.scanner.at - end - 1;
         self.scanner.at += 1;
         Ok(node.keys.find(name.text, name.fingerprint).map_or(NONE, offset))
     }
@@ -317,23 +342,17 @@ impl<'e> Engine<'e> {
         key_start: usize,
     ) -> Step<u32> {
         let (outer, value_start) = (node, self.scanner.at);
-        // The item stands before those of the members below it.
-        let item = Item { action, value_start: offset(value_start), ..Item::RUN };
         match node.actions.get(action as usize).map(|action| &action.kind) {
-            Some(ActionKind::Rename { .. }) => {
-                self.scratch.items.push(item);
-                self.scanner.skip_value(depth)?;
-                Ok(action)
-            }
             Some(ActionKind::Slot { slot, nested, .. }) => {
-                self.scratch.items.push(item);
+                // The item stands before those of the members below it.
+                self.scratch.items.push(Item::RUN);
                 let read = self.slot_value(slots + slot, *nested, level, depth);
                 read.map_err(|fault| within(fault, lens.slot_names.get(*slot)))?;
                 Ok(action)
             }
             Some(ActionKind::Enter { node, group }) => {
                 if self.scanner.peek() == b'{' {
-                    self.scratch.items.push(item);
+                    self.scratch.items.push(Item::RUN);
                     self.object(lens, *node, slots, level, depth)?;
                     return Ok(action);
                 }
@@ -348,10 +367,11 @@ impl<'e> Engine<'e> {
                     return Ok(RUN);
                 }
                 // Whether there is something else to write at its place is known when all is read.
-                self.scratch.items.push(item);
+                self.scratch.items.push(Item::RUN);
                 Ok(action)
             }
-            Some(ActionKind::Taken) | None => {
+            // A rename is a leaf, and read as one.
+            Some(ActionKind::Taken | ActionKind::Rename { .. }) | None => {
                 self.scanner.skip_value(depth)?;
                 self.unplaced(&node.name, key_start)
             }
@@ -513,27 +533,33 @@ const DROPPED: u32 = u32::MAX - 1;
 struct Names {
     /// What its node's last object had.
     known: Vec<Known>,
-    /// The index of the next known member, as long as the object follows its shape.
-    follows: Option<usize>,
+    /// The index of the next known member, `LEFT` once the object has left its shape.
+    follows: usize,
     /// A bit for each known member that was met.
     matched: u64,
+    /// White space between the name that was read last and its colon.
+    space: usize,
     /// The names met since the object left its shape.
     seen: Option<Seen>,
 }
 
+const LEFT: usize = usize::MAX;
+
 impl Names {
-    /// Matches the name and colon that begin the rest of the text, if they are the ones that came next last time;
-    /// answers their length and action.
+    /// Matches the name and colon at a position, if they are the ones that came next last time; answers their length,
+    /// the action and how to read the value.
     #[inline]
-    fn follow(&mut self, rest: &[u8]) -> Option<(usize, u32)> {
-        let found = next_known(&self.known, self.follows?, rest);
-        let Some((index, known)) = found else {
-            self.follows = None;
-            return None;
-        };
-        self.follows = Some(index + 1);
+    fn follow(&mut self, text: &[u8], at: usize) -> Option<(usize, u32, Read)> {
+        let mut index = self.follows;
+        let mut known = self.known.get(index)?;
+        if !known.stands_at(text, at) {
+            index = next_known(&self.known, index + 1, text, at).unwrap_or(LEFT);
+            self.follows = index;
+            known = self.known.get(index)?;
+        }
+        self.follows = index + 1;
         self.matched |= 1 << (index % MOST);
-        Some((known.len(), known.action))
+        Some((known.len(), known.action, known.read))
     }
 }
 
@@ -554,7 +580,11 @@ fn learn(shape: &mut Shape, text: &[u8], node: &Node, matched: u64, known: Vec<K
     let literals = matched_of(&known, matched).map(Known::literal);
     let labels = literals.chain(met.iter().filter_map(|met| met.label(text)));
     let action = |label: &[u8]| label.get(1..label.len() - 2).and_then(|name| node.keys.get(name)).map_or(NONE, offset);
-    let members = labels.take(MOST).map(|label| Known::new(label, action(label))).collect();
+    let known_of = |label: &[u8]| {
+        let action = action(label);
+        Known::new(label, action, node.read_of(action))
+    };
+    let members = labels.take(MOST).map(known_of).collect();
     shape.keep(members);
 }
 

@@ -71,6 +71,33 @@ pub(super) struct Node {
     pub(super) closed: bool,
 }
 
+/// No action: no rule names the member.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// How to read a member's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// It joins the run of members that nobody owns.
+    Run,
+    /// It is one value, to be noted in a slot; a slot that does not exist for what only changes its name.
+    Leaf(u32),
+    /// As its action says.
+    Full,
+}
+
+impl Node {
+    pub(super) fn read_of(&self, action: u32) -> Read {
+        match self.actions.get(action as usize).map(|action| &action.kind) {
+            None if !self.closed => Read::Run,
+            Some(ActionKind::Rename { .. }) => Read::Leaf(u32::MAX),
+            Some(ActionKind::Slot { slot, nested: Nested::No, .. }) => {
+                Read::Leaf(u32::try_from(*slot).unwrap_or(u32::MAX))
+            }
+            None | Some(_) => Read::Full,
+        }
+    }
+}
+
 /// What to do with a source member.
 #[derive(Debug)]
 pub(super) struct Action {

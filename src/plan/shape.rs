@@ -4,6 +4,8 @@
 //! came next last time costs a few instructions; scanning, hashing and looking it up costs many. Names matched in
 //! this order are distinct, so there is no duplicate to look for either. Whatever does not match is read in full.
 
+use super::lens::Read;
+
 /// The members of the last object read at one node.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
@@ -21,10 +23,8 @@ pub(super) struct Known {
     literal: Box<[u8]>,
     /// Index of the node's action, if it has one.
     pub(super) action: u32,
+    pub(super) read: Read,
 }
-
-/// No action.
-pub(super) const NONE: u32 = u32::MAX;
 
 /// How many members a shape has at most.
 pub(super) const MOST: usize = 64;
@@ -33,14 +33,14 @@ pub(super) const MOST: usize = 64;
 const AHEAD: usize = 3;
 
 impl Known {
-    pub(super) fn new(literal: &[u8], action: u32) -> Self {
+    pub(super) fn new(literal: &[u8], action: u32, read: Read) -> Self {
         let mut first = [0; 8];
         for (to, from) in first.iter_mut().zip(literal) {
             *to = *from;
         }
         let mask = if literal.len() >= 8 { u64::MAX } else { (1 << (literal.len() * 8)) - 1 };
         let tail = literal.last_chunk::<8>().map_or(0, |chunk| u64::from_le_bytes(*chunk));
-        Self { head: u64::from_le_bytes(first), mask, tail, literal: literal.into(), action }
+        Self { head: u64::from_le_bytes(first), mask, tail, literal: literal.into(), action, read }
     }
 
     /// How many bytes it takes, colon included.
@@ -60,28 +60,25 @@ impl Known {
 
     /// Whether the text has it at a position. May answer `false` near the text's end.
     #[inline]
-    fn stands_at(&self, rest: &[u8]) -> bool {
-        let Some(first) = rest.first_chunk::<8>() else { return false };
+    pub(super) fn stands_at(&self, text: &[u8], at: usize) -> bool {
+        let word = |at: usize| text.get(at..at + 8).and_then(|word| word.first_chunk::<8>());
+        let Some(first) = word(at) else { return false };
         if u64::from_le_bytes(*first) & self.mask != self.head {
             return false;
         }
         match self.literal.len() {
             0..=8 => true,
-            length @ 9..=16 => {
-                let last = rest.get(length - 8..).and_then(|rest| rest.first_chunk::<8>());
-                last.is_some_and(|last| u64::from_le_bytes(*last) == self.tail)
-            }
-            _ => rest.starts_with(&self.literal),
+            length @ 9..=16 => word(at + length - 8).is_some_and(|last| u64::from_le_bytes(*last) == self.tail),
+            length => text.get(at..at + length) == Some(&self.literal),
         }
     }
 }
 
-/// The known member whose name and colon begin the rest of a text, at index `from` or shortly behind it.
-#[inline]
-pub(super) fn next_known<'k>(known: &'k [Known], from: usize, rest: &[u8]) -> Option<(usize, &'k Known)> {
-    let candidates = known.get(from..)?.iter().take(AHEAD).enumerate();
-    let mut found = candidates.filter(|(_, known)| known.stands_at(rest));
-    found.next().map(|(ahead, known)| (from + ahead, known))
+/// The index of the known member that stands at a position, `from` or shortly behind it: others may be missing.
+#[cold]
+pub(super) fn next_known(known: &[Known], from: usize, text: &[u8], at: usize) -> Option<usize> {
+    let mut candidates = known.get(from..)?.iter().take(AHEAD);
+    candidates.position(|known| known.stands_at(text, at)).map(|ahead| from + ahead)
 }
 
 impl Shape {

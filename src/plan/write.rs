@@ -90,7 +90,7 @@ impl<'w> Writer<'w> {
                     self.separate(body);
                     self.copy_space(item);
                     self.out.extend_from_slice(&write.key);
-                    self.copy(self.name_end(item), item.end);
+                    self.copy(item.key_end, item.end);
                 }
                 done.set(*home);
             }
@@ -99,7 +99,7 @@ impl<'w> Writer<'w> {
                     self.separate(body);
                     self.copy_space(item);
                     self.out.extend_from_slice(&write.key);
-                    self.copy(self.name_end(item), item.value_start);
+                    self.copy(item.key_end, item.value_start);
                     self.value(&write.source)?;
                     self.copy(item.value_end, item.end);
                 }
@@ -145,18 +145,6 @@ impl<'w> Writer<'w> {
 
     fn is_object(&self, item: &Item) -> bool {
         self.text.get(item.value_start as usize) == Some(&b'{')
-    }
-
-    /// Where a member's name ends, behind its quote: what follows is the colon, perhaps with space around it.
-    #[inline]
-    fn name_end(&self, item: &Item) -> u32 {
-        let before_value = self.bytes(item.key_start, item.value_start);
-        // Mostly the colon is the last byte and the quote the one before.
-        if before_value.ends_with(b"\":") {
-            return item.value_start - 1;
-        }
-        let quote = before_value.iter().rposition(|&byte| byte == b'"').unwrap_or(0);
-        item.key_start + u32::try_from(quote).unwrap_or(0) + 1
     }
 
     /// Copies the white space before a member's name.
