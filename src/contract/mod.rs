@@ -1,6 +1,6 @@
 //! Interfaces as typed views: OpenAPI documents, what they prove about rules, documents that they allow, laws.
 //!
-//! [`parse_interface`] reads a document; [`prove`] binds plain equations to declared types, refuses what the schemas
+//! [`parse_interface`] reads a document; [`prove()`] binds plain equations to declared types, refuses what the schemas
 //! refute and gives every rule its verdict; [`verify`] runs examples and laws over a compiled step.
 
 pub mod documents;
