@@ -23,10 +23,10 @@ cannot be proven and nothing is derived for it.",
     mended "routes:\n  - GET /orders/{id} = GET /orders/{id}";
 
     W4 "an old write replaces what only the new side knows",
-    "The body of this `PUT` or `PATCH` has members that only the new interface knows (`added`). Written as it is, the old \
+    "The body of this `PUT` has members that only the new interface knows (`added`). Written as it is, the old \
 caller's document would set them to their defaults. `write: merge` reads the live document first and changes only what \
-the old caller changed; `write: replace` says that the defaults are meant. A `PATCH` sends a part of a document and \
-cannot be merged: its defaults are written with every change.",
+the old caller changed; `write: replace` says that the defaults are meant. A `PATCH` sends a part of a document: it is \
+translated as a part, and no defaults are written.",
     wrong "- PUT /orders/{id} = PUT /orders/{id}: {request: Order}",
     mended "- PUT /orders/{id} = PUT /orders/{id}: {write: merge, request: Order}";
 }

@@ -31,13 +31,11 @@ pub(super) fn check_routes(
     let checked: Vec<CheckedRoute> =
         routes.iter().map(|route| check_route(route, has_schemas, types, diagnostics)).collect();
     for (written, route) in routes.iter().zip(&checked) {
-        let help = match route.old.method.as_str() {
-            "PUT" => "`write: merge` keeps it; `write: replace` says that the defaults are meant",
-            "PATCH" => {
-                "the defaults are written even where only other members change; `write: replace` says that this is meant"
-            }
-            _ => continue,
-        };
+        // A PATCH sends a part of a document: its defaults are not written (see the plan's partial lenses).
+        if route.old.method != "PUT" {
+            continue;
+        }
+        let help = "`write: merge` keeps it; `write: replace` says that the defaults are meant";
         if written.write.is_none() && route.request.is_some_and(|message| types.adds_to_body(message)) {
             diagnostics.warning(codes::W4, written.span, "this write replaces what only the new side knows").help(help);
         }
