@@ -217,6 +217,10 @@ pub(super) fn check_json_type(headers: &HeaderMap) -> Result<(), &'static str> {
     if !is_json {
         return Err(WANTED);
     }
+    if media_type == "application/json-patch+json" {
+        // Its paths name fields inside strings, where no rule looks: translated as a document it would be a wrong answer.
+        return Err("a JSON Patch names fields by their paths, which are not translated; send a JSON Merge Patch");
+    }
     let charset = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("charset"));
     match charset {
         Some((_, value)) if !value.trim_matches('"').eq_ignore_ascii_case("utf-8") => Err("JSON is always UTF-8"),

@@ -86,6 +86,7 @@ async fn what_cannot_be_translated_never_passes() {
         ("no type", &[], b"{}", 415, "unsupported_type"),
         ("another type", &["Content-Type: text/plain"], b"{}", 415, "unsupported_type"),
         ("a form", &["Content-Type: application/x-www-form-urlencoded"], b"id=1", 415, "unsupported_type"),
+        ("a JSON Patch", &["Content-Type: application/json-patch+json"], b"[]", 415, "unsupported_type"),
         ("charset", &["Content-Type: application/json; charset=latin1"], b"{}", 415, "unsupported_type"),
         ("unknown coding", &[json_type, "Content-Encoding: compress"], b"{}", 415, "unsupported_coding"),
         ("three codings", &[json_type, "Content-Encoding: gzip, gzip, gzip"], b"{}", 415, "unsupported_coding"),
