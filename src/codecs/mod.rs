@@ -35,6 +35,7 @@ pub enum Direction {
 
 impl Direction {
     /// The way back.
+    #[must_use]
     pub fn reverse(self) -> Self {
         match self {
             Self::Up => Self::Down,

@@ -102,15 +102,13 @@ impl Split {
             At::First => text.split_once(self.separator.as_str()),
             At::Last => text.rsplit_once(self.separator.as_str()),
         };
-        match cut.filter(|(a, b)| !a.is_empty() && !b.is_empty() && Some(*b) != self.fill.as_deref()) {
-            Some((a, b)) => {
-                *first = Some(quote(a, out));
-                *second = Some(quote(b, out));
-            }
-            None => {
-                *first = Some(copy(raw, out));
-                *second = self.fill.as_deref().map(|fill| quote(fill, out));
-            }
+        let usable = |(a, b): &(&str, &str)| !a.is_empty() && !b.is_empty() && Some(*b) != self.fill.as_deref();
+        if let Some((a, b)) = cut.filter(usable) {
+            *first = Some(quote(a, out));
+            *second = Some(quote(b, out));
+        } else {
+            *first = Some(copy(raw, out));
+            *second = self.fill.as_deref().map(|fill| quote(fill, out));
         }
         Ok(())
     }

@@ -37,16 +37,12 @@ pub fn unescape(literal: &[u8]) -> Option<Cow<'_, str>> {
             _ => return None,
         }
         rest = letters.as_str();
-        match rest.split_once('\\') {
-            Some((plain, after)) => {
-                text.push_str(plain);
-                rest = after;
-            }
-            None => {
-                text.push_str(rest);
-                return Some(Cow::Owned(text));
-            }
-        }
+        let Some((plain, after)) = rest.split_once('\\') else {
+            text.push_str(rest);
+            return Some(Cow::Owned(text));
+        };
+        text.push_str(plain);
+        rest = after;
     }
 }
 
@@ -73,7 +69,9 @@ pub(crate) fn write_escaped(text: &str, out: &mut Vec<u8>) {
             b'\t' => out.extend_from_slice(br"\t"),
             0..0x20 => {
                 out.extend_from_slice(br"\u00");
-                out.extend([byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+                out.extend(
+                    [byte >> 4, byte & 15].map(|digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }),
+                );
             }
             _ => out.push(byte),
         }

@@ -99,7 +99,7 @@ fn apply_members(edits: &[(String, Edit)], base: &Tree<'_>, out: &mut Vec<u8>) {
         let lead = base.raw.get(behind..start).unwrap_or_default();
         let name_at = lead.iter().position(|&byte| byte == b'"').unwrap_or(0);
         let (space, label) = lead.split_at(name_at);
-        let space = space.iter().position(|&byte| byte == b',').map_or(space, |comma| &space[comma + 1..]);
+        let space = space.split(|&byte| byte == b',').next_back().unwrap_or_default();
         let before = out.len();
         if !first {
             out.push(b',');

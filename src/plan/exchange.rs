@@ -259,7 +259,7 @@ impl<'p> Exchange<'p> {
         let mut base = live.map(<[u8]>::to_vec);
         for (index, hop) in self.hops.iter().enumerate().rev() {
             if let Some(slot) = bases.get_mut(index) {
-                *slot = base.clone();
+                slot.clone_from(&base);
             }
             if index > 0
                 && let (Some(text), Some(message)) = (&base, &hop.route.request)

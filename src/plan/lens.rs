@@ -13,8 +13,8 @@ use crate::rules::checked::TypeId;
 /// All types of one step in one direction.
 #[derive(Debug)]
 pub(super) struct Lenses {
-    /// By type.
-    pub(super) lenses: Vec<Lens>,
+    /// Whole forms by type, then partial forms by type.
+    pub(super) by_type: Vec<Lens>,
     /// Names this set among all that were ever compiled in this process.
     pub(super) id: u64,
     /// How many nodes the lenses have in all.
@@ -22,14 +22,14 @@ pub(super) struct Lenses {
 }
 
 impl Lenses {
-    pub(super) fn new(mut lenses: Vec<Lens>) -> Self {
+    pub(super) fn new(mut by_type: Vec<Lens>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut nodes = 0;
-        for lens in &mut lenses {
+        for lens in &mut by_type {
             lens.first_shape = nodes;
             nodes += lens.nodes.len();
         }
-        Self { lenses, id: NEXT.fetch_add(1, Ordering::Relaxed), nodes }
+        Self { by_type, id: NEXT.fetch_add(1, Ordering::Relaxed), nodes }
     }
 }
 

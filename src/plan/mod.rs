@@ -7,6 +7,7 @@ mod exchange;
 mod fault;
 mod keys;
 mod lens;
+mod members;
 mod message;
 mod negotiate;
 mod put;

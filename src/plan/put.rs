@@ -5,7 +5,7 @@
 //! same way, list elements found by their key. What only the live document has stays, including members that the old
 //! interface has never heard of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::compile::default_for;
 use super::edit::Edit;
@@ -98,7 +98,8 @@ impl Putter<'_> {
     fn document(&self, of: TypeId, old: &Tree<'_>, base: &Tree<'_>) -> Result<Vec<u8>, Fault> {
         let rules = self.step.puts.get(of.0).map(Vec::as_slice).unwrap_or_default();
         let is_whole = |rule: &PutRule| rule.olds.iter().chain(&rule.news).any(Vec::is_empty);
-        if !(old.is_object() && base.is_object()) && !rules.iter().any(is_whole) {
+        let members_on_both = old.is_object() && base.is_object();
+        if !members_on_both && !rules.iter().any(is_whole) {
             return self.translate(of, Direction::Up, old.raw);
         }
         let mut edit = Edit::default();
@@ -170,7 +171,7 @@ impl Putter<'_> {
                 Some(elements) => {
                     let texts = elements.iter().map(|element| self.translate(*of, direction, element.raw));
                     let texts = texts.enumerate().map(|(index, text)| at_index(index, text));
-                    Ok(vec![Some(join(texts.collect::<Result<Vec<_>, _>>()?))])
+                    Ok(vec![Some(join(&texts.collect::<Result<Vec<_>, _>>()?))])
                 }
             },
             _ => Ok(Vec::new()),
@@ -195,12 +196,12 @@ impl Putter<'_> {
                 live.entry(key).and_modify(|found| *found = None).or_insert(Some(element));
             }
         }
-        let mut met: HashMap<String, ()> = HashMap::new();
+        let mut met: HashSet<String> = HashSet::new();
         let mut texts = Vec::with_capacity(old.len());
         for (index, element) in old.iter().enumerate() {
             let name = element.at(key).map(canonical);
             let found = name.as_ref().and_then(|name| live.get(name));
-            let again = name.is_some_and(|name| met.insert(name, ()).is_some());
+            let again = name.is_some_and(|name| !met.insert(name));
             let text = match found {
                 Some(None) => Err(Fault::guard("expected a key that one live element has, not several".into())),
                 Some(Some(_)) if again => Err(Fault::guard("expected each key once".into())),
@@ -211,7 +212,7 @@ impl Putter<'_> {
                 if fault.place.is_empty() { fault.within(&key.join(".")).within(&format!("[{index}]")) } else { fault }
             })?);
         }
-        Ok(join(texts))
+        Ok(join(&texts))
     }
 }
 
@@ -219,7 +220,7 @@ fn at_index<T>(index: usize, result: Result<T, Fault>) -> Result<T, Fault> {
     result.map_err(|fault| fault.within(&format!("[{index}]")))
 }
 
-fn join(texts: Vec<Vec<u8>>) -> Vec<u8> {
+fn join(texts: &[Vec<u8>]) -> Vec<u8> {
     let mut list = vec![b'['];
     for (index, text) in texts.iter().enumerate() {
         if index > 0 {

@@ -91,8 +91,12 @@ impl Message {
         for rule in rules {
             match &rule.kind {
                 CheckedKind::Equation { olds, news, .. } => {
-                    olds.iter().for_each(|place| old.add(place));
-                    news.iter().for_each(|place| new.add(place));
+                    for place in olds {
+                        old.add(place);
+                    }
+                    for place in news {
+                        new.add(place);
+                    }
                 }
                 CheckedKind::Added { place, .. } => new.add(place),
                 CheckedKind::Removed { place, .. } => old.add(place),

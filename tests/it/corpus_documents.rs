@@ -58,13 +58,14 @@ pub(crate) fn compile(types: &str) -> StepPlan {
     let sources = ServiceSources::from_texts("shop", [("service.yaml", SERVICE), ("v1-v2.yaml", rules.as_str())]);
     let report = check_service(&sources);
     let Some(checked) = &report.checked else {
-        panic!("{}\n{types}", to_text(&report.diagnostics, &report.sources, Style::Plain));
+        let found = to_text(&report.diagnostics, &report.sources, Style::Plain);
+        unreachable!("the rules are refused:\n{types}\n{found}");
     };
     StepPlan::compile(checked.steps.first().unwrap())
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    text.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }
 
 fn check(file: &Path) {
@@ -83,11 +84,11 @@ fn check(file: &Path) {
             "pairs" => {
                 for (number, line) in body.into_iter().filter(|(_, line)| !line.is_empty()) {
                     let at = format!("{}:{}", file.display(), number + 1);
-                    check_pair(step.as_ref().expect("a yaml block comes first"), line, &at);
+                    check_pair(step.as_ref().unwrap(), line, &at);
                     pairs += 1;
                 }
             }
-            other => panic!("{}: a block of `{other}`", file.display()),
+            other => unreachable!("{}: a block of `{other}`", file.display()),
         }
     }
     assert!(pairs > 0, "{} has no pairs", file.display());
@@ -98,7 +99,7 @@ fn check_pair(step: &StepPlan, line: &str, at: &str) {
         assert_eq!(translate(step, Direction::Up, old), new.trim(), "{at}, up");
         assert_eq!(translate(step, Direction::Down, new), old.trim(), "{at}, down");
     } else if let Some((edit, rest)) = line.split_once(" @ ") {
-        let (base, new) = rest.split_once(" => ").expect(at);
+        let (base, new) = rest.split_once(" => ").unwrap();
         let mut out = Vec::new();
         let result = step.put(TypeId(0), edit.as_bytes(), base.as_bytes(), &mut out, Limits::default());
         assert_eq!(shown(result, out), new.trim(), "{at}, put");
@@ -107,7 +108,7 @@ fn check_pair(step: &StepPlan, line: &str, at: &str) {
     } else if let Some((old, new)) = line.split_once(" <- ") {
         assert_eq!(translate(step, Direction::Down, new), old.trim(), "{at}, down");
     } else {
-        panic!("{at}: not a pair");
+        unreachable!("{at}: not a pair");
     }
 }
 
