@@ -12,7 +12,8 @@ use super::ast::{RuleFile, ServiceFile};
 use super::checked::CheckedService;
 use crate::diagnostic::{Code, Diagnostics, Severity, Sources, codes};
 
-/// Resolves and checks one service. `Some` where every rule could be resolved: then schemas may add their findings.
+/// Resolves and checks one service. `Some` where its versions are known: then schemas may add their findings, to what
+/// could be resolved. It is complete only if [`is_understood`] says so.
 ///
 /// `all_read`: every rule file is in `files`; otherwise what is missing among them is not reported again.
 pub(super) fn check_service(
@@ -36,9 +37,6 @@ pub(super) fn check_service(
         let has_schemas = old.openapi.is_some() && new.openapi.is_some();
         steps.push(step::check_step(file, has_schemas, sources, diagnostics));
     }
-    if diagnostics.iter().any(|one| one.severity == Severity::Error && !is_judgement(one.code)) {
-        return None;
-    }
     Some(CheckedService {
         name: name.to_owned(),
         hosts,
@@ -49,6 +47,11 @@ pub(super) fn check_service(
         answer_header,
         steps,
     })
+}
+
+/// Whether every rule was read and resolved, so that what schemas miss is really missing.
+pub(super) fn is_understood(diagnostics: &Diagnostics) -> bool {
+    diagnostics.iter().all(|one| one.severity != Severity::Error || is_judgement(one.code))
 }
 
 /// Whether an error of this code judges a rule that is understood, so that nothing else follows from it.
