@@ -186,7 +186,7 @@ impl<'p> Exchange<'p> {
         if !self.merges() {
             return Ok(None);
         }
-        let mut read = self.translate_request(request, None, scratch, limits)?;
+        let mut read = self.request(request, None, scratch, limits)?;
         read.method = Method::GET;
         read.body = BodyOut::Replaced(Vec::new());
         for name in [http::header::CONTENT_TYPE, http::header::IF_MATCH, http::header::IF_UNMODIFIED_SINCE] {
@@ -205,16 +205,6 @@ impl<'p> Exchange<'p> {
     /// # Errors
     /// The first [`Fault`]; its place is in the caller's terms.
     pub fn request(
-        &self,
-        request: &RequestIn<'_>,
-        base: Option<&[u8]>,
-        scratch: &mut Scratch,
-        limits: Limits,
-    ) -> Result<RequestOut, Fault> {
-        self.translate_request(request, base, scratch, limits)
-    }
-
-    fn translate_request(
         &self,
         request: &RequestIn<'_>,
         base: Option<&[u8]>,

@@ -13,7 +13,7 @@
 //! ```
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bifocal::codecs::{ALL, Direction};
 use bifocal::diagnostic::{Style, to_text};
@@ -21,11 +21,7 @@ use bifocal::plan::{Fault, Limits, Scratch, StepPlan, TypeId};
 use bifocal::rules::check_service;
 use bifocal::rules::load::ServiceSources;
 
-const SERVICE: &str = "\
-versions:
-  v1: {path: /v1, answered_by: v2}
-  v2: {path: /v2, upstream: \"http://127.0.0.1:9102\"}
-";
+use crate::corpus_rules::{SERVICE, files};
 
 #[test]
 fn codecs() {
@@ -129,13 +125,4 @@ fn shown(result: Result<(), Fault>, out: Vec<u8>) -> String {
         Err(fault) if fault.place.is_empty() => format!("! {}", fault.detail),
         Err(fault) => format!("! {}: {}", fault.place, fault.detail),
     }
-}
-
-fn files(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|end| end == "md"));
-    files.sort();
-    assert!(!files.is_empty());
-    files
 }

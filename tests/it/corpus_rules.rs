@@ -12,7 +12,7 @@ use bifocal::diagnostic::{Style, codes, to_text};
 use bifocal::rules::check_service;
 use bifocal::rules::load::ServiceSources;
 
-const SERVICE: &str = "\
+pub(crate) const SERVICE: &str = "\
 versions:
   v1: {path: /v1, answered_by: v2}
   v2: {path: /v2, upstream: \"http://127.0.0.1:9102\"}
@@ -107,7 +107,7 @@ fn outcome(case: &[(String, String)]) -> String {
     to_text(&report.diagnostics, &report.sources, Style::Plain)
 }
 
-fn files(folder: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "md"));
