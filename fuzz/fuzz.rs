@@ -68,7 +68,8 @@ fn rules(data: &[u8]) {
             let (mut out, mut scratch) = (Vec::new(), Scratch::default());
             for index in 0..step.types.len() {
                 let text = br#"{"id":1,"a":{"b":[]},"name":"x y"}"#;
-                let _fault = plan.translate(TypeId(index), Direction::Up, text, &mut out, &mut scratch, Limits::default());
+                let _fault =
+                    plan.translate(TypeId(index), Direction::Up, text, &mut out, &mut scratch, Limits::default());
             }
         }
     }
@@ -87,6 +88,7 @@ fn scanner(data: &[u8]) {
 
 fn translation(data: &[u8]) {
     let (mut scratch, limits) = (Scratch::default(), Limits::default());
+    by_stencil(data);
     let mut new = Vec::new();
     if STEP.translate(TypeId(0), Direction::Up, data, &mut new, &mut scratch, limits).is_ok() {
         assert!(serde_json::from_slice::<IgnoredAny>(&new).is_ok(), "up gave no JSON");
@@ -100,5 +102,29 @@ fn translation(data: &[u8]) {
     if STEP.put(TypeId(0), &old, data, &mut put, limits).is_ok() {
         let (put, live) = (Tree::parse(&put, 200), Tree::parse(data, 200));
         assert!(matches!((put, live), (Ok(put), Ok(live)) if put.same(&live)), "a write of what was read changed it");
+    }
+}
+
+/// Translates a text thrice with one scratch, which knows by then what its objects look like, and once in full; a changed
+/// byte of it as well.
+fn by_stencil(data: &[u8]) {
+    let (mut used, mut plain) = (Scratch::default(), Scratch::in_full());
+    let limits = Limits::default();
+    let mut texts = vec![data.to_vec(); 3];
+    let mut changed = data.to_vec();
+    if let [first, .., last] = changed.as_mut_slice() {
+        let at = usize::from(*first ^ *last);
+        if let Some(byte) = changed.get_mut(at) {
+            *byte ^= 1;
+        }
+    }
+    texts.push(changed);
+    for direction in [Direction::Up, Direction::Down] {
+        for text in &texts {
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            let by_stencil = STEP.translate(TypeId(0), direction, text, &mut a, &mut used, limits);
+            let in_full = STEP.translate(TypeId(0), direction, text, &mut b, &mut plain, limits);
+            assert_eq!((by_stencil, a), (in_full, b), "a stencil gave something else");
+        }
     }
 }

@@ -3,11 +3,13 @@
 //! Grammar: RFC 8259. Stricter than it where two readers could disagree: UTF-8 only, no byte-order mark, no lone
 //! surrogate escapes, a bounded depth. Numbers are never turned into floats.
 
+mod block;
 mod number;
 mod scan;
 mod text;
 mod tree;
 
+pub(crate) use block::simple_end;
 pub use number::Decimal;
 pub(crate) use scan::{Scan, Scanner};
 pub(crate) use text::write_escaped;

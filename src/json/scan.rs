@@ -1,9 +1,7 @@
 //! One pass over a text: checks the grammar of every byte, remembers nothing but where it is.
 
+use super::block::{BLOCK, count_digits, first_stop, plain_string_end, simple_end};
 use super::{Error, ErrorKind, MAX_DEPTH};
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// What scanning answers. The error is boxed so that the answer of every step fits a register.
 pub(crate) type Scan<T> = Result<T, Box<Error>>;
@@ -77,19 +75,29 @@ impl<'a> Scanner<'a> {
         if depth > self.depth_limit { self.fail(ErrorKind::Depth, self.at) } else { Ok(()) }
     }
 
+    /// Whether containers may nest this deep.
+    #[inline]
+    pub(crate) fn allows(&self, depth: usize) -> bool {
+        depth <= self.depth_limit
+    }
+
     /// Skips a value whose first byte is next. `depth` is the number of containers around it.
     #[inline]
     pub(crate) fn skip_value(&mut self, depth: usize) -> Scan<()> {
-        self.skip_value_from(self.peek(), depth)
+        if let Some(end) = simple_end(self.text, self.at) {
+            self.at = end;
+            return Ok(());
+        }
+        self.skip_any_value(depth)
     }
 
-    /// The same, where the first byte is already known.
-    #[inline]
-    pub(crate) fn skip_value_from(&mut self, first: u8, depth: usize) -> Scan<()> {
-        match first {
-            b'"' => self.skip_string().map(|_| ()),
+    /// The same for every value.
+    #[inline(never)]
+    pub(crate) fn skip_any_value(&mut self, depth: usize) -> Scan<()> {
+        match self.peek() {
+            b'"' => self.skip_any_string().map(|_| ()),
             b'{' | b'[' => self.skip_container(depth),
-            _ => self.skip_plain(first),
+            first => self.skip_plain(first),
         }
     }
 
@@ -119,6 +127,13 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn skip_digits(&mut self) -> Scan<u8> {
         let start = self.at;
+        while let Some(word) = self.text.get(self.at..).and_then(|rest| rest.first_chunk()) {
+            let digits = count_digits(*word);
+            self.at += digits;
+            if digits < word.len() {
+                break;
+            }
+        }
         loop {
             let byte = self.peek();
             if !byte.is_ascii_digit() {
@@ -133,12 +148,17 @@ impl<'a> Scanner<'a> {
         if self.peek() == b'-' {
             self.at += 1;
         }
-        let mut next = if self.peek() == b'0' {
+        let next = if self.peek() == b'0' {
             self.at += 1;
             self.peek()
         } else {
             self.skip_digits()?
         };
+        if matches!(next, b'.' | b'e' | b'E') { self.skip_fraction(next) } else { Ok(()) }
+    }
+
+    /// Skips a fraction and an exponent, one of which is next.
+    fn skip_fraction(&mut self, mut next: u8) -> Scan<()> {
         if next == b'.' {
             self.at += 1;
             next = self.skip_digits()?;
@@ -154,38 +174,27 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips a string whose opening quote is next; answers whether it holds escapes.
-    ///
-    /// Looks for the next quote, backslash or control character eight bytes at a time (the classic bit trick: the lowest
-    /// flagged byte is exact, and only that one is used).
     #[inline]
     pub(crate) fn skip_string(&mut self) -> Scan<bool> {
+        if let Some(end) = plain_string_end(self.text, self.at) {
+            self.at = end;
+            return Ok(false);
+        }
+        self.skip_any_string()
+    }
+
+    /// The same for every string.
+    fn skip_any_string(&mut self) -> Scan<bool> {
         self.at += 1;
         let mut escaped = false;
-        while let Some(chunk) =
-            self.text.get(self.at..self.at.wrapping_add(8)).and_then(|chunk| chunk.first_chunk::<8>())
-        {
-            let word = u64::from_le_bytes(*chunk);
-            let quote = word ^ (ONES * 0x22);
-            let slash = word ^ (ONES * 0x5c);
-            let stops = ((quote.wrapping_sub(ONES) & !quote)
-                | (slash.wrapping_sub(ONES) & !slash)
-                | (word.wrapping_sub(ONES * 0x20) & !word))
-                & HIGHS;
-            if stops == 0 {
-                self.at += 8;
-                continue;
-            }
-            let bit = stops.trailing_zeros();
-            self.at += (bit / 8) as usize;
-            // The flag is its byte's highest bit.
-            if (word >> (bit - 7)) & 0xff == u64::from(b'"') {
-                self.at += 1;
-                return Ok(escaped);
-            }
-            self.skip_stop()?;
-            escaped = true;
-        }
         loop {
+            if let Some(block) = self.text.get(self.at..).and_then(|rest| rest.first_chunk()) {
+                let length = first_stop(block);
+                self.at += length;
+                if length == BLOCK {
+                    continue;
+                }
+            }
             match self.peek() {
                 b'"' => {
                     self.at += 1;
@@ -255,30 +264,29 @@ impl<'a> Scanner<'a> {
     fn skip_container(&mut self, outer_depth: usize) -> Scan<()> {
         let mut kinds = Kinds::default();
         let mut level = 0_usize;
-        let mut first = self.peek();
         loop {
             // A value is next.
-            match first {
-                b'{' | b'[' => {
+            match self.peek() {
+                first @ (b'{' | b'[') => {
                     level += 1;
                     self.check_depth(outer_depth + level)?;
                     let object = first == b'{';
                     kinds.set(level, object);
                     self.at += 1;
-                    first = self.next();
-                    if first != if object { b'}' } else { b']' } {
+                    if self.next() != if object { b'}' } else { b']' } {
                         if object {
-                            first = self.skip_key(first)?;
+                            self.skip_key()?;
                         }
                         continue;
                     }
                     self.at += 1;
                     level -= 1;
                 }
-                b'"' => {
-                    self.skip_string()?;
-                }
-                _ => self.skip_plain(first)?,
+                first => match simple_end(self.text, self.at) {
+                    Some(end) => self.at = end,
+                    None if first == b'"' => self.skip_any_string().map(|_| ())?,
+                    None => self.skip_plain(first)?,
+                },
             }
             // A value is behind.
             loop {
@@ -289,9 +297,9 @@ impl<'a> Scanner<'a> {
                 match self.next() {
                     b',' => {
                         self.at += 1;
-                        first = self.next();
+                        self.skip_space();
                         if object {
-                            first = self.skip_key(first)?;
+                            self.skip_key()?;
                         }
                         break;
                     }
@@ -305,18 +313,14 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Skips a member's name, the colon and the space around it; answers the value's first byte.
+    /// Skips a member's name, the colon and the space around it.
     #[inline]
-    fn skip_key(&mut self, first: u8) -> Scan<u8> {
-        if first != b'"' {
+    fn skip_key(&mut self) -> Scan<()> {
+        if self.peek() != b'"' {
             return self.expected("a member name in quotes");
         }
         self.skip_string()?;
-        if self.next() != b':' {
-            return self.expected("`:`");
-        }
-        self.at += 1;
-        Ok(self.next())
+        self.skip_colon()
     }
 
     /// Skips the colon behind a member's name and the space around it.

@@ -4,10 +4,13 @@
 //! inside a type, elements of a list) are translated as soon as they are read, into one of two side buffers that take
 //! turns by nesting level, so that memory is bounded by the largest element and nothing is ever parsed twice.
 
+use super::cut::Done;
 use super::fault::Step;
 use super::keys::Met;
+use super::lay::{MOST_LAID, Room};
 use super::lens::{Lens, Lenses, Nested};
 use super::shape::Shape;
+use super::stencil::{Copied, Stencils};
 use super::write::Writer;
 use super::{Direction, Fault, FaultKind, Limits, TypeId};
 use crate::codecs::Written;
@@ -20,16 +23,33 @@ pub struct Scratch {
     pub(super) items: Vec<Item>,
     pub(super) slots: Vec<Slot>,
     pub(super) met: Vec<Met>,
+    /// For the stencils that are laid within one another.
+    pub(super) rooms: [Option<Box<Room>>; MOST_LAID],
+    pub(super) copied: Vec<Copied>,
     /// What objects looked like, by set of lenses.
-    shapes: Vec<(u64, Vec<Shape>)>,
+    memories: Vec<(u64, Memory)>,
+    /// Whether to translate every object in full.
+    in_full: bool,
     /// Members left out of the last translation because their place is taken (see [`super::Unplaced::Drop`]).
     pub(super) dropped: usize,
 }
 
 impl Scratch {
+    /// One that translates every object in full, whatever it looks like. Slower, with the same results: for tests of one
+    /// against the other.
+    pub fn in_full() -> Self {
+        Self { in_full: true, ..Self::default() }
+    }
+
     /// How many members the last translation left out because a rule writes a member of their name.
     pub fn dropped(&self) -> usize {
         self.dropped
+    }
+
+    /// Objects of a type since the last that fitted its stencil.
+    #[cfg(test)]
+    pub(super) fn misses(&self, of: TypeId) -> u32 {
+        self.memories.first().map_or(0, |(_, memory)| memory.stencils[of.0].misses)
     }
 
     fn clear(&mut self) {
@@ -38,14 +58,23 @@ impl Scratch {
         self.slots.clear();
         self.met.clear();
         self.dropped = 0;
-        if self.shapes.len() > MAX_SHAPES {
-            self.shapes.clear();
+        if self.memories.len() > MAX_MEMORIES {
+            self.memories.clear();
         }
     }
 }
 
-/// Sets of lenses whose shapes one worker remembers. Beyond it, it begins anew.
-const MAX_SHAPES: usize = 64;
+/// What objects looked like under one set of lenses.
+#[derive(Debug, Default)]
+struct Memory {
+    /// By node.
+    shapes: Vec<Shape>,
+    /// By lens.
+    stencils: Vec<Stencils>,
+}
+
+/// Sets of lenses whose objects one worker remembers. Beyond it, it begins anew.
+const MAX_MEMORIES: usize = 64;
 
 /// What a slot holds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -90,6 +119,11 @@ pub(super) struct Engine<'e> {
     pub(super) scanner: Scanner<'e>,
     pub(super) scratch: &'e mut Scratch,
     pub(super) shapes: Vec<Shape>,
+    pub(super) stencils: Vec<Stencils>,
+    /// How many stencils are being laid, within one another.
+    pub(super) laid: usize,
+    /// Bytes read in vain, under stencils that did not fit.
+    pub(super) wasted: usize,
 }
 
 /// Translates one whole document, appending to `out`.
@@ -110,18 +144,21 @@ pub(super) fn translate(
     // Level 0 writes into the first side buffer: lend it the caller's.
     let before = out.len();
     std::mem::swap(out, &mut scratch.side[0]);
-    let known = scratch.shapes.iter().position(|(id, _)| *id == lenses.id).unwrap_or_else(|| {
-        let shapes = std::iter::repeat_with(Shape::default).take(lenses.nodes);
-        scratch.shapes.push((lenses.id, shapes.collect()));
-        scratch.shapes.len() - 1
+    let known = scratch.memories.iter().position(|(id, _)| *id == lenses.id).unwrap_or_else(|| {
+        let shapes = std::iter::repeat_with(Shape::default).take(lenses.nodes).collect();
+        let stencils = std::iter::repeat_with(Stencils::default).take(lenses.by_type.len()).collect();
+        scratch.memories.push((lenses.id, Memory { shapes, stencils }));
+        scratch.memories.len() - 1
     });
-    let shapes = scratch.shapes.get_mut(known).map(|(_, shapes)| std::mem::take(shapes)).unwrap_or_default();
+    let Memory { shapes, stencils } =
+        scratch.memories.get_mut(known).map(|(_, memory)| std::mem::take(memory)).unwrap_or_default();
     let scanner = Scanner::new(text, limits.depth);
-    let mut engine = Engine { text, lenses, direction, limits, scanner, scratch, shapes };
+    let laid = if scratch.in_full { MOST_LAID } else { 0 };
+    let mut engine = Engine { text, lenses, direction, limits, scanner, scratch, shapes, stencils, laid, wasted: 0 };
     let result = engine.whole(of);
-    let shapes = engine.shapes;
-    if let Some((_, kept)) = scratch.shapes.get_mut(known) {
-        *kept = shapes;
+    let (shapes, stencils) = (engine.shapes, engine.stencils);
+    if let Some((_, memory)) = scratch.memories.get_mut(known) {
+        *memory = Memory { shapes, stencils };
     }
     std::mem::swap(out, &mut scratch.side[0]);
     if result.is_err() {
@@ -138,22 +175,33 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn buffer(&mut self, level: usize) -> &mut Vec<u8> {
+    #[inline]
+    pub(super) fn buffer(&mut self, level: usize) -> &mut Vec<u8> {
         let [even, odd] = &mut self.scratch.side;
         if level.is_multiple_of(2) { even } else { odd }
     }
 
     /// Translates the value that is next as a document of a type: into the buffer of `level`.
-    fn value(&mut self, of: TypeId, level: usize, depth: usize) -> Step<()> {
+    pub(super) fn value(&mut self, of: TypeId, level: usize, depth: usize) -> Step<()> {
         let lenses = self.lenses;
         let Some(lens) = lenses.by_type.get(of.0) else { return self.copy_value(level, depth) };
         if self.scanner.peek() != b'{' && lens.whole_source.is_none() {
             // Only objects have members: any other value passes as it is.
             return self.copy_value(level, depth);
         }
+        if lens.whole_source.is_none() && self.lay(of.0, lens, level, depth) {
+            return Ok(());
+        }
+        self.in_full(of, lens, level, depth)
+    }
+
+    /// Translates the value that is next without a stencil.
+    fn in_full(&mut self, of: TypeId, lens: &Lens, level: usize, depth: usize) -> Step<()> {
+        let start = self.scanner.at;
         let slots = self.scratch.slots.len();
         let items = self.scratch.items.len();
         let side = self.buffer(level + 1).len();
+        let out = self.buffer(level).len();
         self.scratch.slots.resize(slots + lens.slots, Slot::Absent);
 
         if let Some((slot, nested)) = lens.whole_source {
@@ -162,8 +210,13 @@ impl Engine<'_> {
             self.object(lens, 0, slots, level, depth)?;
         }
         self.prepare(lens, slots, level)?;
-        self.write(lens, slots, items, level)?;
-
+        let cuts = lens.whole_source.is_none()
+            && self.laid < MOST_LAID
+            && self.stencils.get_mut(of.0).is_some_and(Stencils::is_worth_cutting);
+        self.write(lens, slots, items, level, cuts)?;
+        if cuts {
+            self.cut(of.0, lens, &Done { start, out, slots, level, depth });
+        }
         self.scratch.slots.truncate(slots);
         self.scratch.items.truncate(items);
         self.buffer(level + 1).truncate(side);
@@ -204,7 +257,7 @@ impl Engine<'_> {
     }
 
     /// Translates the list that is next, element by element, keeping the white space between them.
-    fn list(&mut self, of: TypeId, level: usize, depth: usize) -> Step<()> {
+    pub(super) fn list(&mut self, of: TypeId, level: usize, depth: usize) -> Step<()> {
         self.scanner.check_depth(depth + 1)?;
         let mut start = self.scanner.at;
         self.scanner.at += 1;
@@ -283,10 +336,11 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn write(&mut self, lens: &Lens, slots: usize, items: usize, level: usize) -> Step<()> {
+    fn write(&mut self, lens: &Lens, slots: usize, items: usize, level: usize, cuts: bool) -> Step<()> {
         let scratch = &mut *self.scratch;
         let [even, odd] = &mut scratch.side;
         let (out, side) = if level.is_multiple_of(2) { (even, odd) } else { (odd, even) };
+        scratch.copied.clear();
         let mut writer = Writer {
             text: self.text,
             side,
@@ -296,6 +350,7 @@ impl Engine<'_> {
             direction: self.direction,
             lens,
             displaced: None,
+            copied: cuts.then_some(&mut scratch.copied),
         };
         writer.document(items)?;
         if let Some((node, key_start)) = writer.displaced {

@@ -59,11 +59,11 @@ impl Engine<'_> {
                 (action, node.read_of(action))
             };
             let key_end = self.scanner.at - 1 - std::mem::take(&mut names.space);
-            let first = self.scanner.next();
+            self.scanner.skip_space();
             let value_start = self.scanner.at;
             let next;
             if read == Read::Run {
-                self.scanner.skip_value_from(first, depth)?;
+                self.scanner.skip_value(depth)?;
                 next = self.scanner.next();
                 if run_start == run_end {
                     run_start = start;
@@ -76,7 +76,7 @@ impl Engine<'_> {
                 }
                 let index = self.scratch.items.len();
                 let owner = if let Read::Leaf(slot) = read {
-                    self.scanner.skip_value_from(first, depth)?;
+                    self.scanner.skip_value(depth)?;
                     if let Some(place) = self.scratch.slots.get_mut(slots + slot as usize) {
                         *place = Slot::Source(offset(value_start), offset(self.scanner.at));
                     }

@@ -1,11 +1,13 @@
 //! What a request may see: services, version lines, routes and compiled lenses. Immutable once built.
 
 mod compile;
+mod cut;
 mod edit;
 mod engine;
 mod exchange;
 mod fault;
 mod keys;
+mod lay;
 mod lens;
 mod members;
 mod message;
@@ -13,6 +15,7 @@ mod negotiate;
 mod put;
 mod route;
 mod shape;
+mod stencil;
 mod write;
 
 #[cfg(test)]

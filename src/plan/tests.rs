@@ -99,6 +99,24 @@ fn an_order_goes_up_and_comes_back() {
 }
 
 #[test]
+fn an_object_like_the_one_before_is_translated_by_its_stencil() {
+    let step = orders();
+    let documents = [
+        r#"{"id":7,"name":"Mary Ann Smith","note":"x","total":1999,"currency":"usd","state":"closed","lines":[{"id":1,"sku":"A","qty":2}],"phone":null}"#,
+        r#"{"id":"8","name":"Ada Lovelace","note":{"y":[1]},"total":-5,"currency":"eur","state":"open","lines":[],"phone":"1"}"#,
+    ];
+    for direction in [Direction::Up, Direction::Down] {
+        let mut scratch = Scratch::default();
+        for (old, misses) in documents.into_iter().zip([1, 0]) {
+            let text = if direction == Direction::Up { old.to_owned() } else { up(&step, old) };
+            let mut out = Vec::new();
+            step.translate(TypeId(0), direction, text.as_bytes(), &mut out, &mut scratch, Limits::default()).unwrap();
+            assert_eq!(scratch.misses(TypeId(0)), misses, "{text}");
+        }
+    }
+}
+
+#[test]
 fn places_swap_without_an_order() {
     let step = step(vec![vec![same("a = b"), same("b = a")]]);
     assert_eq!(up(&step, r#"{"a":1,"b":2}"#), r#"{"b":1,"a":2}"#);

@@ -3,6 +3,7 @@
 use super::engine::{Item, RUN, Slot};
 use super::fault::Step;
 use super::lens::{ActionKind, Lens, Node, Source};
+use super::stencil::{Copied, From};
 use super::{Direction, Fault};
 use crate::codecs::Codec;
 
@@ -17,6 +18,8 @@ pub(super) struct Writer<'w> {
     pub(super) lens: &'w Lens,
     /// The node and name of a member that had to give way to another of its name.
     pub(super) displaced: Option<(usize, u32)>,
+    /// Notes what is copied, where a stencil will be cut.
+    pub(super) copied: Option<&'w mut Vec<Copied>>,
 }
 
 impl<'w> Writer<'w> {
@@ -44,7 +47,28 @@ impl<'w> Writer<'w> {
             return;
         }
         let bytes = self.text.get(start as usize..end as usize).unwrap_or_default();
+        let before = self.out.len();
         self.out.extend_from_slice(bytes);
+        self.note(before, From::Source(start as usize));
+    }
+
+    /// Notes that what was written since comes from the source.
+    #[inline]
+    fn note(&mut self, out_start: usize, from: From) {
+        if let Some(copied) = &mut self.copied {
+            copied.push(Copied { out_start, out_end: self.out.len(), from });
+        }
+    }
+
+    /// Takes back what was written behind a position.
+    fn truncate(&mut self, length: usize) {
+        self.out.truncate(length);
+        if let Some(copied) = &mut self.copied {
+            copied.retain(|copy| copy.out_start < length);
+            if let Some(last) = copied.last_mut() {
+                last.out_end = last.out_end.min(length);
+            }
+        }
     }
 
     /// Writes the object of a node from the items `first..last`; answers whether it has members.
@@ -129,7 +153,7 @@ impl<'w> Writer<'w> {
                 self.copy(item.value_end, item.end);
                 let emptied = |child: &Node| child.closed || (child.read && !self.lens.keeps_emptied);
                 if !any && self.lens.nodes.get(*child).is_some_and(emptied) {
-                    self.out.truncate(before);
+                    self.truncate(before);
                 }
                 if let Some(group) = group {
                     done.set(*group);
@@ -173,7 +197,8 @@ impl<'w> Writer<'w> {
         {
             room.copy_from_slice(space);
             tail = room;
-            self.out.truncate(self.out.len() - spaces);
+            let length = self.out.len() - spaces;
+            self.truncate(length);
         }
         for index in 0..node.writes.len() {
             self.member(node, index, body, done, items, None)?;
@@ -211,7 +236,7 @@ impl<'w> Writer<'w> {
         if self.value(&write.source)? {
             done.set(index);
         } else {
-            self.out.truncate(before);
+            self.truncate(before);
         }
         Ok(())
     }
@@ -249,7 +274,9 @@ impl<'w> Writer<'w> {
             }
             Source::Slot { slot, codec: Codec::Same, default } => match self.slot(*slot) {
                 Some(text) => {
+                    let before = self.out.len();
                     self.out.extend_from_slice(text);
+                    self.note(before, From::Slot(*slot));
                     return Ok(true);
                 }
                 None => default.as_ref(),
@@ -260,7 +287,12 @@ impl<'w> Writer<'w> {
                     return Ok(false);
                 }
                 if value.is_some() || default.is_none() {
-                    return codec.convert(self.direction, value, self.out).map_err(|guard| {
+                    let before = self.out.len();
+                    let converted = codec.convert(self.direction, value, self.out);
+                    if value.is_some() {
+                        self.note(before, From::Converted(*slot));
+                    }
+                    return converted.map_err(|guard| {
                         let name = self.lens.slot_names.get(*slot).map_or("", String::as_str);
                         let mut fault = Fault::guard(guard).within(name);
                         if let Some(Slot::Source(start, _)) = self.slots.get(*slot) {

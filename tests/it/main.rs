@@ -12,5 +12,6 @@ mod hostile_interfaces;
 mod hostile_rules;
 mod laws;
 mod load;
+mod stencils;
 mod tidy;
 mod translate;
