@@ -107,6 +107,20 @@ pub type Guard = Cow<'static, str>;
 pub type Written = Option<(usize, usize)>;
 
 impl Codec {
+    /// Its key in a rule.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Enum(_) => "enum",
+            Self::Invert(_) => "invert",
+            Self::Decimal(_) => "decimal",
+            Self::Case(_) => "case",
+            Self::Type(_) => "type",
+            Self::Split(_) => "split",
+            Self::Head(_) => "head",
+        }
+    }
+
     /// How many values it takes in a direction, and how many it gives.
     pub fn arity(&self, direction: Direction) -> (usize, usize) {
         match (self, direction) {

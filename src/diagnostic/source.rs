@@ -16,6 +16,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// For what is written nowhere.
+    pub const NOWHERE: Self = Self { source: SourceId(0), start: 0, end: 0 };
+
     /// Whether two spans have a byte in common.
     pub fn meets(self, other: Self) -> bool {
         self.source == other.source && self.start < other.end && other.start < self.end

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::extended::{Step, View};
+use super::Place;
+use crate::diagnostic::Span;
+
 /// Members from the root down; no document is read deeper.
 pub const MAX_SEGMENTS: usize = 64;
 
@@ -20,6 +24,7 @@ pub struct PlaceError {
 }
 
 const SINGULAR: &str = "a place is one member of a document; the elements of a list are reached by `each`";
+const PATTERN: &str = "a variable part is written `{name}`, once, such as `x-{name}`; a literal brace is doubled, `{{`";
 const ODD_NAME: &str = "write unusual names as `$['odd name'].next`";
 
 /// Reads `a.b`, `$.a.b`, `$['odd.key'].b` or `.` into member names.
@@ -27,26 +32,69 @@ const ODD_NAME: &str = "write unusual names as `$['odd name'].next`";
 /// # Errors
 /// The first mistake.
 pub fn parse(text: &str) -> Result<Vec<String>, PlaceError> {
-    if text == "." || text == "$" {
-        return Ok(Vec::new());
+    let (view, steps) = parse_steps(text)?;
+    let name = |step| if let Step::Name(name) = step { Some(name) } else { None };
+    if let (None, Some(names)) = (view, steps.into_iter().map(name).collect::<Option<Vec<_>>>()) {
+        return Ok(names);
     }
-    let mut parser = Parser { text, at: 0, segments: Vec::new() };
-    parser.run()?;
-    Ok(parser.segments)
+    Err(PlaceError {
+        at: 0..text.len(),
+        message: "only member names can stand here".to_owned(),
+        help: Some(SINGULAR),
+        over_limit: false,
+    })
+}
+
+/// Reads a place, also one with an index (`a[0]`), an element by its members (`a[type=home].number`), the elements
+/// that no other rule owns (`a[...]`), names with a variable part (`x-{name}`), or of the request (`$request.path.id`).
+///
+/// # Errors
+/// The first mistake.
+pub fn parse_place(text: &str, span: Span) -> Result<Place, PlaceError> {
+    let (view, mut steps) = parse_steps(text)?;
+    let plain = steps.iter().take_while(|step| matches!(step, Step::Name(_))).count();
+    let tail = steps.split_off(plain);
+    let name = |step| if let Step::Name(name) = step { Some(name) } else { None };
+    let segments = steps.into_iter().filter_map(name).collect();
+    Ok(Place { segments, tail, view, span })
+}
+
+fn parse_steps(text: &str) -> Result<(Option<View>, Vec<Step>), PlaceError> {
+    if text == "." || text == "$" {
+        return Ok((None, Vec::new()));
+    }
+    let (view, rest) = View::strip(text);
+    let at = text.len() - rest.len();
+    let mut parser = Parser { text, at, steps: Vec::new() };
+    if view.is_none() || !rest.is_empty() {
+        parser.run(view.is_some())?;
+    }
+    Ok((view, parser.steps))
+}
+
+/// Member names, shown as the shortest place that reads back as them.
+pub(super) struct Shown<'n>(pub(super) &'n [String]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(self.0, out)
+    }
 }
 
 struct Parser<'t> {
     text: &'t str,
     at: usize,
-    segments: Vec<String>,
+    steps: Vec<Step>,
 }
 
 impl Parser<'_> {
-    fn run(&mut self) -> Result<(), PlaceError> {
+    fn run(&mut self, within_view: bool) -> Result<(), PlaceError> {
         if self.text.is_empty() {
             return Err(self.error(0..0, "a place is missing", None));
         }
-        if self.text.starts_with("$.") || self.text.starts_with("$[") {
+        if within_view {
+            // What follows the view begins with `.` or `[`.
+        } else if self.text.starts_with("$.") || self.text.starts_with("$[") {
             self.at = 1;
         } else if !self.text.starts_with('[') {
             self.name()?;
@@ -67,7 +115,7 @@ impl Parser<'_> {
                     return Err(self.error(at, &format!("`{next}` cannot stand in a plain name"), Some(ODD_NAME)));
                 }
             }
-            if self.segments.len() > MAX_SEGMENTS {
+            if self.steps.len() > MAX_SEGMENTS {
                 let mut error = self.error(0..self.text.len(), "the place is more than 64 members deep", None);
                 error.over_limit = true;
                 return Err(error);
@@ -80,13 +128,21 @@ impl Parser<'_> {
         self.text.get(self.at..)?.chars().next()
     }
 
-    /// A plain name: letters, digits, `_` and `-`, any script.
+    /// A plain name: letters, digits, `_` and `-`, any script; with `{variables}` a pattern of names.
     fn name(&mut self) -> Result<(), PlaceError> {
         let start = self.at;
         let rest = self.text.get(start..).unwrap_or_default();
-        let length = rest.find(|one: char| !is_plain(one)).unwrap_or(rest.len());
+        let mut inside = false;
+        let ends = |one: char| {
+            inside = if inside { one != '}' } else { one == '{' };
+            !(is_plain(one) || inside || one == '}')
+        };
+        let length = rest.find(ends).unwrap_or(rest.len());
         let name = rest.get(..length).unwrap_or_default();
         self.at = start + length;
+        if name.contains(['{', '}']) {
+            return self.pattern(name, start..start + length);
+        }
         if name.is_empty() {
             let next = self.peek();
             let at = start..start + next.map_or(0, char::len_utf8);
@@ -101,13 +157,36 @@ impl Parser<'_> {
             let help = "for a member whose name is a number write `['0']`; a list's elements are reached by `each`";
             return Err(self.error(start..self.at, "a number would be the index of a list", Some(help)));
         }
-        self.segments.push(name.to_owned());
+        self.steps.push(Step::Name(name.to_owned()));
         Ok(())
+    }
+
+    fn pattern(&mut self, name: &str, at: Range<usize>) -> Result<(), PlaceError> {
+        let step = Step::pattern(name).map_err(|message| self.error(at, message, Some(PATTERN)))?;
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// `[0]`, `[...]`, `[type=home]`; `false` where the bracket holds a quoted name.
+    fn selector(&mut self, open: usize) -> Result<bool, PlaceError> {
+        let rest = self.text.get(open + 1..).unwrap_or_default();
+        if rest.starts_with(['\'', '"', '*', '?']) {
+            return Ok(false);
+        }
+        let Some(length) = super::extended::bracket_end(rest) else { return Ok(false) };
+        let inner = rest.get(..length).unwrap_or_default();
+        let Some(step) = Step::selector(inner) else { return Ok(false) };
+        self.at = open + 1 + length + 1;
+        self.steps.push(step);
+        Ok(true)
     }
 
     /// `['name']` or `["name"]`, as RFC 9535 (2.3.1).
     fn bracket(&mut self) -> Result<(), PlaceError> {
         let open = self.at;
+        if self.selector(open)? {
+            return Ok(());
+        }
         self.at += 1;
         let quote = match self.peek() {
             Some(quote @ ('\'' | '"')) => quote,
@@ -117,8 +196,8 @@ impl Parser<'_> {
                 let message = match other {
                     Some('*') => "`[*]` selects every element",
                     Some('?') => "a filter selects by the data",
-                    Some('-' | ':' | '0'..='9') => "an index or slice selects by position",
-                    _ => "expected a quoted name after `[`",
+                    Some('-' | ':' | '0'..='9') => "a slice or an index from the end depends on the data",
+                    _ => "expected a quoted name, an index, `name=value` or `...` after `[`",
                 };
                 return Err(self.error(open..end, message, Some(SINGULAR)));
             }
@@ -143,7 +222,10 @@ impl Parser<'_> {
             Some(',') => return Err(self.error(open..self.at + 1, "`,` selects several members", Some(SINGULAR))),
             _ => return Err(self.error(open..self.at, "expected `]` after the name", None)),
         }
-        self.segments.push(name);
+        if name.contains('{') {
+            return self.pattern(&name, open..self.at);
+        }
+        self.steps.push(Step::Name(name));
         Ok(())
     }
 

@@ -122,7 +122,7 @@ fn only_equal_shapes_overlap() {
 proptest! {
     #[test]
     fn any_names_read_back(names in proptest::collection::vec(".{0,6}", 0..5)) {
-        let place = Place { segments: names.clone(), span: NOWHERE };
+        let place = Place::plain(names.clone(), NOWHERE);
         prop_assert_eq!(parse(&place.to_string()).unwrap(), names);
     }
 

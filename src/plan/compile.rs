@@ -32,6 +32,8 @@ fn places(kind: &mut CheckedKind) -> Vec<&mut Place> {
     match kind {
         CheckedKind::Equation { olds, news, .. } => olds.iter_mut().chain(news).collect(),
         CheckedKind::Added { place, .. } | CheckedKind::Removed { place, .. } => vec![place],
+        // The general engine's own compiler sees to these.
+        CheckedKind::Mapping(_) => Vec::new(),
     }
 }
 
@@ -118,6 +120,8 @@ impl Draft {
             | (CheckedKind::Removed { place, .. }, Direction::Up) => {
                 self.source(place, Nested::No);
             }
+            // A type with such a rule is translated by the general engine.
+            (CheckedKind::Mapping(_), _) => {}
         }
     }
 

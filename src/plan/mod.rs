@@ -6,6 +6,7 @@ mod edit;
 mod engine;
 mod exchange;
 mod fault;
+mod general;
 mod keys;
 mod lay;
 mod lens;
@@ -129,6 +130,7 @@ pub struct StepPlan {
     up: Lenses,
     down: Lenses,
     puts: Vec<Vec<put::PutRule>>,
+    general: general::General,
     routes: Vec<route::Route>,
 }
 
@@ -140,6 +142,7 @@ impl StepPlan {
             up: compile::compile_lenses(&step, Direction::Up),
             down: compile::compile_lenses(&step, Direction::Down),
             puts: step.types.iter().map(put::compile_put).collect(),
+            general: general::compile(&step),
             routes: step.routes.iter().map(|route| route::Route::compile(route, &step)).collect(),
         }
     }
@@ -157,6 +160,25 @@ impl StepPlan {
         scratch: &mut Scratch,
         limits: Limits,
     ) -> Result<(), Fault> {
+        self.translate_within(of, direction, input, general::Requests::default(), out, scratch, limits)
+    }
+
+    /// As [`StepPlan::translate`], with the request that a response answers.
+    #[expect(clippy::too_many_arguments, reason = "one translation's whole surroundings")]
+    pub(crate) fn translate_within(
+        &self,
+        of: TypeId,
+        direction: Direction,
+        input: &[u8],
+        requests: general::Requests<'_>,
+        out: &mut Vec<u8>,
+        scratch: &mut Scratch,
+        limits: Limits,
+    ) -> Result<(), Fault> {
+        if self.general.has(of) {
+            scratch.dropped = self.general.translate(of, direction, input, requests, out, limits)?;
+            return Ok(());
+        }
         let lenses = match direction {
             Direction::Up => &self.up,
             Direction::Down => &self.down,
@@ -170,6 +192,9 @@ impl StepPlan {
     /// # Errors
     /// The first [`Fault`] met; places are named as the old side names them.
     pub fn put(&self, of: TypeId, old: &[u8], base: &[u8], out: &mut Vec<u8>, limits: Limits) -> Result<(), Fault> {
+        if self.general.has(of) {
+            return self.general.put(of, old, base, general::Requests::default(), out, limits);
+        }
         put::put(self, of, old, base, out, limits)
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn compile_put(of: &CheckedType) -> Vec<PutRule> {
     let rules = of.rules.iter().map(|rule| match &rule.kind {
         CheckedKind::Added { place, .. } => one_sided(Vec::new(), vec![path(place)]),
         CheckedKind::Removed { place, .. } => one_sided(vec![path(place)], Vec::new()),
+        CheckedKind::Mapping(_) => one_sided(Vec::new(), Vec::new()),
         CheckedKind::Equation { olds, news, codec, default } => {
             let (how, nested, codec) = match codec {
                 BoundCodec::Value(codec) => (How::Value(codec.clone()), Nested::No, codec),

@@ -100,6 +100,10 @@ impl Message {
                 }
                 CheckedKind::Added { place, .. } => new.add(place),
                 CheckedKind::Removed { place, .. } => old.add(place),
+                CheckedKind::Mapping(mapping) => {
+                    mapping.places(false).iter().for_each(|place| old.add(place));
+                    mapping.places(true).iter().for_each(|place| new.add(place));
+                }
             }
         }
         let body_only = match rules {

@@ -8,7 +8,7 @@ const NOWHERE: Span = Span { source: SourceId(0), start: 0, end: 0 };
 
 fn place(text: &str) -> Place {
     let segments = text.split('.').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    Place { segments, span: NOWHERE }
+    Place::plain(segments, NOWHERE)
 }
 
 fn rule(kind: CheckedKind) -> CheckedRule {

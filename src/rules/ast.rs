@@ -1,5 +1,6 @@
 //! Rule and service files as their authors wrote them: names unresolved, every part with its span.
 
+use super::mapping::Mapping;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
 use crate::path::Place;
@@ -130,6 +131,8 @@ pub enum RuleKind {
         /// JSON text written there on the way down.
         default: Option<Spanned<String>>,
     },
+    /// Anything else.
+    Mapping(Box<Mapping<TypeRef>>),
 }
 
 /// The codec part of an equation.

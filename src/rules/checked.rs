@@ -1,6 +1,7 @@
 //! What checking returns: names resolved to indices, places disjoint, routes distinct. Compiling it cannot fail.
 
 use super::ast::{Negotiator, StatusKey, WriteMode};
+use super::mapping::Mapping;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
 use crate::path::Place;
@@ -57,6 +58,31 @@ pub struct CheckedStep {
     pub examples: Vec<CheckedExample>,
     /// Refuse every rule whose verdict is less than proven.
     pub strict: bool,
+}
+
+impl CheckedStep {
+    /// For each type, whether the general engine translates it: it has a rule that says more than one codec between
+    /// plain places, or it refers to such a type.
+    pub fn general(&self) -> Vec<bool> {
+        let inner = |rule: &CheckedRule| match &rule.kind {
+            CheckedKind::Mapping(_) => None,
+            CheckedKind::Equation { codec: BoundCodec::As(of) | BoundCodec::Each { of, .. }, .. } => Some(Some(*of)),
+            _ => Some(None),
+        };
+        let mut general: Vec<bool> =
+            self.types.iter().map(|one| one.rules.iter().any(|rule| inner(rule).is_none())).collect();
+        loop {
+            let refers = |one: &CheckedType| {
+                let mut types = one.rules.iter().filter_map(|rule| inner(rule).flatten());
+                types.any(|of| general.get(of.0) == Some(&true))
+            };
+            let next: Vec<bool> = self.types.iter().zip(&general).map(|(one, was)| *was || refers(one)).collect();
+            if next == general {
+                return general;
+            }
+            general = next;
+        }
+    }
 }
 
 /// A type's rules; places are disjoint on both sides.
@@ -133,6 +159,8 @@ pub enum CheckedKind {
         /// JSON text.
         default: Option<String>,
     },
+    /// Anything else: types with such rules are translated by the general engine.
+    Mapping(Box<Mapping<TypeId>>),
 }
 
 /// A codec with its types resolved.

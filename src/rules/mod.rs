@@ -11,6 +11,7 @@
 //! ```
 
 pub mod load;
+pub mod mapping;
 pub mod yaml;
 
 pub mod ast;

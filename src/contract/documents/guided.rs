@@ -74,7 +74,7 @@ impl Guided<'_> {
                 CheckedKind::Removed { place, default } if self.end == End::Old => {
                     self.one_sided(&mut value, place, default.as_deref());
                 }
-                CheckedKind::Added { .. } | CheckedKind::Removed { .. } => {}
+                CheckedKind::Added { .. } | CheckedKind::Removed { .. } | CheckedKind::Mapping(_) => {}
             }
         }
         if self.unknown_members

@@ -20,7 +20,7 @@ impl Shape<'_> {
             let olds = match &rule.kind {
                 CheckedKind::Removed { place, .. } => std::slice::from_ref(place),
                 CheckedKind::Equation { olds, .. } => olds.as_slice(),
-                CheckedKind::Added { .. } => continue,
+                CheckedKind::Added { .. } | CheckedKind::Mapping(_) => continue,
             };
             for place in olds {
                 match &rule.kind {
@@ -106,7 +106,7 @@ impl Shape<'_> {
     ) -> Option<String> {
         self.rules(of).iter().find_map(|rule| {
             let (olds, news, codec) = match &rule.kind {
-                CheckedKind::Removed { .. } => return None,
+                CheckedKind::Removed { .. } | CheckedKind::Mapping(_) => return None,
                 CheckedKind::Added { place, .. } => (&[][..], std::slice::from_ref(place), None),
                 CheckedKind::Equation { olds, news, codec, .. } => (olds.as_slice(), news.as_slice(), Some(codec)),
             };

@@ -132,7 +132,7 @@ impl Prover<'_, '_> {
 /// `- place`, as if it were written.
 pub(super) fn plain(segments: Vec<String>, span: Span) -> CheckedRule {
     let text = segments.join(".");
-    let place = Place { segments, span };
+    let place = Place::plain(segments, span);
     CheckedRule {
         kind: CheckedKind::Equation {
             olds: vec![place.clone()],

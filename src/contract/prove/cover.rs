@@ -75,6 +75,9 @@ pub(super) fn of_side(rules: &[CheckedRule], side: Side) -> Vec<Vec<String>> {
             (CheckedKind::Added { place, .. }, Side::New) | (CheckedKind::Removed { place, .. }, Side::Old) => {
                 owned.push(place.segments.clone());
             }
+            (CheckedKind::Mapping(mapping), side) => {
+                owned.extend(mapping.places(side == Side::New).into_iter().map(|one| one.segments));
+            }
             _ => {}
         }
     }

@@ -46,6 +46,18 @@ impl Prover<'_, '_> {
                 CheckedKind::Removed { place, default } => {
                     self.check_one_sided(at, rule, &sites, Side::Old, place, default.as_deref());
                 }
+                CheckedKind::Mapping(mapping) => {
+                    self.lower(at, Verdict::Tested, "its form is checked document by document");
+                    for (side, root, is_new) in [(Side::Old, a, false), (Side::New, b, true)] {
+                        for place in mapping.places(is_new).iter().filter(|place| place.is_plain()) {
+                            let mut place = place.clone();
+                            place.span = rule.span;
+                            if matches!(self.locate(side, root, &place, is_message), Found::Nowhere) {
+                                self.lower(at, Verdict::Refuted, "no such place");
+                            }
+                        }
+                    }
+                }
             }
         }
         if !rules.iter().any(owns_all) {
@@ -389,5 +401,9 @@ fn owns_all(rule: &CheckedRule) -> bool {
             olds.iter().any(|one| one.segments.is_empty()) && news.iter().any(|one| one.segments.is_empty())
         }
         CheckedKind::Added { .. } | CheckedKind::Removed { .. } => false,
+        CheckedKind::Mapping(mapping) => {
+            let is_whole = |is_new| mapping.places(is_new).iter().any(|one| one.segments.is_empty());
+            is_whole(false) || is_whole(true)
+        }
     }
 }

@@ -210,8 +210,12 @@ fn settle(step: &mut CheckedStep) {
             .collect();
         let mut changed = false;
         for rule in step.types.iter_mut().flat_map(|one| &mut one.rules) {
-            if let CheckedKind::Equation { codec: BoundCodec::As(of) | BoundCodec::Each { of, .. }, .. } = &rule.kind
-                && let Some(verdict) = worst.get(of.0)
+            let inner = match &rule.kind {
+                CheckedKind::Equation { codec: BoundCodec::As(of) | BoundCodec::Each { of, .. }, .. } => vec![*of],
+                CheckedKind::Mapping(mapping) => mapping.types().into_iter().copied().collect(),
+                _ => Vec::new(),
+            };
+            if let Some(verdict) = inner.iter().filter_map(|of| worst.get(of.0)).max()
                 && *verdict > rule.verdict
             {
                 rule.verdict = *verdict;

@@ -23,7 +23,7 @@ impl Prover<'_, '_> {
             let mut filled: BTreeSet<Vec<String>> = BTreeSet::new();
             for rule in rules {
                 let is_written = self.is_always_written(rule, side, source_root, sites.is_message);
-                for place in places(rule, side) {
+                for place in &places(rule, side) {
                     let mut above = place.segments.as_slice();
                     while let Some((_, rest)) = above.split_last()
                         && !rest.is_empty()
@@ -76,7 +76,7 @@ impl Prover<'_, '_> {
     ) -> bool {
         match &rule.kind {
             CheckedKind::Added { default, .. } | CheckedKind::Removed { default, .. } => default.is_some(),
-            CheckedKind::Equation { codec: BoundCodec::Value(Codec::Head(_)), .. } => true,
+            CheckedKind::Equation { codec: BoundCodec::Value(Codec::Head(_)), .. } | CheckedKind::Mapping(_) => true,
             CheckedKind::Equation { olds, news, default, .. } => {
                 let (source, places) = if side == Side::New { (Side::Old, olds) } else { (Side::New, news) };
                 default.is_some()
@@ -102,13 +102,14 @@ impl Prover<'_, '_> {
     }
 }
 
-fn places(rule: &CheckedRule, side: Side) -> &[Place] {
+fn places(rule: &CheckedRule, side: Side) -> Vec<Place> {
     match (&rule.kind, side) {
-        (CheckedKind::Equation { olds, .. }, Side::Old) => olds,
-        (CheckedKind::Equation { news, .. }, Side::New) => news,
+        (CheckedKind::Equation { olds, .. }, Side::Old) => olds.clone(),
+        (CheckedKind::Equation { news, .. }, Side::New) => news.clone(),
         (CheckedKind::Added { place, .. }, Side::New) | (CheckedKind::Removed { place, .. }, Side::Old) => {
-            std::slice::from_ref(place)
+            vec![place.clone()]
         }
-        _ => &[],
+        (CheckedKind::Mapping(mapping), side) => mapping.places(side == Side::New),
+        _ => Vec::new(),
     }
 }

@@ -109,4 +109,17 @@ old place, two new ones.",
 whole document (`.`) of that same type would never come to an end.",
     wrong "types:\n  Order: [\". = .\": Order]",
     mended "types:\n  Order: [parent = ancestor: Order]";
+
+    R19 "a form that cannot be read",
+    "A form looks like the value that it describes: `$name` stands for any value, `{name}` for a part of a text, \
+`{$each: …}` for any number of elements, `\"...\": $rest` for all further members. A text that begins with `$` is written \
+with `$$`, a literal brace is doubled.",
+    wrong "- a = b: {wrap: {id: $a-b}}",
+    mended "- a = b: {wrap: {id: $}}";
+
+    R20 "a query that cannot be read",
+    "Conditions and selections are queries of RFC 9535, such as `$.items[?@.kind == 'book']`. They are read once, when \
+the rules are loaded.",
+    wrong "- {removed: tax, from: \"$.taxes[*.amount\", reduce: sum, loss: \"made anew\"}",
+    mended "- {removed: tax, from: \"$.taxes[*].amount\", reduce: sum, loss: \"made anew\"}";
 }

@@ -32,9 +32,14 @@ impl Part {
 
 /// `None` where a place of the rule is in no part of the message; that was reported.
 pub(super) fn check_message_rule(rule: &Rule, part: Part, diagnostics: &mut Diagnostics) -> Option<()> {
+    let owned: Vec<Place>;
     let (places, default): (Vec<&Place>, _) = match &rule.kind {
         RuleKind::Equation { olds, news, default, .. } => (olds.iter().chain(news).collect(), default),
         RuleKind::Added { place, default } | RuleKind::Removed { place, default } => (vec![place], default),
+        RuleKind::Mapping(mapping) => {
+            owned = mapping.places(false).into_iter().chain(mapping.places(true)).collect();
+            (owned.iter().collect(), &None)
+        }
     };
     let mut sound = true;
     for place in &places {
@@ -63,6 +68,10 @@ fn check_place(place: &Place, part: Part, diagnostics: &mut Diagnostics) -> Opti
             None => found.help(format!("places begin with {}; the body's members with `body.`", list(known))),
         };
         return None;
+    }
+    if !place.tail.is_empty() || rest.is_empty() {
+        // Names with a variable part, or a form of the whole part.
+        return Some(());
     }
     match (first.as_str(), rest) {
         ("body", _) | ("status", []) | ("path" | "query" | "cookie", [_]) => Some(()),

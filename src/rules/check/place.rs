@@ -13,6 +13,7 @@ pub(super) fn check_disjoint(rules: &[&Rule], folded: bool, diagnostics: &mut Di
             rules.iter().flat_map(|rule| side.places(rule)).map(|place| (key(place, folded), place)).collect();
         // In this order a place comes right before everything inside it. The sort is stable: first written, first.
         places.sort_by(|(left, _), (right, _)| left.cmp(right));
+        check_mappings(rules, side, diagnostics);
         let mut owner: Option<&(Vec<String>, &Place)> = None;
         for entry in &places {
             let (key, place) = entry;
@@ -34,6 +35,32 @@ pub(super) fn check_disjoint(rules: &[&Rule], folded: bool, diagnostics: &mut Di
                 _ => owner = Some(entry),
             }
         }
+    }
+}
+
+/// The same where a rule's places are more than member names, or several rules' forms speak of one place.
+fn check_mappings(rules: &[&Rule], side: Side, diagnostics: &mut Diagnostics) {
+    let mut all: Vec<(usize, bool, Place)> = Vec::new();
+    for (index, rule) in rules.iter().enumerate() {
+        match &rule.kind {
+            RuleKind::Mapping(mapping) => {
+                let places = mapping.places(matches!(side, Side::New));
+                all.extend(places.into_iter().map(|place| (index, true, place)));
+            }
+            _ => all.extend(side.places(rule).iter().map(|place| (index, false, place.clone()))),
+        }
+    }
+    for (at, (index, general, place)) in all.iter().enumerate() {
+        let clash = all.iter().take(at).find(|(other, other_general, before)| {
+            other != index && (*general || *other_general) && before.overlaps(place)
+        });
+        let Some((before, ..)) = clash else { continue };
+        let (Some(before), Some(after)) = (rules.get(*before), rules.get(*index)) else { continue };
+        diagnostics
+            .error(codes::E2, after.span, format!("two rules own the {} place `{place}`", side.name()))
+            .related(before.span, "the other rule")
+            .help("each place belongs to one rule; split the outer rule into its members");
+        return;
     }
 }
 
@@ -63,7 +90,7 @@ impl Side {
             (Self::New, RuleKind::Added { place, .. }) | (Self::Old, RuleKind::Removed { place, .. }) => {
                 std::slice::from_ref(place)
             }
-            (Self::Old, RuleKind::Added { .. }) | (Self::New, RuleKind::Removed { .. }) => &[],
+            (Self::Old, RuleKind::Added { .. }) | (Self::New, RuleKind::Removed { .. }) | (_, RuleKind::Mapping(_)) => &[],
         }
     }
 }

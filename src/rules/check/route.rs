@@ -127,18 +127,28 @@ fn names_body(route: &RouteDecl) -> bool {
             olds.iter().chain(news).any(|place| place.segments.first().is_some_and(|part| part == "body"))
         }
         RuleKind::Added { .. } | RuleKind::Removed { .. } => false,
+        RuleKind::Mapping(mapping) => {
+            let mut places = mapping.places(false).into_iter().chain(mapping.places(true));
+            places.any(|place| place.segments.first().is_some_and(|part| part == "body"))
+        }
     })
 }
 
 /// Every path parameter of the side that is written must come from the other: under the same name, or by a rule.
 fn check_params(route: &RouteDecl, diagnostics: &mut Diagnostics) {
-    let mut owned: [HashMap<&str, Span>; 2] = [HashMap::new(), HashMap::new()];
+    let mut owned: [HashMap<String, Span>; 2] = [HashMap::new(), HashMap::new()];
     let [owned_old, owned_new] = &mut owned;
     for rule in rules_of(route) {
         match &rule.kind {
             RuleKind::Equation { olds, news, .. } => {
-                owned_old.extend(olds.iter().filter_map(param));
-                owned_new.extend(news.iter().filter_map(param));
+                owned_old.extend(olds.iter().filter_map(param).map(|(name, span)| (name.to_owned(), span)));
+                owned_new.extend(news.iter().filter_map(param).map(|(name, span)| (name.to_owned(), span)));
+            }
+            RuleKind::Mapping(mapping) => {
+                for (owned, is_new) in [(&mut *owned_old, false), (&mut *owned_new, true)] {
+                    let places = mapping.places(is_new);
+                    owned.extend(places.iter().filter_map(param).map(|(name, _)| (name.to_owned(), rule.span)));
+                }
             }
             RuleKind::Added { place, default } => check_constant(place, default.is_some(), owned_new, diagnostics),
             RuleKind::Removed { place, default } => check_constant(place, default.is_some(), owned_old, diagnostics),
@@ -168,14 +178,14 @@ fn check_params(route: &RouteDecl, diagnostics: &mut Diagnostics) {
 }
 
 /// `{added: path.x, default: …}` fixes a parameter; without a default there is nothing to write.
-fn check_constant<'r>(
-    place: &'r Place,
+fn check_constant(
+    place: &Place,
     has_default: bool,
-    owned: &mut HashMap<&'r str, Span>,
+    owned: &mut HashMap<String, Span>,
     diagnostics: &mut Diagnostics,
 ) {
     let Some((name, span)) = param(place) else { return };
-    owned.insert(name, span);
+    owned.insert(name.to_owned(), span);
     if !has_default {
         diagnostics.error(codes::E11, span, format!("the path parameter `{name}` needs a `default`"));
     }

@@ -109,6 +109,11 @@ impl<'f> Types<'f> {
     fn rule(&mut self, rule: &Rule, within: Within<'_>, diagnostics: &mut Diagnostics) -> Option<CheckedRule> {
         let lossy = rule.loss.is_some();
         let kind = match &rule.kind {
+            RuleKind::Mapping(mapping) => {
+                super::mapping::check_mapping(mapping, rule, diagnostics);
+                let mut sound = |of: &TypeRef| self.bind(of, within, "…", diagnostics);
+                CheckedKind::Mapping(Box::new(mapping.map(&mut sound)?))
+            }
             RuleKind::Added { place, default } => {
                 CheckedKind::Added { place: place.clone(), default: default.as_ref().map(|text| text.value.clone()) }
             }
@@ -204,7 +209,7 @@ impl<'f> Types<'f> {
         let mut seen: HashSet<TypeId> = HashSet::new();
         while let Some(id) = open.pop() {
             if seen.insert(id) {
-                open.extend(self.rules_of(id).iter().filter_map(bound));
+                open.extend(self.rules_of(id).iter().flat_map(bound));
             }
         }
         seen
@@ -221,7 +226,7 @@ impl<'f> Types<'f> {
         let of_message = self.rules_of(message).iter();
         let direct =
             of_message.clone().any(|rule| matches!(&rule.kind, CheckedKind::Added { place, .. } if is_body(place)));
-        let inner = self.reachable(of_message.filter_map(bound));
+        let inner = self.reachable(of_message.flat_map(bound));
         direct || inner.iter().any(|id| self.rules_of(*id).iter().any(is_added))
     }
 
@@ -245,11 +250,12 @@ impl<'f> Types<'f> {
     }
 }
 
-/// The type that a rule applies.
-fn bound(rule: &CheckedRule) -> Option<TypeId> {
+/// The types that a rule applies.
+fn bound(rule: &CheckedRule) -> Vec<TypeId> {
     match &rule.kind {
-        CheckedKind::Equation { codec: BoundCodec::As(of) | BoundCodec::Each { of, .. }, .. } => Some(*of),
-        _ => None,
+        CheckedKind::Equation { codec: BoundCodec::As(of) | BoundCodec::Each { of, .. }, .. } => vec![*of],
+        CheckedKind::Mapping(mapping) => mapping.types().into_iter().copied().collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -2,8 +2,11 @@
 //!
 //! A part that cannot be read is left out after it was reported, so that nothing that follows from it is reported too.
 
+mod convert;
 mod equation;
 mod file;
+mod mapping;
+mod pattern;
 mod route;
 mod rule;
 mod service;
@@ -13,7 +16,7 @@ use std::collections::HashMap;
 use super::ast::{RuleFile, ServiceFile, Spanned};
 use super::yaml::{Node, to_json};
 use crate::diagnostic::{Diagnostics, Span, codes, suggest};
-use crate::path::{Place, PlaceError, parse as parse_path};
+use crate::path::{Place, PlaceError, parse_place};
 
 /// Rules of one service.
 pub(super) const MAX_RULES: usize = 20_000;
@@ -163,8 +166,8 @@ impl Parser<'_> {
     /// The part `start..end` of a scalar as a place.
     fn place(&mut self, node: &Node, start: usize, end: usize) -> Option<Place> {
         let text = node.as_str()?.get(start..end)?;
-        match parse_path(text) {
-            Ok(segments) => Some(Place { segments, span: node.part(start, end) }),
+        match parse_place(text, node.part(start, end)) {
+            Ok(place) => Some(place),
             Err(error) => {
                 let at = node.part(start + error.at.start, start + error.at.end);
                 self.path_error(codes::R8, &error, at);

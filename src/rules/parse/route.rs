@@ -124,7 +124,7 @@ impl Parser<'_> {
         }
         let TypeRef::Named(name) = self.type_ref(node)? else { return None };
         let span = name.span;
-        let body = || vec![Place { segments: vec!["body".to_owned()], span }];
+        let body = || vec![Place::plain(vec!["body".to_owned()], span)];
         let codec = CodecDecl::As(TypeRef::Named(name));
         let kind = RuleKind::Equation { olds: body(), news: body(), codec, default: None };
         Some(MessageRules { rules: vec![Rule { kind, loss: None, span }], span })

@@ -1,15 +1,16 @@
 //! One entry of a rule list.
 
-use super::{Parser, short};
+use super::Parser;
 use crate::codecs;
-use crate::diagnostic::{Span, codes, suggest};
+use crate::diagnostic::{Span, codes};
 use crate::path::Place;
 use crate::rules::ast::{CodecDecl, Rule, RuleKind, Spanned, TypeRef};
+use crate::rules::mapping::{Convert, Equation, Mapping, Unfit};
 use crate::rules::yaml::{Kind, Node};
 
-/// Keys of an equation's map beside codecs and their options.
-const COMMON: [&str; 5] = ["as", "each", "key", "default", "loss"];
 const ONE_SIDED: [&str; 2] = ["added", "removed"];
+/// What an equation's map may say beside its codec.
+const BESIDE: &[&str] = &["default", "loss", "unfit", "when", "keys", "only"];
 
 impl Parser<'_> {
     /// A list of rules, not empty.
@@ -43,6 +44,10 @@ impl Parser<'_> {
                     members.iter().find(|(key, _)| key.as_str().is_some_and(|key| ONE_SIDED.contains(&key)));
                 match (one_sided, members.as_slice()) {
                     (Some((key, place)), _) => self.one_sided(node, key, place),
+                    (None, members) if is_cases(members) => self.cases_rule(node),
+                    (None, [(key, value)]) if key.as_str() == Some("rest") && !self.is_type(value) => {
+                        self.rest_rule(node, value)
+                    }
                     (None, [(equation, argument)]) => self.two_sided(equation, Some(argument)),
                     (None, _) => {
                         let help = "each rule is an entry of its own: begin it with `- `";
@@ -62,9 +67,17 @@ impl Parser<'_> {
     fn one_sided(&mut self, node: &Node, key: &Node, value: &Node) -> Option<Rule> {
         let is_added = key.as_str() == Some("added");
         let (own, what) = if is_added { ("added", "`added`") } else { ("removed", "`removed`") };
-        let members = self.members(node, what, &[own, "default", "loss"])?;
+        let map = self.map(node, what)?;
+        let general = map.iter().any(|(key, _)| {
+            let name = key.as_str().unwrap_or_default();
+            matches!(name, "from" | "when" | "reduce") || self.is_codec(name)
+        });
         let text = self.text(value, what)?.value;
         let place = self.place(value, 0, text.len());
+        if general || place.as_ref().is_some_and(|place| !place.is_plain()) {
+            return self.derived(node, own, place?, is_added);
+        }
+        let members = self.members(node, what, &[own, "default", "loss"])?;
         let default = members.get("default").map(|node| self.json(node));
         let loss = members.get("loss").and_then(|node| self.text(node, "`loss`"));
         let (place, default) = (place?, default.map_or(Some(None), |read| read.map(Some))?);
@@ -75,23 +88,28 @@ impl Parser<'_> {
     fn two_sided(&mut self, equation: &Node, argument: Option<&Node>) -> Option<Rule> {
         self.text(equation, "a rule")?;
         let sides = self.equation(equation);
-        let mut loss = None;
-        let mut default = None;
-        let codec = match argument {
-            None => Some((CodecDecl::Value(codecs::Codec::Same), None)),
-            Some(node) if node.is_null() => Some((CodecDecl::Value(codecs::Codec::Same), None)),
-            Some(node) if node.as_map().is_none() => self.type_ref(node).map(|of| (CodecDecl::As(of), None)),
-            Some(node) => {
-                let map = node.as_map().unwrap_or_default();
-                let value = |key: &str| map.iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value);
-                loss = value("loss").and_then(|node| self.text(node, "`loss`"));
-                default = value("default").map(|node| self.json(node));
-                self.codec(node, map)
-            }
+        let mut beside = Beside::default();
+        let via = match argument {
+            None => Some(Convert::SAME),
+            Some(node) if node.is_null() => Some(Convert::SAME),
+            Some(node) => match node.as_map() {
+                None => self.type_ref(node).map(Convert::As),
+                Some(map) => {
+                    beside = self.beside(map);
+                    let via = self.convert_map(node, map, BESIDE);
+                    if map.is_empty() {
+                        self.shape(node, "a codec", "a map such as `{decimal: 2}`, or the name of a type");
+                    }
+                    via.filter(|_| !map.is_empty())
+                }
+            },
         };
-        let ((olds, news), (codec, info)) = (sides?, codec?);
-        self.check_places(&olds, &news, &codec, info, equation.span)?;
-        let default = default.map_or(Some(None), |read| read.map(Some))?;
+        let ((olds, news), via) = (sides?, via?);
+        let loss = beside.loss.take();
+        let default = beside.default.take().map_or(Some(None), |read| read.map(Some))?;
+        if !self.check_places(&olds, &news, &via, equation.span) {
+            return None;
+        }
         if let (Some(default), [_, second, ..]) = (&default, news.as_slice()) {
             self.diagnostics
                 .error(codes::R17, default.span, "a default for several new places")
@@ -99,82 +117,18 @@ impl Parser<'_> {
                 .help("use the codec's own option, such as `fill` of `split`");
             return None;
         }
-        Some(Rule { kind: RuleKind::Equation { olds, news, codec, default }, loss, span: equation.span })
-    }
-
-    /// The one codec of an equation's map, with what is known of it if it is a value codec.
-    fn codec(&mut self, node: &Node, map: &[(Node, Node)]) -> Option<(CodecDecl, Option<&'static codecs::Info>)> {
-        let names = || codecs::ALL.iter().map(|info| info.name);
-        let key_name = |key: &Node| key.as_str().map(ToOwned::to_owned).unwrap_or_default();
-        let mut chosen: Option<&(Node, Node)> = None;
-        for entry in map {
-            let name = key_name(&entry.0);
-            if !(names().any(|codec| codec == name) || name == "as" || name == "each") {
-                continue;
+        let is_plain = olds.iter().chain(&news).all(Place::is_plain) && beside.is_empty();
+        let kind = match into_core(via) {
+            Ok(codec) if is_plain => RuleKind::Equation { olds, news, codec, default },
+            either => {
+                let via = either.map_or_else(|via| via, from_core);
+                let Beside { unfit, when, keys, only, .. } = beside;
+                let default = default.map(|text| text.value);
+                let equation = Equation { olds, news, via, default, unfit, when, keys, only };
+                RuleKind::Mapping(Box::new(Mapping::Equation(equation)))
             }
-            if let Some((first, _)) = chosen {
-                self.diagnostics
-                    .error(codes::R11, entry.0.span, format!("a second codec, `{name}`, in one rule"))
-                    .related(first.span, "the first codec")
-                    .help("a rule converts its value by one codec; do the rest where the value is made");
-                return None;
-            }
-            chosen = Some(entry);
-        }
-        let codec = chosen.map(|(key, _)| key_name(key));
-        let info = codecs::ALL.iter().find(|info| Some(info.name) == codec.as_deref());
-        self.check_options(map, codec.as_deref(), info);
-        match (codec.as_deref(), chosen) {
-            (None, _) => {
-                // Unknown keys are reported already; what the author meant by them is not to be guessed at.
-                let known = map.iter().all(|(key, _)| key.as_str().is_some_and(|key| COMMON.contains(&key)));
-                if map.is_empty() {
-                    self.shape(node, "a codec", "a map such as `{decimal: 2}`, or the name of a type");
-                }
-                (known && !map.is_empty()).then_some((CodecDecl::Value(codecs::Codec::Same), None))
-            }
-            (Some("as"), Some((_, of))) => Some((CodecDecl::As(self.type_ref(of)?), None)),
-            (Some("each"), Some((_, of))) => {
-                let key = map.iter().find(|(name, _)| name.as_str() == Some("key")).map(|(_, value)| value);
-                let of = self.type_ref(of);
-                let key = match key {
-                    None => None,
-                    Some(node) => {
-                        let text = self.text(node, "`key`")?.value;
-                        Some(self.place(node, 0, text.len())?)
-                    }
-                };
-                Some((CodecDecl::Each(of?, key), None))
-            }
-            (Some(name), _) => codecs::parse(name, map, self.diagnostics).map(|codec| (CodecDecl::Value(codec), info)),
-        }
-    }
-
-    /// Keys that mean nothing beside this codec.
-    fn check_options(&mut self, map: &[(Node, Node)], codec: Option<&str>, info: Option<&codecs::Info>) {
-        let options = info.map(|info| info.options).unwrap_or_default();
-        for (key, _) in map {
-            let name = key.as_str().unwrap_or_default();
-            let fits = Some(name) == codec
-                || matches!(name, "default" | "loss")
-                || (name == "key" && codec == Some("each"))
-                || options.contains(&name);
-            if fits {
-                continue;
-            }
-            let owner = codecs::ALL.iter().find(|info| info.options.contains(&name)).map(|info| info.name);
-            let owner = owner.or((name == "key").then_some("each"));
-            let found = self.diagnostics.error(codes::R5, key.span, format!("unknown key `{}` in a rule", short(name)));
-            if let Some(owner) = owner {
-                found.help(format!("`{name}` belongs to `{owner}`"));
-                continue;
-            }
-            let known = codecs::ALL.iter().map(|info| info.name).chain(COMMON).chain(options.iter().copied());
-            match suggest::closest(name, known) {
-                Some(near) => found.help(format!("did you mean `{near}`?")),
-                None => found.help("`bifocal explain` lists the codecs"),
-            };
-        }
+        };
+        Some(Rule { kind, loss, span: equation.span })
     }
 
     /// A type's name, or its rules in place.
@@ -191,23 +145,16 @@ impl Parser<'_> {
     }
 
     /// Whether the codec joins as many places as the equation names.
-    fn check_places(
-        &mut self,
-        olds: &[Place],
-        news: &[Place],
-        codec: &CodecDecl,
-        info: Option<&codecs::Info>,
-        span: Span,
-    ) -> Option<()> {
-        let (old, new) = info.map_or((1, 1), |info| info.places);
+    fn check_places(&mut self, olds: &[Place], news: &[Place], via: &Convert<TypeRef>, span: Span) -> bool {
+        let (old, new) = places_of(via);
         if (olds.len(), news.len()) == (old, new) {
-            return Some(());
+            return true;
         }
-        let name = match (info, codec) {
-            (Some(info), _) => format!("`{}`", info.name),
-            (None, CodecDecl::As(_)) => "a type".to_owned(),
-            (None, CodecDecl::Each(..)) => "`each`".to_owned(),
-            (None, CodecDecl::Value(_)) => "a plain `=`".to_owned(),
+        let name = match via {
+            Convert::Value(codecs::Codec::Same) => "a plain `=`".to_owned(),
+            Convert::Value(_) => format!("`{}`", super::convert::name_of(via)),
+            Convert::As(_) => "a type".to_owned(),
+            other => format!("`{}`", super::convert::name_of(other)),
         };
         let count = |places: usize, side: &str| format!("{places} {side} place{}", if places == 1 { "" } else { "s" });
         let found = self.diagnostics.error(
@@ -220,6 +167,74 @@ impl Parser<'_> {
         if let Some(fitting) = fitting {
             found.help(format!("`{}` joins that many: `bifocal explain {}`", fitting.name, fitting.name));
         }
-        None
+        false
     }
+}
+
+/// How many places a conversion joins on the old and on the new side.
+fn places_of(via: &Convert<TypeRef>) -> (usize, usize) {
+    use codecs::Direction::{Down, Up};
+    match via {
+        Convert::Value(codec) => (codec.arity(Up).0, codec.arity(Down).0),
+        Convert::Flip(inner) => {
+            let (old, new) = places_of(inner);
+            (new, old)
+        }
+        _ => (1, 1),
+    }
+}
+
+/// What an equation's map says beside its codec.
+pub(super) struct Beside {
+    pub(super) loss: Option<Spanned<String>>,
+    pub(super) default: Option<Option<Spanned<String>>>,
+    pub(super) unfit: Unfit,
+    pub(super) when: crate::rules::mapping::When,
+    pub(super) keys: Option<Convert<TypeRef>>,
+    pub(super) only: Option<crate::rules::mapping::Kind>,
+}
+
+impl Default for Beside {
+    fn default() -> Self {
+        let when = crate::rules::mapping::When::ALWAYS;
+        Self { loss: None, default: None, unfit: Unfit::Refuse, when, keys: None, only: None }
+    }
+}
+
+impl Beside {
+    fn is_empty(&self) -> bool {
+        self.unfit == Unfit::Refuse && self.when.is_always() && self.keys.is_none() && self.only.is_none()
+    }
+}
+
+/// The conversion as the one codec of a core equation, if it is one.
+fn into_core(via: Convert<TypeRef>) -> Result<CodecDecl, Convert<TypeRef>> {
+    match via {
+        Convert::Value(codec) => Ok(CodecDecl::Value(codec)),
+        Convert::As(of) => Ok(CodecDecl::As(of)),
+        Convert::Each(each) => match (*each).into_core() {
+            Ok((of, key)) => Ok(CodecDecl::Each(of, key)),
+            Err(each) => Err(Convert::Each(Box::new(each))),
+        },
+        other => Err(other),
+    }
+}
+
+fn from_core(codec: CodecDecl) -> Convert<TypeRef> {
+    match codec {
+        CodecDecl::Value(codec) => Convert::Value(codec),
+        CodecDecl::As(of) => Convert::As(of),
+        CodecDecl::Each(of, key) => {
+            let each = crate::rules::mapping::Each { of: Convert::As(of), key, unfit: Unfit::Refuse };
+            Convert::Each(Box::new(each))
+        }
+    }
+}
+
+/// Whether a rule's map is a list of cases rather than an equation.
+fn is_cases(members: &[(Node, Node)]) -> bool {
+    let value = |name: &str| members.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value);
+    let is_case = |node: &Node| node.as_map().is_some_and(|map| map.iter().any(|(key, _)| key.as_str() == Some("old") || key.as_str() == Some("new") || key.as_str() == Some("else") || key.as_str() == Some("rules")));
+    value("on").is_some() && value("cases").is_some()
+        || value("cases").and_then(Node::as_list).is_some_and(|list| list.iter().all(is_case))
 }

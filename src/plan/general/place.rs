@@ -1,0 +1,206 @@
+//! Where rules read: the values at a place, with what the variable parts of its names stand for.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::value::{At, has_members, is_literal};
+use super::{Fault, Run};
+use crate::json::{Tree, TreeKind};
+use crate::path::{Step, View};
+use crate::rules::mapping::{JsonType, Kind};
+
+/// Parts of the source that rules have read.
+#[derive(Debug, Default)]
+pub(super) struct Owned {
+    /// Values that a rule owns.
+    whole: HashSet<usize>,
+    /// Values of which rules own parts.
+    entered: HashSet<usize>,
+}
+
+impl Owned {
+    pub(super) fn own(&mut self, tree: &Tree<'_>) {
+        self.whole.insert(key(tree));
+    }
+
+    pub(super) fn enter(&mut self, tree: &Tree<'_>) {
+        self.entered.insert(key(tree));
+    }
+
+    pub(super) fn is_whole(&self, tree: &Tree<'_>) -> bool {
+        self.whole.contains(&key(tree))
+    }
+
+    pub(super) fn is_entered(&self, tree: &Tree<'_>) -> bool {
+        self.entered.contains(&key(tree))
+    }
+
+    pub(super) fn is_free(&self, tree: &Tree<'_>) -> bool {
+        !self.is_whole(tree) && !self.is_entered(tree)
+    }
+}
+
+/// Trees stay where they are while a translation runs, so their address names them.
+fn key(tree: &Tree<'_>) -> usize {
+    std::ptr::from_ref(tree) as usize
+}
+
+/// A value at a place.
+#[derive(Debug, Clone)]
+pub(super) struct Found<'a> {
+    pub(super) tree: Option<&'a Tree<'a>>,
+    pub(super) captures: Vec<(&'a str, Cow<'a, str>)>,
+    /// The values above it.
+    pub(super) above: Vec<&'a Tree<'a>>,
+    pub(super) path: Vec<At<'a>>,
+}
+
+impl<'a> Run<'a> {
+    /// All values at a place: exactly one, which may be absent, unless its names have variable parts or it means the
+    /// rest of a list.
+    pub(super) fn find(
+        &self,
+        steps: &'a [Step],
+        root: &'a Tree<'a>,
+        side: usize,
+        owned: &Owned,
+        only: Option<&Kind>,
+    ) -> Result<Vec<Found<'a>>, Fault> {
+        let start = Found { tree: Some(root), captures: Vec::new(), above: Vec::new(), path: Vec::new() };
+        let mut all = vec![start];
+        for (index, step) in steps.iter().enumerate() {
+            let is_last = index + 1 == steps.len();
+            let mut next = Vec::new();
+            for found in all {
+                self.spend()?;
+                self.advance(step, found, side, owned, only.filter(|_| is_last), &mut next);
+            }
+            all = next;
+        }
+        Ok(all)
+    }
+
+    fn advance(
+        &self,
+        step: &'a Step,
+        found: Found<'a>,
+        side: usize,
+        owned: &Owned,
+        only: Option<&Kind>,
+        next: &mut Vec<Found<'a>>,
+    ) {
+        let fits = |tree: &Tree<'_>| only.is_none_or(|kind| is_kind(tree, kind));
+        let members = found.tree.map(Tree::members).unwrap_or_default();
+        let elements = found.tree.and_then(Tree::elements).unwrap_or_default();
+        let above = |found: &Found<'a>| found.above.iter().copied().chain(found.tree).collect();
+        let single = |found: &Found<'a>, at: At<'a>, tree: Option<&'a Tree<'a>>| Found {
+            tree,
+            captures: found.captures.clone(),
+            above: above(found),
+            path: found.path.iter().cloned().chain([at]).collect(),
+        };
+        match step {
+            Step::Name(name) => {
+                let tree = members.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+                next.push(single(&found, At::Name(Cow::Borrowed(name)), tree.filter(|tree| fits(tree))));
+            }
+            Step::Asked { prefix, view, path, suffix } => {
+                let name = self.asked(*view, path, side).map(|text| format!("{prefix}{text}{suffix}"));
+                let tree = members.iter().find(|(known, _)| Some(known.as_ref()) == name.as_deref()).map(|(_, value)| value);
+                next.push(single(&found, At::Name(Cow::Owned(name.unwrap_or_default())), tree));
+            }
+            Step::Pattern { variable, .. } => {
+                for (name, value) in members {
+                    if let Some(capture) = step.capture(name)
+                        && owned.is_free(value)
+                        && fits(value)
+                    {
+                        let mut one = single(&found, At::Name(Cow::Borrowed(name)), Some(value));
+                        one.captures.push((variable, Cow::Borrowed(capture)));
+                        next.push(one);
+                    }
+                }
+            }
+            Step::Index(index) => next.push(single(&found, At::Index(*index), elements.get(*index))),
+            Step::Find(conditions) => {
+                let tree = elements.iter().find(|one| has_members(one, conditions));
+                next.push(single(&found, At::Find(conditions), tree));
+            }
+            Step::Rest => {
+                let free = elements.iter().filter(|one| owned.is_free(one));
+                next.extend(free.map(|one| single(&found, At::Append, Some(one))));
+            }
+        }
+    }
+
+    /// A text of the request.
+    pub(super) fn asked(&self, view: View, path: &[String], side: usize) -> Option<String> {
+        let tree = self.view(Some(view), side)?.at(path)?;
+        text_of(tree).map(Cow::into_owned)
+    }
+
+    /// The document that a place of the request is in.
+    pub(super) fn view(&self, view: Option<View>, side: usize) -> Option<&'a Tree<'a>> {
+        let side = match view? {
+            View::Source => side,
+            View::Old => 0,
+            View::New => 1,
+        };
+        *super::side(&self.requests, side)
+    }
+
+    /// Where a rule writes, given what the variables of the place that it read stand for.
+    pub(super) fn target(
+        &self,
+        steps: &'a [Step],
+        side: usize,
+        captures: &[(&'a str, Cow<'a, str>)],
+    ) -> Result<Vec<At<'a>>, Fault> {
+        let at = steps.iter().map(|step| {
+            Ok(match step {
+                Step::Name(name) => At::Name(Cow::Borrowed(name.as_str())),
+                Step::Pattern { prefix, variable, suffix } => {
+                    let value = captures.iter().find(|(name, _)| name == variable).map(|(_, value)| value);
+                    let value = value.ok_or_else(|| Fault::guard("a name cannot be made".into()))?;
+                    At::Name(Cow::Owned(format!("{prefix}{value}{suffix}")))
+                }
+                Step::Asked { prefix, view, path, suffix } => {
+                    let value = self.asked(*view, path, side);
+                    let value = value.ok_or_else(|| Fault::guard("the request has no such value".into()))?;
+                    At::Name(Cow::Owned(format!("{prefix}{value}{suffix}")))
+                }
+                Step::Index(index) => At::Index(*index),
+                Step::Find(conditions) => At::Find(conditions),
+                Step::Rest => At::Append,
+            })
+        });
+        at.collect()
+    }
+}
+
+/// A scalar as text.
+pub(super) fn text_of<'t>(tree: &Tree<'t>) -> Option<Cow<'t, str>> {
+    match tree.kind {
+        TreeKind::String => tree.text(),
+        TreeKind::Number | TreeKind::Bool(_) => std::str::from_utf8(tree.raw).ok().map(Cow::Borrowed),
+        TreeKind::Null | TreeKind::Array(_) | TreeKind::Object(_) => None,
+    }
+}
+
+/// Whether a value is of a kind.
+pub(super) fn is_kind(tree: &Tree<'_>, kind: &Kind) -> bool {
+    let of_type = |one: &JsonType| match (one, &tree.kind) {
+        (JsonType::Null, TreeKind::Null)
+        | (JsonType::Boolean, TreeKind::Bool(_))
+        | (JsonType::Number, TreeKind::Number)
+        | (JsonType::String, TreeKind::String)
+        | (JsonType::Array, TreeKind::Array(_))
+        | (JsonType::Object, TreeKind::Object(_)) => true,
+        (JsonType::Integer, TreeKind::Number) => tree.number().is_some_and(|number| number.is_integer()),
+        _ => false,
+    };
+    let is_value = |value: &String| is_literal(tree, value.as_bytes());
+    let is_so = (kind.types.is_empty() || kind.types.iter().any(of_type))
+        && (kind.values.is_empty() || kind.values.iter().any(is_value));
+    is_so != kind.negated
+}

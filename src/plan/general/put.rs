@@ -1,0 +1,211 @@
+//! Writing an old document onto a live new one: unchanged is untouched, for general rules.
+//!
+//! What a rule shows of the live document is compared with what the old document has at the same places. Where both say
+//! the same, the live document's places stay as they are; otherwise the old document's are translated and set.
+
+use super::document::Effect;
+use super::place::Owned;
+use super::value::{Out, order};
+use super::{Direction, Fault, Rule, RuleKind, Run, TypeId, Via};
+use crate::json::{Tree, TreeKind};
+
+impl<'a> Run<'a> {
+    /// One document of a type onto another. Recursion is bounded by the documents' depth.
+    pub(super) fn put(&self, of: TypeId, old: &'a Tree<'a>, base: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
+        let Some(of_type) = self.general.get(of) else { return Ok(Out::Tree(old)) };
+        if !(old.is_object() && base.is_object()) && !of_type.takes_all() {
+            return self.document(of, Direction::Up, old);
+        }
+        let mut result = Out::Tree(base);
+        let (mut owned_old, mut owned_base) = (Owned::default(), Owned::default());
+        self.put_rules(&of_type.rules, old, base, (&mut owned_old, &mut owned_base), &mut result)?;
+        if old.is_object() && !owned_old.is_whole(old) {
+            self.put_rest(old, &owned_old, &mut Vec::new(), &mut result)?;
+        }
+        Ok(result)
+    }
+
+    fn put_rules(
+        &self,
+        rules: &'a [Rule],
+        old: &'a Tree<'a>,
+        base: &'a Tree<'a>,
+        (owned_old, owned_base): (&mut Owned, &mut Owned),
+        result: &mut Out<'a>,
+    ) -> Result<(), Fault> {
+        let mut rules: Vec<&'a Rule> = rules.iter().collect();
+        // As when translating: what takes the rest comes last.
+        rules.sort_by_key(|rule| super::document::is_patient(rule, 0) || super::document::is_patient(rule, 1));
+        for rule in rules {
+            if let RuleKind::Derived { .. } = rule.kind {
+                // Its own side's value stays, and the old document's is no news.
+                let up = self.rule(rule, Direction::Up, old, owned_old)?;
+                let down = self.rule(rule, Direction::Down, base, owned_base)?;
+                super::document::note(&up, owned_old);
+                super::document::note(&down, owned_base);
+                continue;
+            }
+            let up = self.rule(rule, Direction::Up, old, owned_old)?;
+            // A live value that the rule cannot read cannot be what the old client saw: its write wins.
+            let down = self.rule(rule, Direction::Down, base, owned_base);
+            super::document::note(&up, owned_old);
+            let Ok(down) = down else {
+                self.rewrite(rule, up, Effect::default(), result)?;
+                continue;
+            };
+            super::document::note(&down, owned_base);
+            if !self.shows(&down, &up)? {
+                self.rewrite(rule, up, down, result)?;
+            }
+            if let RuleKind::Cases(cases) = &rule.kind {
+                let Some((_, case)) = self.cases(cases, Direction::Up, old)? else { continue };
+                if let Some(of) = case.rules.and_then(|of| self.general.get(of)) {
+                    self.put_rules(&of.rules, old, base, (&mut *owned_old, &mut *owned_base), result)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the live document, seen through a rule, says what the old document says.
+    fn shows(&self, down: &Effect<'a>, up: &Effect<'a>) -> Result<bool, Fault> {
+        let mut shown = None;
+        for write in &down.writes {
+            self.join(&mut shown, &write.path, write.value.clone(), write.order)?;
+        }
+        let mut said = None;
+        for found in &up.read {
+            if let Some(tree) = found.tree {
+                self.join(&mut said, &found.path, Out::Tree(tree), order(tree))?;
+            }
+        }
+        Ok(match (shown, said) {
+            (None, None) => true,
+            (Some(shown), Some(said)) => self.settle(&shown)?.same(self.settle(&said)?),
+            _ => false,
+        })
+    }
+
+    /// Puts what a rule makes of the old document in place of what it reads of the live one.
+    fn rewrite(
+        &self,
+        rule: &'a Rule,
+        up: Effect<'a>,
+        down: Effect<'a>,
+        result: &mut Out<'a>,
+    ) -> Result<(), Fault> {
+        if let (RuleKind::Equation { via, .. }, [old], [base]) = (&rule.kind, up.read.as_slice(), down.read.as_slice())
+            && let (Some(old), Some(live)) = (old.tree, base.tree)
+            && let Some(value) = self.put_value(via, old, live)?
+        {
+            let path = base.path.clone();
+            return result.set(self, &path, value, order(live));
+        }
+        for found in down.read.iter().filter(|found| found.tree.is_some()) {
+            if found.path.is_empty() {
+                *result = Out::Object(Vec::new());
+            } else {
+                result.remove(self, &found.path)?;
+            }
+        }
+        for write in up.writes {
+            result.set(self, &write.path, write.value, write.order)?;
+        }
+        Ok(())
+    }
+
+    /// One value onto a live one, where the conversion knows how; nothing where it is simply translated.
+    fn put_value(&self, via: &'a Via, old: &'a Tree<'a>, live: &'a Tree<'a>) -> Result<Option<Out<'a>>, Fault> {
+        Ok(match (via, &old.kind, &live.kind) {
+            (Via::As(of), TreeKind::Object(_), TreeKind::Object(_)) => Some(self.put(*of, old, live)?),
+            (Via::Each { of, key: Some(key), .. }, TreeKind::Array(olds), TreeKind::Array(lives)) => {
+                Some(self.put_list(of, key, olds, lives)?)
+            }
+            (Via::Values(of), TreeKind::Object(olds), TreeKind::Object(_)) => {
+                let mut made = Vec::new();
+                for (name, old) in olds {
+                    let value = match live.get(name) {
+                        Some(live) => self.put_one(of, old, live)?,
+                        None => self.convert(of, Direction::Up, Some(old))?,
+                    };
+                    if let Some(value) = value {
+                        made.push(super::value::Member { name: name.as_ref().into(), order: order(old), value });
+                    }
+                }
+                Some(Out::Object(made))
+            }
+            _ => None,
+        })
+    }
+
+    fn put_one(&self, of: &'a Via, old: &'a Tree<'a>, live: &'a Tree<'a>) -> Result<Option<Out<'a>>, Fault> {
+        let shown = self.convert(of, Direction::Down, Some(live));
+        if let Ok(Some(shown)) = shown
+            && self.settle(&shown)?.same(old)
+        {
+            return Ok(Some(Out::Tree(live)));
+        }
+        match self.put_value(of, old, live)? {
+            Some(value) => Ok(Some(value)),
+            None => self.convert(of, Direction::Up, Some(old)),
+        }
+    }
+
+    /// Elements are told apart by a place inside the old ones.
+    fn put_list(
+        &self,
+        of: &'a Via,
+        key: &[String],
+        olds: &'a [Tree<'a>],
+        lives: &'a [Tree<'a>],
+    ) -> Result<Out<'a>, Fault> {
+        let mut known: Vec<(Vec<u8>, &'a Tree<'a>)> = Vec::with_capacity(lives.len());
+        for live in lives {
+            let Ok(Some(shown)) = self.convert(of, Direction::Down, Some(live)) else { continue };
+            if let Some(key) = self.settle(&shown)?.at(key) {
+                known.push((key.raw.to_vec(), live));
+            }
+        }
+        let mut made = Vec::with_capacity(olds.len());
+        let mut seen: std::collections::HashSet<&[u8]> = std::collections::HashSet::new();
+        for (index, old) in olds.iter().enumerate() {
+            let own = old.at(key).map(|tree| tree.raw);
+            if let Some(own) = own
+                && !seen.insert(own)
+            {
+                let fault = Fault::guard("two elements have the same key".into());
+                return Err(fault.within(&format!("[{index}]")));
+            }
+            let live = own.and_then(|own| known.iter().find(|(known, _)| known == own)).map(|(_, live)| *live);
+            let value = match live {
+                Some(live) => self.put_one(of, old, live),
+                None => self.convert(of, Direction::Up, Some(old)),
+            };
+            made.extend(value.map_err(|fault| fault.within(&format!("[{index}]")))?);
+        }
+        Ok(Out::List(made))
+    }
+
+    /// Members that no rule names and that the old document carries.
+    fn put_rest(
+        &self,
+        old: &'a Tree<'a>,
+        owned: &Owned,
+        path: &mut Vec<super::value::At<'a>>,
+        result: &mut Out<'a>,
+    ) -> Result<(), Fault> {
+        for (name, value) in old.members() {
+            if owned.is_whole(value) {
+                continue;
+            }
+            path.push(super::value::At::Name(name.as_ref().into()));
+            if owned.is_entered(value) && value.is_object() {
+                self.put_rest(value, owned, path, result)?;
+            } else if !owned.is_entered(value) {
+                result.set(self, path, Out::Tree(value), order(value))?;
+            }
+            path.pop();
+        }
+        Ok(())
+    }
+}
