@@ -24,7 +24,7 @@ fn address_for_caller(call: &Call<'_>, uri: &Uri) -> Option<String> {
         return None;
     }
     let path = uri.path().strip_prefix(base.path().trim_end_matches('/'))?;
-    let exchange = call.service.exchange(call.served, call.asked, "GET", path).ok()?;
+    let exchange = call.service.exchange(call.served, call.asked, "GET", (path, uri.query())).ok()?;
     let request = RequestIn { method: &Method::GET, path, query: uri.query(), headers: &HeaderMap::new(), body: None };
     let out = exchange.request(&request, None, &mut Scratch::default(), Limits::default()).ok()?;
     Some(match out.query {

@@ -57,13 +57,7 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
     let mut received = receive_request(call, &exchange, &headers, body).await?;
     let mut attempt = 1;
     loop {
-        let input = RequestIn {
-            method: &call.parts.method,
-            path: &call.target.path,
-            query: query.as_deref(),
-            headers: &headers,
-            body: received.text(),
-        };
+        let input = request_in(call, query.as_deref(), &headers, &received);
         let read = compute(call, 0, |scratch, limits| {
             exchange.merge_read(&input, scratch, limits).map_err(Trouble::from_request)
         })?;
@@ -72,18 +66,16 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
             Some(read) => match merge::read_live(call, read).await? {
                 merge::Read::Live(live) => live,
                 // The service will not show the document; what it says instead is the answer.
-                merge::Read::Refused(response) => return respond(call, &exchange, response).await,
+                merge::Read::Refused(response) => return respond(call, &exchange, &input, &Method::GET, response).await,
             },
         };
         let out = compute(call, input.body.map_or(0, <[u8]>::len), |scratch, limits| {
             exchange.request(&input, live.document(), scratch, limits).map_err(Trouble::from_request)
         })?;
         let (out, payload) = outgoing(call, out, &mut received)?;
-        let RequestOut { method, path, query, mut headers, .. } = out;
-        let guarded = live.guard(&mut headers, &asked_for_merge)?;
-        // A HEAD request has the route of GET where rules name no other.
-        let method = if call.parts.method == Method::HEAD { Method::HEAD } else { method };
-        let response = call.send(method, (&path, query.as_deref()), headers, payload).await?;
+        let RequestOut { method, path, query: asked, headers: mut head, .. } = out;
+        let guarded = live.guard(&mut head, &asked_for_merge)?;
+        let response = call.send(method.clone(), (&path, asked.as_deref()), head, payload).await?;
         if guarded && response.status() == StatusCode::PRECONDITION_FAILED {
             // Somebody else wrote between our reading and our writing: look again, but not for ever.
             if attempt == merge::ATTEMPTS {
@@ -92,8 +84,19 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
             attempt += 1;
             continue;
         }
-        return respond(call, &exchange, response).await;
+        let input = request_in(call, query.as_deref(), &headers, &received);
+        return respond(call, &exchange, &input, &method, response).await;
     }
+}
+
+/// The request as rules see it.
+fn request_in<'i>(
+    call: &'i Call<'_>,
+    query: Option<&'i str>,
+    headers: &'i HeaderMap,
+    received: &'i Received,
+) -> RequestIn<'i> {
+    RequestIn { method: &call.parts.method, path: &call.target.path, query, headers, body: received.text() }
 }
 
 /// What was said of the original's bytes is not true of its translation's.
@@ -120,7 +123,8 @@ impl Conditions {
 
 /// The route, by the request's method or, for HEAD, by GET's.
 fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
-    let find = |method: &str| call.service.exchange(call.asked, call.served, method, &call.target.path);
+    let target = (call.target.path.as_str(), call.target.query.as_deref());
+    let find = |method: &str| call.service.exchange(call.asked, call.served, method, target);
     let method = &call.parts.method;
     let found = find(method.as_str()).or_else(|none| if *method == Method::HEAD { find("GET") } else { Err(none) });
     found.map_err(|NoRoute { mut methods }| {
@@ -307,11 +311,18 @@ fn encoded(headers: &mut HeaderMap, body: Vec<u8>, codings: &[Coding]) -> Result
 }
 
 /// Brings the service's response to the caller's version.
-async fn respond(call: &Call<'_>, exchange: &Exchange<'_>, response: Response) -> Result<Response, Trouble> {
+/// `request` is the one that it answers, as its caller sent it; `sent` the method that the service got.
+async fn respond(
+    call: &Call<'_>,
+    exchange: &Exchange<'_>,
+    request: &RequestIn<'_>,
+    sent: &Method,
+    response: Response,
+) -> Result<Response, Trouble> {
     let (parts, body) = response.into_parts();
     let (status, mut headers) = (parts.status, parts.headers);
     let reads = exchange.reads_response_body(status);
-    let is_bodiless = call.parts.method == Method::HEAD
+    let is_bodiless = *sent == Method::HEAD
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
     let mut received = match (is_bodiless, reads) {
         (true, _) => Received::Absent,
@@ -325,7 +336,7 @@ async fn respond(call: &Call<'_>, exchange: &Exchange<'_>, response: Response) -
 
     let input = ResponseIn { status, headers: &headers, body: received.text() };
     let out = compute(call, input.body.map_or(0, <[u8]>::len), |scratch, limits| {
-        exchange.response(&input, scratch, limits).map_err(|fault| Trouble::from_response(&fault))
+        exchange.response(&input, Some(request), scratch, limits).map_err(|fault| Trouble::from_response(&fault))
     })?;
 
     if out.dropped > 0 {

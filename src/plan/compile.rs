@@ -7,16 +7,19 @@ use super::lens::{Action, ActionKind, Lens, Lenses, Nested, Node, Preparation, S
 use crate::codecs::{Codec, Direction};
 use crate::json::write_string;
 use crate::path::Place;
-use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, CheckedStep, CheckedType, TypeId};
+use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRoute, CheckedRule, CheckedStep, CheckedType, TypeId};
 
 /// The same step with header names in lower case, which is how messages are packed: HTTP's have no case.
 pub(super) fn with_plain_headers(step: &CheckedStep) -> CheckedStep {
     let mut step = step.clone();
-    let routes = step.routes.iter();
-    let messages: Vec<TypeId> =
-        routes.flat_map(|route| route.request.into_iter().chain(route.responses.iter().map(|(_, of)| *of))).collect();
+    let messages: Vec<TypeId> = step.routes.iter().flat_map(CheckedRoute::messages).collect();
     for of in messages {
         let rules = step.types.get_mut(of.0).map(|of| of.rules.as_mut_slice()).unwrap_or_default();
+        for rule in rules.iter_mut() {
+            if let CheckedKind::Mapping(mapping) = &mut rule.kind {
+                mapping.fold_headers();
+            }
+        }
         for place in rules.iter_mut().flat_map(|rule| places(&mut rule.kind)) {
             if let [part, name, ..] = place.segments.as_mut_slice()
                 && part == "header"

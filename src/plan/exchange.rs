@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, Method, StatusCode};
 
+use super::general::Requests;
 use super::message::{self, Envelope, Source, Unpacked};
 use super::route::{self, Message, Params, Route};
 use super::{Direction, Fault, FaultKind, Limits, Scratch, ServicePlan, StepPlan, Unplaced};
 use crate::json::Tree;
-use crate::path::template::{Segment, Template};
-use crate::rules::ast::WriteMode;
+use crate::path::template::{Segment, Template, percent_encode};
+use crate::rules::ast::{StatusKey, WriteMode};
 
 /// No rule maps this request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,11 +101,17 @@ struct Hop<'p> {
 impl ServicePlan {
     /// The route of one exchange between a caller of version `asked` and the service of version `served`.
     ///
-    /// `path` is the request's path as on the wire (percent-encoded, no query).
+    /// `path` and `query` are the request's as on the wire (percent-encoded).
     ///
     /// # Errors
     /// [`NoRoute`] where no rule maps this method and path all the way.
-    pub fn exchange(&self, asked: usize, served: usize, method: &str, path: &str) -> Result<Exchange<'_>, NoRoute> {
+    pub fn exchange(
+        &self,
+        asked: usize,
+        served: usize,
+        method: &str,
+        (path, query): (&str, Option<&str>),
+    ) -> Result<Exchange<'_>, NoRoute> {
         let (direction, steps): (_, Vec<&StepPlan>) = if asked <= served {
             (Direction::Up, self.steps.get(asked..served).into_iter().flatten().collect())
         } else {
@@ -113,7 +120,9 @@ impl ServicePlan {
         let mut hops: Vec<Hop<'_>> = Vec::with_capacity(steps.len());
         for step in steps {
             let found = match hops.last() {
-                None => step.find_route(direction, method, |side| route::match_path(&side.template, path).is_some()),
+                None => step.find_route(direction, method, |side| {
+                    route::match_path(&side.template, path).is_some() && message::has_query(&side.template, query)
+                }),
                 Some(last) => {
                     let (_, target) = last.route.sides(direction);
                     let method = if target.template.method == "*" { method } else { &target.template.method };
@@ -169,7 +178,12 @@ impl<'p> Exchange<'p> {
         self.hops.iter().any(|hop| {
             let chosen = hop.route.response(status.as_u16()).filter(|_| single);
             let any = hop.route.responses.iter().map(|(_, message)| message).filter(|_| !single);
-            chosen.into_iter().chain(any).any(Message::touches_body)
+            let mapped = hop.route.mapped.iter().filter(|one| {
+                !single || one.sides(hop.direction.reverse()).0.covers(status.as_u16())
+            });
+            let by_more = mapped.clone().any(|one| one.condition(hop.direction.reverse()).is_some());
+            let messages = chosen.into_iter().chain(any).chain(mapped.filter_map(|one| one.message.as_ref()));
+            by_more || messages.into_iter().any(Message::touches_body)
         })
     }
 
@@ -258,7 +272,8 @@ impl<'p> Exchange<'p> {
                 let params = Params::new();
                 let source = Source { params: &params, query: None, headers: &headers, status: None, body: Some(text) };
                 let (from, _) = message.parts(hop.direction.reverse());
-                let envelope = Envelope::pack(from, &source)?;
+                let envelope =
+                    if message.general { message::pack_whole(&source, None, None) } else { Envelope::pack(from, &source)? };
                 let mut out = Vec::new();
                 hop.step.translate(message.of, hop.direction.reverse(), &envelope.text, &mut out, scratch, limits)?;
                 base = message::unpack(&out)?.body.map(<[u8]>::to_vec);
@@ -267,16 +282,73 @@ impl<'p> Exchange<'p> {
         Ok(bases)
     }
 
-    /// Translates the response to the caller's version.
+    /// The request as each version on the way sees it, its caller's first; fewer where it cannot be translated. Empty where
+    /// no rule over responses looks back at it.
+    fn views(&self, request: Option<&RequestIn<'_>>, scratch: &mut Scratch, limits: Limits) -> Vec<Vec<u8>> {
+        let Some(request) = request.filter(|_| self.hops.iter().any(|hop| hop.route.looks_back)) else {
+            return Vec::new();
+        };
+        let limits = Limits { unplaced: Unplaced::Drop, ..limits };
+        let mut views = Vec::new();
+        let mut current = RequestOut {
+            method: request.method.clone(),
+            path: request.path.to_owned(),
+            query: request.query.map(str::to_owned),
+            headers: request.headers.clone(),
+            body: request.body.map_or(BodyOut::Unchanged, |body| BodyOut::Replaced(body.to_vec())),
+        };
+        for hop in &self.hops {
+            let next = {
+                let body = match &current.body {
+                    BodyOut::Unchanged => None,
+                    BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
+                };
+                let seen = RequestIn {
+                    method: &current.method,
+                    path: &current.path,
+                    query: current.query.as_deref(),
+                    headers: &current.headers,
+                    body,
+                };
+                views.push(view(&hop.route.sides(hop.direction).0.template, &seen));
+                match hop.request(&seen, None, scratch, limits) {
+                    Ok(next) => next,
+                    Err(_) => return views,
+                }
+            };
+            let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
+            current = RequestOut { body, ..next };
+        }
+        if let Some(hop) = self.hops.last() {
+            let body = match &current.body {
+                BodyOut::Unchanged => None,
+                BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
+            };
+            let seen = RequestIn {
+                method: &current.method,
+                path: &current.path,
+                query: current.query.as_deref(),
+                headers: &current.headers,
+                body,
+            };
+            views.push(view(&hop.route.sides(hop.direction).1.template, &seen));
+        }
+        views
+    }
+
+    /// Translates the response to the caller's version. `request` is the exchange's request as its caller sent it, for
+    /// rules that look back at it; its body is there where [`Exchange::reads_request_body`] asked for it.
     ///
     /// # Errors
     /// The first [`Fault`]; its place is in the service's terms.
     pub fn response(
         &self,
         response: &ResponseIn<'_>,
+        request: Option<&RequestIn<'_>>,
         scratch: &mut Scratch,
         limits: Limits,
     ) -> Result<ResponseOut, Fault> {
+        let views = self.views(request, scratch, limits);
         let limits = Limits { unplaced: Unplaced::Drop, ..limits };
         let mut current = ResponseOut {
             status: response.status,
@@ -284,14 +356,19 @@ impl<'p> Exchange<'p> {
             body: BodyOut::Unchanged,
             dropped: 0,
         };
-        for hop in self.hops.iter().rev() {
+        for (index, hop) in self.hops.iter().enumerate().rev() {
+            let (asked, served) = (views.get(index).map(Vec::as_slice), views.get(index + 1).map(Vec::as_slice));
+            let requests = match hop.direction {
+                Direction::Up => Requests { old: asked, new: served },
+                Direction::Down => Requests { old: served, new: asked },
+            };
             let next = {
                 let body = match &current.body {
                     BodyOut::Unchanged => response.body,
                     BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
                 };
                 let seen = ResponseIn { status: current.status, headers: &current.headers, body };
-                hop.response(&seen, scratch, limits)?
+                hop.response(&seen, requests, scratch, limits)?
             };
             let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
             current = ResponseOut { body, dropped: current.dropped + next.dropped, ..next };
@@ -309,24 +386,28 @@ impl Hop<'_> {
         limits: Limits,
     ) -> Result<RequestOut, Fault> {
         let (source, target) = self.route.sides(self.direction);
-        let params = route::match_path(&source.template, request.path)
+        let mut params = route::match_path(&source.template, request.path)
             .ok_or_else(|| Fault::new(FaultKind::Missing, "the path does not match its route").within("path"))?;
+        let (query, asked) = message::take_query(&source.template, request.query);
+        params.extend(asked.iter().map(|(name, value)| (*name, value.as_str())));
+        let request = &RequestIn { query: query.as_deref(), ..*request };
         let method = match target.template.method.as_str() {
             "*" => request.method.clone(),
-            "GET" if *request.method == Method::HEAD => Method::HEAD,
+            // A route that names HEAD says itself what becomes of it.
+            "GET" if *request.method == Method::HEAD && source.template.method != "HEAD" => Method::HEAD,
             name => Method::from_bytes(name.as_bytes()).unwrap_or_else(|_| request.method.clone()),
         };
         let mut headers = request.headers.clone();
         let Some(message) = &self.route.request else {
             let path = write_path(&target.template.segments, &params, &[])?;
-            let query = request.query.map(str::to_owned);
+            let query = message::give_query(&target.template, request.query, &params, &[])?;
             return Ok(RequestOut { method, path, query, headers, body: BodyOut::Unchanged });
         };
         if let (Some(of), Some(body), None) = (message.body_only, request.body, base) {
             let mut out = Vec::with_capacity(body.len() + body.len() / 4);
             self.step.translate(of, self.direction, body, &mut out, scratch, limits)?;
             let path = write_path(&target.template.segments, &params, &[])?;
-            let query = request.query.map(str::to_owned);
+            let query = message::give_query(&target.template, request.query, &params, &[])?;
             return Ok(RequestOut { method, path, query, headers, body: BodyOut::Replaced(out) });
         }
         let parts = message.parts(self.direction);
@@ -337,7 +418,11 @@ impl Hop<'_> {
             status: None,
             body: request.body,
         };
-        let envelope = Envelope::pack(parts.0, &packed)?;
+        let envelope = if message.general {
+            message::pack_whole(&packed, Some(request.method.as_str()), None)
+        } else {
+            Envelope::pack(parts.0, &packed)?
+        };
         let mut out = Vec::new();
         let base = base.filter(|_| self.route.write == WriteMode::Merge && request.body.is_some());
         let result = match base {
@@ -352,25 +437,59 @@ impl Hop<'_> {
         result.map_err(|fault| envelope.fault(fault))?;
         let unpacked = message::unpack(&out)?;
         message::write_headers(&mut headers, parts, &unpacked)?;
+        let query = message::write_query(request.query, parts, &unpacked.query, true)?;
         Ok(RequestOut {
             method,
             path: write_path(&target.template.segments, &params, &unpacked.path)?,
-            query: message::write_query(request.query, parts, &unpacked.query, true)?,
+            query: message::give_query(&target.template, query.as_deref(), &params, &unpacked.path)?,
             headers,
             body: body_out(message, parts.0.body, request.body, &unpacked),
         })
     }
 
-    fn response(&self, response: &ResponseIn<'_>, scratch: &mut Scratch, limits: Limits) -> Result<ResponseOut, Fault> {
+    /// The rules of a response, and the status that it takes.
+    fn response_rules(
+        &self,
+        response: &ResponseIn<'_>,
+        requests: Requests<'_>,
+    ) -> Result<(StatusCode, Option<&Message>), Fault> {
+        let direction = self.direction.reverse();
+        let mut whole: Option<Envelope> = None;
+        for one in self.route.mapped(response.status.as_u16(), direction) {
+            if let Some(query) = one.condition(direction) {
+                let envelope = whole.get_or_insert_with(|| pack_response(response, requests, direction));
+                let tree = Tree::parse(&envelope.text, crate::json::MAX_DEPTH)?;
+                let costly = |_| Fault::new(FaultKind::TooLarge, "a condition needs more steps than the limit");
+                if !query.matches(&tree).map_err(costly)? {
+                    continue;
+                }
+            }
+            let status = match one.sides(direction).1 {
+                StatusKey::Exact(status) => StatusCode::from_u16(status).unwrap_or(response.status),
+                StatusKey::Class(_) | StatusKey::Default => response.status,
+            };
+            return Ok((status, one.message.as_ref()));
+        }
+        Ok((response.status, self.route.response(response.status.as_u16())))
+    }
+
+    fn response(
+        &self,
+        response: &ResponseIn<'_>,
+        requests: Requests<'_>,
+        scratch: &mut Scratch,
+        limits: Limits,
+    ) -> Result<ResponseOut, Fault> {
         let mut headers = response.headers.clone();
-        let Some(message) = self.route.response(response.status.as_u16()) else {
-            return Ok(ResponseOut { status: response.status, headers, body: BodyOut::Unchanged, dropped: 0 });
+        let (mapped_status, message) = self.response_rules(response, requests)?;
+        let Some(message) = message else {
+            return Ok(ResponseOut { status: mapped_status, headers, body: BodyOut::Unchanged, dropped: 0 });
         };
         let direction = self.direction.reverse();
         if let (Some(of), Some(body)) = (message.body_only, response.body) {
             let mut out = Vec::with_capacity(body.len() + body.len() / 4);
-            self.step.translate(of, direction, body, &mut out, scratch, limits)?;
-            let (status, dropped) = (response.status, scratch.dropped());
+            self.step.translate_within(of, direction, body, requests, &mut out, scratch, limits)?;
+            let (status, dropped) = (mapped_status, scratch.dropped());
             return Ok(ResponseOut { status, headers, body: BodyOut::Replaced(out), dropped });
         }
         let parts = message.parts(direction);
@@ -381,23 +500,57 @@ impl Hop<'_> {
             status: Some(response.status.as_u16()),
             body: response.body,
         };
-        let envelope = Envelope::pack(parts.0, &packed)?;
+        let envelope = if message.general {
+            pack_response(response, requests, direction)
+        } else {
+            Envelope::pack(parts.0, &packed)?
+        };
         let mut out = Vec::new();
-        let result = self.step.translate(message.of, direction, &envelope.text, &mut out, scratch, limits);
+        let text = &envelope.text;
+        let result =
+            self.step.translate_within(message.of, direction, text, requests, &mut out, scratch, limits);
         result.map_err(|fault| envelope.fault(fault))?;
         let dropped = scratch.dropped();
         let unpacked = message::unpack(&out)?;
         message::write_headers(&mut headers, parts, &unpacked)?;
-        let status = match &unpacked.status {
+        let own_status = unpacked.status.as_ref().filter(|_| parts.1.status);
+        let status = match own_status {
             Some(tree) => std::str::from_utf8(tree.raw)
                 .ok()
                 .and_then(|text| text.parse().ok())
                 .ok_or_else(|| Fault::guard("expected a status of three digits".into()).within("status"))?,
-            None => response.status,
+            None => mapped_status,
         };
         let body = body_out(message, parts.0.body, response.body, &unpacked);
         Ok(ResponseOut { status, headers, body, dropped })
     }
+}
+
+/// A request as a document, in the terms of one side of its route.
+fn view(template: &Template, request: &RequestIn<'_>) -> Vec<u8> {
+    let mut params = route::match_path(template, request.path).unwrap_or_default();
+    let (_, asked) = message::take_query(template, request.query);
+    params.extend(asked.iter().map(|(name, value)| (*name, value.as_str())));
+    let (headers, query, body) = (request.headers, request.query, request.body);
+    let source = Source { params: &params, query, headers, status: None, body };
+    message::pack_whole(&source, Some(request.method.as_str()), None).text
+}
+
+/// A response as a document, with the request that it answers in it.
+fn pack_response(response: &ResponseIn<'_>, requests: Requests<'_>, direction: Direction) -> Envelope {
+    let request = match direction {
+        Direction::Up => requests.old,
+        Direction::Down => requests.new,
+    };
+    let params = Params::new();
+    let source = Source {
+        params: &params,
+        query: None,
+        headers: response.headers,
+        status: Some(response.status.as_u16()),
+        body: response.body,
+    };
+    message::pack_whole(&source, None, request)
 }
 
 fn body_out(message: &Message, source_has_rules: bool, body: Option<&[u8]>, unpacked: &Unpacked<'_>) -> BodyOut {
@@ -414,7 +567,37 @@ fn write_path(segments: &[Segment], params: &Params<'_>, given: &[(Cow<'_, str>,
     for segment in segments {
         path.push('/');
         match segment {
-            Segment::Literal(text) => crate::path::template::percent_encode(text, &mut path),
+            Segment::Literal(text) => percent_encode(text, &mut path),
+            Segment::Rest(name) => match given.iter().find(|(known, _)| known == name) {
+                Some((_, value)) => {
+                    let text = value.text().unwrap_or_default();
+                    for (index, part) in text.split('/').enumerate() {
+                        if index > 0 {
+                            path.push('/');
+                        }
+                        let fault = || Fault::guard("expected the segments of a path".into()).within(name).within("path");
+                        if matches!(part, "" | "." | "..") || part.contains(char::is_control) {
+                            return Err(fault());
+                        }
+                        percent_encode(part, &mut path);
+                    }
+                }
+                None => match params.iter().find(|(known, _)| known == name) {
+                    Some((_, raw)) => path.push_str(raw),
+                    None => message::write_segment(name, None, params, &mut path)?,
+                },
+            },
+            Segment::Part { prefix, name, suffix } => {
+                percent_encode(prefix, &mut path);
+                match given.iter().find(|(known, _)| known == name) {
+                    Some((_, value)) => message::write_segment(name, Some(value), params, &mut path)?,
+                    None => match params.iter().find(|(known, _)| known == name) {
+                        Some((_, raw)) => path.push_str(raw),
+                        None => message::write_segment(name, None, params, &mut path)?,
+                    },
+                }
+                percent_encode(suffix, &mut path);
+            }
             Segment::Param(name) => match given.iter().find(|(known, _)| known == name) {
                 Some((_, value)) => message::write_segment(name, Some(value), params, &mut path)?,
                 None => match params.iter().find(|(known, _)| known == name) {

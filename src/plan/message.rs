@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::route::{Params, Parts};
 use super::{Fault, FaultKind};
 use crate::json::{self, Scanner, Tree, TreeKind, write_string};
-use crate::path::template::percent_decode;
+use crate::path::template::{QueryValue, Template, percent_decode};
 
 /// The named parts of a message, written as JSON.
 pub(super) struct Envelope {
@@ -26,6 +26,59 @@ pub(super) struct Source<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) status: Option<u16>,
     pub(super) body: Option<&'a [u8]>,
+}
+
+/// A whole message as one document, whatever rules name of it: for rules of the general engine, and as the request that
+/// conditions and rules over its response look back at. Text that is not UTF-8 is left out.
+pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Option<&[u8]>) -> Envelope {
+    let mut text = vec![b'{'];
+    if let Some(method) = method {
+        member("method", &mut text);
+        write_string(method, &mut text);
+    }
+    if let Some(status) = source.status {
+        member("status", &mut text);
+        text.extend_from_slice(status.to_string().as_bytes());
+    } else {
+        let decoded = source.params.iter().filter_map(|(name, value)| {
+            let whole = percent_decode(value).map(Cow::Owned);
+            Some((*name, vec![whole?]))
+        });
+        group("path", decoded.collect(), &mut text);
+        let mut values: Vec<(Cow<'_, str>, Vec<Cow<'_, str>>)> = Vec::new();
+        for (name, value) in pairs(source.query) {
+            let (Some(name), Some(value)) = (form_decode(name), form_decode(value)) else { continue };
+            match values.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, values)) => values.push(value),
+                None => values.push((name, vec![value])),
+            }
+        }
+        group("query", values.iter().map(|(name, values)| (&**name, values.clone())).collect(), &mut text);
+        let mut crumbs: Vec<(&str, Vec<Cow<'_, str>>)> = Vec::new();
+        for (name, value) in cookies(source.headers) {
+            if crumbs.iter().all(|(known, _)| *known != name) {
+                crumbs.push((name, vec![Cow::Borrowed(value)]));
+            }
+        }
+        group("cookie", crumbs, &mut text);
+    }
+    let values = source.headers.keys().map(|name| {
+        let lines = source.headers.get_all(name).iter();
+        (name.as_str(), lines.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)).collect())
+    });
+    group("header", values.collect(), &mut text);
+    if let Some(request) = request {
+        member("request", &mut text);
+        text.extend_from_slice(request);
+    }
+    let mut body_at = text.len();
+    if let Some(body) = source.body {
+        member("body", &mut text);
+        body_at = text.len();
+        text.extend_from_slice(body);
+    }
+    text.push(b'}');
+    Envelope { text, body_at }
 }
 
 impl Envelope {
@@ -255,7 +308,7 @@ pub(super) fn write_query(
     given: &[(Cow<'_, str>, Tree<'_>)],
     refuse: bool,
 ) -> Result<Option<String>, Fault> {
-    if from.query.is_empty() && to.query.is_empty() {
+    if !from.names_any("query") && !to.names_any("query") {
         return Ok(source.map(str::to_owned));
     }
     let mut query = String::new();
@@ -263,10 +316,10 @@ pub(super) fn write_query(
     for pair in raw {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
         let name = form_decode(name).unwrap_or(Cow::Borrowed(name));
-        if from.query.contains(&*name) {
+        if from.names("query", &name) {
             continue;
         }
-        if to.query.contains(&*name) {
+        if to.names("query", &name) {
             if refuse {
                 let detail = "the other interface has another parameter of this name, so it cannot be passed on";
                 return Err(Fault::new(FaultKind::Collision, detail).within(&name).within("query"));
@@ -275,7 +328,7 @@ pub(super) fn write_query(
         }
         append_pair(pair, &mut query);
     }
-    for (name, value) in given {
+    for (name, value) in given.iter().filter(|(name, _)| from.names("query", name) || to.names("query", name)) {
         for value in scalars("query", name, value)? {
             let mut pair = String::new();
             encode_unreserved(name, &mut pair);
@@ -285,6 +338,79 @@ pub(super) fn write_query(
         }
     }
     Ok((!query.is_empty()).then_some(query))
+}
+
+/// Whether a query has what a template asks of it.
+pub(super) fn has_query(template: &Template, query: Option<&str>) -> bool {
+    template.query.iter().all(|(name, wanted)| {
+        pairs(query).any(|(known, value)| {
+            form_decode(known).as_deref() == Some(name)
+                && match wanted {
+                    QueryValue::Literal(text) => form_decode(value).as_deref() == Some(text),
+                    QueryValue::Param(_) => true,
+                }
+        })
+    })
+}
+
+/// A query without what its template names, and the values of the parameters that it names, percent-encoded.
+pub(super) fn take_query<'t>(
+    template: &'t Template,
+    query: Option<&str>,
+) -> (Option<String>, Vec<(&'t str, String)>) {
+    if template.query.is_empty() {
+        return (query.map(str::to_owned), Vec::new());
+    }
+    let mut rest = String::new();
+    let mut params = Vec::new();
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = form_decode(name).unwrap_or(Cow::Borrowed(name));
+        match template.query.iter().find(|(known, _)| *known == name) {
+            None => append_pair(pair, &mut rest),
+            Some((_, QueryValue::Literal(_))) => {}
+            Some((_, QueryValue::Param(param))) => params.push((param.as_str(), value.replace('+', "%20"))),
+        }
+    }
+    ((!rest.is_empty()).then_some(rest), params)
+}
+
+/// A query with what its template names.
+pub(super) fn give_query(
+    template: &Template,
+    query: Option<&str>,
+    params: &Params<'_>,
+    given: &[(Cow<'_, str>, Tree<'_>)],
+) -> Result<Option<String>, Fault> {
+    let mut all = query.unwrap_or_default().to_owned();
+    for (name, value) in &template.query {
+        let mut pair = String::new();
+        encode_unreserved(name, &mut pair);
+        pair.push('=');
+        match value {
+            QueryValue::Literal(text) => encode_unreserved(text, &mut pair),
+            QueryValue::Param(param) => {
+                let own = given.iter().find(|(known, _)| known == param).map(|(_, value)| value);
+                match (own, params.iter().find(|(known, _)| known == param)) {
+                    (Some(value), _) => {
+                        let text = scalar("query", name, value)?;
+                        let missing = || Fault::new(FaultKind::Missing, "there is no value for it");
+                        encode_unreserved(&text.ok_or_else(|| missing().within(name).within("query"))?, &mut pair);
+                    }
+                    (None, Some((_, raw))) => {
+                        let text = percent_decode(raw).unwrap_or_else(|| (*raw).to_owned());
+                        encode_unreserved(&text, &mut pair);
+                    }
+                    (None, None) => {
+                        let missing = Fault::new(FaultKind::Missing, "there is no value for it");
+                        return Err(missing.within(name).within("query"));
+                    }
+                }
+            }
+        }
+        append_pair(&pair, &mut all);
+    }
+    Ok((!all.is_empty()).then_some(all))
 }
 
 fn append_pair(pair: &str, query: &mut String) {
@@ -314,21 +440,23 @@ pub(super) fn write_headers(
     unpacked: &Unpacked<'_>,
 ) -> Result<(), Fault> {
     // A header that only the target's rules name is theirs alone: a caller cannot smuggle a value past them.
-    for name in from.headers.iter().chain(&to.headers) {
+    let owned = |name: &str| from.names("header", name) || to.names("header", name);
+    let names: Vec<HeaderName> = headers.keys().filter(|name| owned(name.as_str())).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
-    for (name, value) in &unpacked.headers {
+    for (name, value) in unpacked.headers.iter().filter(|(name, _)| owned(&name.to_ascii_lowercase())) {
         let unfit = || Fault::guard("expected text that a header can carry".into()).within(name).within("header");
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit())?;
         for text in scalars("header", name, value)? {
             headers.append(&header, HeaderValue::from_str(&text).map_err(|_| unfit())?);
         }
     }
-    if !from.cookies.is_empty() || !to.cookies.is_empty() {
-        let named = |name: &str| from.cookies.contains(name) || to.cookies.contains(name);
+    if from.names_any("cookie") || to.names_any("cookie") {
+        let named = |name: &str| from.names("cookie", name) || to.names("cookie", name);
         let kept = cookies(headers).into_iter().filter(|(name, _)| !named(name));
         let mut crumbs: Vec<String> = kept.map(|(name, value)| format!("{name}={value}")).collect();
-        for (name, value) in &unpacked.cookies {
+        for (name, value) in unpacked.cookies.iter().filter(|(name, _)| named(name)) {
             let unfit = || Fault::guard("expected text that a cookie can carry".into()).within(name).within("cookie");
             if let Some(text) = scalar("cookie", name, value)? {
                 if text.contains([';', ',', ' ', '"', '\\']) {

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::codecs::Direction;
 use crate::path::Place;
-use crate::path::template::{Segment, Template, percent_decode};
+use crate::path::query::Query;
+use crate::path::template::{QueryValue, Segment, Template, percent_decode};
+use crate::path::{Step};
 use crate::rules::ast::{StatusKey, WriteMode};
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRoute, CheckedStep, TypeId};
+use crate::rules::mapping::When;
 
 /// One compiled route.
 #[derive(Debug)]
@@ -16,6 +19,18 @@ pub(super) struct Route {
     pub(super) write: WriteMode,
     pub(super) request: Option<Message>,
     pub(super) responses: Vec<(StatusKey, Message)>,
+    pub(super) mapped: Vec<Mapped>,
+    /// Whether translating a response needs the request that it answers.
+    pub(super) looks_back: bool,
+}
+
+/// A response whose status changes or that depends on more than it.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    pub(super) old: StatusKey,
+    pub(super) new: StatusKey,
+    pub(super) when: When,
+    pub(super) message: Option<Message>,
 }
 
 /// One side of a route.
@@ -32,6 +47,8 @@ pub(super) struct Message {
     pub(super) of: TypeId,
     pub(super) old: Parts,
     pub(super) new: Parts,
+    /// Rules of the general engine: it sees the whole message.
+    pub(super) general: bool,
     /// The only rule is `body = body` as a document of this type: no other part takes part.
     pub(super) body_only: Option<TypeId>,
 }
@@ -46,6 +63,8 @@ pub(super) struct Parts {
     /// Lower-case.
     pub(super) headers: BTreeSet<String>,
     pub(super) cookies: BTreeSet<String>,
+    /// Part, and the texts around the variable part of names that rules take, or nothing around where they take all.
+    pub(super) patterns: Vec<(String, String, String)>,
 }
 
 impl Route {
@@ -61,6 +80,16 @@ impl Route {
                 message(of).partial(if patches { step.types.len() } else { 0 })
             }),
             responses: route.responses.iter().map(|(key, of)| (*key, message(*of))).collect(),
+            mapped: route
+                .mapped
+                .iter()
+                .map(|one| Mapped { old: one.old, new: one.new, when: one.when.clone(), message: one.of.map(message) })
+                .collect(),
+            looks_back: {
+                let general = step.general();
+                let is_general = |of: TypeId| general.get(of.0) == Some(&true);
+                !route.mapped.is_empty() || route.responses.iter().any(|(_, of)| is_general(*of))
+            },
         }
     }
 
@@ -82,7 +111,30 @@ impl Route {
         let ranked = self.responses.iter().filter_map(|(key, message)| Some((rank(*key)?, message)));
         ranked.max_by_key(|(rank, _)| *rank).map(|(_, message)| message)
     }
+
+    /// Responses of a status that are told apart by more than it, in the order in which they are tried.
+    pub(super) fn mapped(&self, status: u16, direction: Direction) -> impl Iterator<Item = &Mapped> {
+        self.mapped.iter().filter(move |one| one.sides(direction).0.covers(status))
+    }
 }
+
+impl Mapped {
+    /// The source's and the target's status.
+    pub(super) fn sides(&self, direction: Direction) -> (StatusKey, StatusKey) {
+        match direction {
+            Direction::Up => (self.old, self.new),
+            Direction::Down => (self.new, self.old),
+        }
+    }
+
+    pub(super) fn condition(&self, direction: Direction) -> Option<&Query> {
+        match direction {
+            Direction::Up => self.when.old.as_ref(),
+            Direction::Down => self.when.new.as_ref(),
+        }
+    }
+}
+
 
 impl Message {
     fn compile(of: TypeId, step: &CheckedStep) -> Self {
@@ -103,6 +155,11 @@ impl Message {
                 CheckedKind::Mapping(mapping) => {
                     mapping.places(false).iter().for_each(|place| old.add(place));
                     mapping.places(true).iter().for_each(|place| new.add(place));
+                    // What a derived value is made from is read where the other side has it.
+                    for (is_new, place) in mapping.sources() {
+                        let side = if is_new { &mut new } else { &mut old };
+                        side.body |= place.segments.first().is_some_and(|part| part == "body");
+                    }
                 }
             }
         }
@@ -117,7 +174,8 @@ impl Message {
             },
             _ => None,
         };
-        Self { of, old, new, body_only }
+        let general = step.general().get(of.0) == Some(&true);
+        Self { of, old, new, general, body_only }
     }
 
     /// The same message with its types' partial forms, which begin `offset` behind the whole ones.
@@ -151,6 +209,14 @@ impl Parts {
             [part] => (part.as_str(), String::new()),
             [] => return,
         };
+        if part != "body" && part != "status" && place.segments.len() == 1 {
+            let (prefix, suffix) = match place.tail.first() {
+                Some(Step::Pattern { prefix, suffix, .. }) => (prefix.clone(), suffix.clone()),
+                _ => (String::new(), String::new()),
+            };
+            self.patterns.push((part.to_owned(), prefix, suffix));
+            return;
+        }
         match part {
             "body" => self.body = true,
             "status" => self.status = true,
@@ -160,6 +226,31 @@ impl Parts {
             "cookie" => _ = self.cookies.insert(name),
             _ => {}
         }
+    }
+
+    /// Whether rules have to do with a name of a part.
+    pub(super) fn names(&self, part: &str, name: &str) -> bool {
+        let exactly = match part {
+            "query" => self.query.contains(name),
+            "header" => self.headers.contains(name),
+            "cookie" => self.cookies.contains(name),
+            _ => false,
+        };
+        exactly
+            || self.patterns.iter().any(|(of, prefix, suffix)| {
+                of == part && name.len() >= prefix.len() + suffix.len() && name.starts_with(prefix) && name.ends_with(suffix)
+            })
+    }
+
+    /// Whether rules have to do with any name of a part.
+    pub(super) fn names_any(&self, part: &str) -> bool {
+        let any = match part {
+            "query" => !self.query.is_empty(),
+            "header" => !self.headers.is_empty(),
+            "cookie" => !self.cookies.is_empty(),
+            _ => false,
+        };
+        any || self.patterns.iter().any(|(of, ..)| of == part)
     }
 }
 
@@ -174,8 +265,23 @@ pub(super) fn match_path<'a>(template: &'a Template, path: &'a str) -> Option<Pa
     if rest.is_empty() {
         return template.segments.is_empty().then_some(params);
     }
-    for part in rest.split('/') {
+    let mut parts = rest.split('/');
+    let mut at = rest;
+    while let Some(part) = parts.next() {
+        let here = at;
+        at = at.get(part.len() + 1..).unwrap_or_default();
         match segments.next()? {
+            Segment::Rest(name) => {
+                params.push((name.as_str(), here));
+                return (!here.is_empty()).then_some(params);
+            }
+            Segment::Part { prefix, name, suffix } => {
+                let inner = part.strip_prefix(prefix.as_str())?.strip_suffix(suffix.as_str())?;
+                params.push((name.as_str(), inner));
+                if inner.is_empty() {
+                    return None;
+                }
+            }
             Segment::Literal(text) => {
                 if part != text && percent_decode(part)? != *text {
                     return None;
@@ -190,11 +296,26 @@ pub(super) fn match_path<'a>(template: &'a Template, path: &'a str) -> Option<Pa
 
 /// Whether a template matches everything that another one stands for, literal by literal.
 pub(super) fn covers(template: &Template, other: &Template) -> bool {
-    template.segments.len() == other.segments.len()
+    let is_open = matches!(template.segments.last(), Some(Segment::Rest(_)));
+    let count = template.segments.len();
+    (count == other.segments.len() || (is_open && other.segments.len() >= count))
         && template.segments.iter().zip(&other.segments).all(|pair| match pair {
-            (Segment::Param(_), _) => true,
+            (Segment::Rest(_), _) => true,
+            (Segment::Param(_), other) => !matches!(other, Segment::Rest(_)),
             (Segment::Literal(a), Segment::Literal(b)) => a == b,
-            (Segment::Literal(_), Segment::Param(_)) => false,
+            (Segment::Part { prefix, suffix, .. }, Segment::Literal(text)) => {
+                text.len() > prefix.len() + suffix.len() && text.starts_with(prefix) && text.ends_with(suffix)
+            }
+            (Segment::Part { prefix: a, suffix: b, .. }, Segment::Part { prefix: c, suffix: d, .. }) => a == c && b == d,
+            _ => false,
+        })
+        && template.query.iter().all(|(name, value)| {
+            let given = other.query.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+            match (value, given) {
+                (QueryValue::Param(_), Some(_)) => true,
+                (value, Some(given)) => value == given,
+                (_, None) => false,
+            }
         })
 }
 

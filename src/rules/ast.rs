@@ -168,7 +168,24 @@ pub struct RouteDecl {
     pub request: Option<MessageRules>,
     /// Rules over responses: by status, most specific wins.
     pub responses: Vec<(Spanned<StatusKey>, MessageRules)>,
+    /// Rules over responses whose status changes or that depend on more than it; the first that fits wins, before those.
+    pub mapped: Vec<MappedDecl>,
     /// Where the route's line is written.
+    pub span: Span,
+}
+
+/// `404 = 200: …`, or an entry of `responses:`.
+#[derive(Debug, Clone)]
+pub struct MappedDecl {
+    /// The old side's status.
+    pub old: StatusKey,
+    /// The new side's status.
+    pub new: StatusKey,
+    /// Further conditions on the response.
+    pub when: super::mapping::When,
+    /// Its rules; none: the message passes but for its status.
+    pub rules: Option<MessageRules>,
+    /// Where it is written.
     pub span: Span,
 }
 
@@ -199,6 +216,17 @@ pub enum StatusKey {
     Class(u8),
     /// `default`.
     Default,
+}
+
+impl StatusKey {
+    /// Whether it is for a status.
+    pub fn covers(self, status: u16) -> bool {
+        match self {
+            Self::Exact(exact) => exact == status,
+            Self::Class(class) => u16::from(class) == status / 100,
+            Self::Default => true,
+        }
+    }
 }
 
 /// `{type: T, old: …, new: …}`, checked at load in both directions.

@@ -203,6 +203,29 @@ pub struct CheckedRoute {
     pub request: Option<TypeId>,
     /// Message types of responses.
     pub responses: Vec<(StatusKey, TypeId)>,
+    /// Responses whose status changes or that depend on more than it, in written order.
+    pub mapped: Vec<CheckedMapped>,
+}
+
+impl CheckedRoute {
+    /// The types of all its messages.
+    pub fn messages(&self) -> impl Iterator<Item = TypeId> {
+        let responses = self.responses.iter().map(|(_, of)| *of);
+        self.request.into_iter().chain(responses).chain(self.mapped.iter().filter_map(|one| one.of))
+    }
+}
+
+/// A response whose status changes or that depends on more than it.
+#[derive(Debug, Clone)]
+pub struct CheckedMapped {
+    /// The old side's status.
+    pub old: StatusKey,
+    /// The new side's status.
+    pub new: StatusKey,
+    /// Further conditions on the response.
+    pub when: super::mapping::When,
+    /// Its message type.
+    pub of: Option<TypeId>,
 }
 
 /// One example, its documents valid JSON.

@@ -4,7 +4,7 @@
 
 use crate::codecs::Codec;
 use crate::path::query::Query;
-use crate::path::{Place, View};
+use crate::path::{Place, Step};
 
 /// What such a rule says.
 #[derive(Debug, Clone)]
@@ -284,8 +284,8 @@ pub enum Pattern {
     Literal(String),
     /// Any value, which the variable then stands for.
     Variable(String),
-    /// Read: anything, or nothing at all. Written: this value, as JSON text.
-    Default(String),
+    /// Read: anything, or nothing at all. Written: this.
+    Default(Box<Pattern>),
     /// A text with variable parts.
     Text(Vec<Part>),
     /// A value of the document or the request; only where a value is made.
@@ -456,6 +456,50 @@ impl<T> Mapping<T> {
         })
     }
 
+    /// Header names in lower case, which is how messages are packed: HTTP's have no case.
+    pub fn fold_headers(&mut self) {
+        match self {
+            Self::Equation(one) => one.olds.iter_mut().chain(&mut one.news).for_each(fold_place),
+            Self::Derived(one) => {
+                fold_place(&mut one.place);
+                match &mut one.from {
+                    Some(From::Place(place)) => fold_place(place),
+                    Some(From::Pattern(pattern)) => pattern.fold_places(),
+                    Some(From::Query(..)) | None => {}
+                }
+            }
+            Self::Cases(cases) => {
+                for case in cases {
+                    for pattern in [&mut case.old, &mut case.new] {
+                        let Pattern::Object(parts) = pattern else { continue };
+                        for part in parts {
+                            if let Member::Named { name, value: Pattern::Object(headers), .. } = part
+                                && name == "header"
+                            {
+                                headers.iter_mut().for_each(Member::fold);
+                            }
+                        }
+                    }
+                }
+            }
+            Self::Rest(_) => {}
+        }
+    }
+
+    /// Places that it reads without owning them, and whether each is on the new side.
+    pub fn sources(&self) -> Vec<(bool, Place)> {
+        let Self::Derived(one) = self else { return Vec::new() };
+        let mut places = Vec::new();
+        match &one.from {
+            Some(From::Place(place)) => places.push(place.clone()),
+            Some(From::Pattern(pattern)) => pattern.read(&mut places),
+            // A query may lead anywhere.
+            Some(From::Query(..)) => places.push(Place::plain(vec!["body".to_owned()], crate::diagnostic::Span::NOWHERE)),
+            None => {}
+        }
+        places.into_iter().filter(|place| place.view.is_none()).map(|place| (!one.is_new, place)).collect()
+    }
+
     /// The places that it owns on a side, as far as they are known before a document is seen.
     pub fn places(&self, is_new: bool) -> Vec<Place> {
         match self {
@@ -474,7 +518,77 @@ impl<T> Mapping<T> {
     }
 }
 
+fn fold_place(place: &mut Place) {
+    if place.segments.first().is_none_or(|part| part != "header") {
+        return;
+    }
+    for name in place.segments.iter_mut().skip(1) {
+        name.make_ascii_lowercase();
+    }
+    for step in &mut place.tail {
+        if let Step::Pattern { prefix, suffix, .. } | Step::Asked { prefix, suffix, .. } = step {
+            prefix.make_ascii_lowercase();
+            suffix.make_ascii_lowercase();
+        }
+    }
+}
+
+impl Member {
+    fn fold(&mut self) {
+        match self {
+            Self::Named { name, .. } => name.make_ascii_lowercase(),
+            Self::Every { prefix, suffix, .. } => {
+                prefix.make_ascii_lowercase();
+                suffix.make_ascii_lowercase();
+            }
+            Self::Rest(_) => {}
+        }
+    }
+}
+
 impl Pattern {
+    fn read(&self, places: &mut Vec<Place>) {
+        match self {
+            Self::Place(place) => places.push(place.clone()),
+            Self::Text(parts) => places.extend(parts.iter().filter_map(|part| match part {
+                Part::Place(place) => Some(place.clone()),
+                Part::Text(_) | Part::Variable(_) => None,
+            })),
+            Self::Object(members) => members.iter().for_each(|member| {
+                if let Member::Named { value, .. } | Member::Every { value, .. } = member {
+                    value.read(places);
+                }
+            }),
+            Self::List { first, each, last } => {
+                first.iter().chain(each.as_deref()).chain(last).for_each(|one| one.read(places));
+            }
+            Self::Set(all) => all.iter().for_each(|one| one.read(places)),
+            Self::Literal(_) | Self::Variable(_) | Self::Default(_) => {}
+        }
+    }
+
+    fn fold_places(&mut self) {
+        match self {
+            Self::Place(place) => fold_place(place),
+            Self::Text(parts) => parts.iter_mut().for_each(|part| {
+                if let Part::Place(place) = part {
+                    fold_place(place);
+                }
+            }),
+            Self::Object(members) => members.iter_mut().for_each(|member| {
+                if let Member::Named { value, .. } | Member::Every { value, .. } = member {
+                    value.fold_places();
+                }
+            }),
+            Self::List { first, each, last } => {
+                first.iter_mut().chain(each.as_deref_mut()).chain(last).for_each(Self::fold_places);
+            }
+            Self::Set(all) => all.iter_mut().for_each(Self::fold_places),
+            Self::Default(inner) => inner.fold_places(),
+            Self::Literal(_) | Self::Variable(_) => {}
+        }
+    }
+
     /// The outermost places that it speaks of.
     fn places(&self, path: &mut Vec<String>, places: &mut Vec<Place>) {
         let span = crate::diagnostic::Span::NOWHERE;
@@ -490,29 +604,6 @@ impl Pattern {
             }
             _ if places.iter().any(|place| place.segments == *path) => {}
             _ => places.push(Place::plain(path.clone(), span)),
-        }
-    }
-
-    /// Values of the request that it reads.
-    pub fn views(&self) -> Vec<View> {
-        match self {
-            Self::Place(place) => place.view.into_iter().collect(),
-            Self::Text(parts) => parts
-                .iter()
-                .filter_map(|part| if let Part::Place(place) = part { place.view } else { None })
-                .collect(),
-            Self::Object(members) => members
-                .iter()
-                .flat_map(|member| match member {
-                    Member::Named { value, .. } | Member::Every { value, .. } => value.views(),
-                    Member::Rest(_) => Vec::new(),
-                })
-                .collect(),
-            Self::List { first, each, last } => {
-                first.iter().chain(each.as_deref()).chain(last).flat_map(Self::views).collect()
-            }
-            Self::Set(all) => all.iter().flat_map(Self::views).collect(),
-            Self::Literal(_) | Self::Variable(_) | Self::Default(_) => Vec::new(),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::incoming::{Headers, Members, Request};
 use super::limits;
 use super::outgoing::{write_request, write_response};
 use crate::json::{MAX_DEPTH, Tree};
-use crate::path::template::{Segment, Template, percent_encode};
+use crate::path::template::{QueryValue, Segment, Template, percent_encode};
 use crate::plan::{Exchange, ResponseIn, Scratch, ServicePlan};
 use crate::rules::checked::CheckedService;
 
@@ -110,7 +110,9 @@ impl<'p> Messages<'p> {
         let headers = Headers::parse(members.tree("headers")?.as_ref())?;
         let body = members.get("body");
         let input = ResponseIn { status, headers: &headers.map, body };
-        let translated = exchange.response(&input, &mut self.scratch, limits()).map_err(|fault| fault.to_string())?;
+        let asked = members.get("request").map(|_| request.input());
+        let translated = exchange.response(&input, asked.as_ref(), &mut self.scratch, limits());
+        let translated = translated.map_err(|fault| fault.to_string())?;
         write_response(&translated, members, &headers, out);
         Ok(())
     }
@@ -118,7 +120,7 @@ impl<'p> Messages<'p> {
 
 fn exchange<'p>(plan: &'p ServicePlan, way: (usize, usize), request: &Request<'_>) -> Result<Exchange<'p>, String> {
     let (method, path) = (request.method.as_str(), &request.path);
-    plan.exchange(way.0, way.1, method, path).map_err(|none| {
+    plan.exchange(way.0, way.1, method, (path, request.query.as_deref())).map_err(|none| {
         if none.methods.is_empty() {
             format!("no route maps `{method} {path}`")
         } else {
@@ -142,7 +144,7 @@ fn sample(
     for route in &first.routes {
         let own = if asked < served { &route.old } else { &route.new };
         let Some((method, path)) = request_of(own, wanted) else { continue };
-        let Ok(exchange) = plan.exchange(asked, served, method.as_str(), &path) else { continue };
+        let Ok(exchange) = plan.exchange(asked, served, method.as_str(), (&path, query_of(own).as_deref())) else { continue };
         if exchange.label() != own.to_string() {
             continue;
         }
@@ -156,6 +158,16 @@ fn sample(
     by_service
 }
 
+/// What a request must ask for to take a route.
+fn query_of(template: &Template) -> Option<String> {
+    let pairs = template.query.iter().map(|(name, value)| match value {
+        QueryValue::Literal(text) => format!("{name}={text}"),
+        QueryValue::Param(_) => format!("{name}=-"),
+    });
+    let all: Vec<String> = pairs.collect();
+    (!all.is_empty()).then(|| all.join("&"))
+}
+
 /// A request of a route; a route for any method takes that of `wanted`.
 fn request_of(template: &Template, wanted: &Template) -> Option<(Method, String)> {
     let method = [&template.method, &wanted.method].into_iter().find(|name| *name != "*").map_or("GET", String::as_str);
@@ -165,7 +177,12 @@ fn request_of(template: &Template, wanted: &Template) -> Option<(Method, String)
         match segment {
             Segment::Literal(text) => percent_encode(text, &mut path),
             // Stands for any value: a response's rules see no path.
-            Segment::Param(_) => path.push('-'),
+            Segment::Param(_) | Segment::Rest(_) => path.push('-'),
+            Segment::Part { prefix, suffix, .. } => {
+                percent_encode(prefix, &mut path);
+                path.push('-');
+                percent_encode(suffix, &mut path);
+            }
         }
     }
     if path.is_empty() {

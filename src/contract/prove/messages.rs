@@ -322,23 +322,5 @@ fn shown(status: StatusKey) -> String {
 
 /// A template as text.
 pub(super) fn written(template: &Template) -> String {
-    use crate::path::template::Segment;
-    let mut text = format!("{} ", template.method);
-    for segment in &template.segments {
-        match segment {
-            Segment::Literal(literal) => {
-                text.push('/');
-                text.push_str(literal);
-            }
-            Segment::Param(name) => {
-                text.push_str("/{");
-                text.push_str(name);
-                text.push('}');
-            }
-        }
-    }
-    if template.segments.is_empty() {
-        text.push('/');
-    }
-    text
+    template.to_string()
 }

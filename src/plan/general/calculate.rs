@@ -204,7 +204,8 @@ impl<'a> Run<'a> {
         use super::{Form, FormMember, TextPart};
         self.spend()?;
         Ok(match form {
-            Form::Literal(json) | Form::Default(json) => Some(Out::Text(json)),
+            Form::Literal(json) => Some(Out::Text(json)),
+            Form::Default(inner) => self.made(inner, direction, tree)?,
             Form::Place(view, steps) => self.read(*view, steps, direction, tree)?.map(Out::Tree),
             Form::Text(parts) => {
                 let mut made = String::new();

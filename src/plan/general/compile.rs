@@ -196,7 +196,7 @@ impl Names {
         match pattern {
             Pattern::Literal(json) => Form::Literal(json.clone().into_bytes()),
             Pattern::Variable(name) => Form::Variable(self.index(name)),
-            Pattern::Default(json) => Form::Default(json.clone().into_bytes()),
+            Pattern::Default(inner) => Form::Default(Box::new(self.form(inner))),
             Pattern::Place(place) => Form::Place(place.view, place.steps()),
             Pattern::Text(parts) => Form::Text(
                 parts

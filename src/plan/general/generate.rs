@@ -45,7 +45,7 @@ impl<'a> Generator<'_, 'a> {
             && members.iter().all(|member| matches!(member, FormMember::Named { .. }))
             && !members.is_empty()
         {
-            for member in members {
+            for member in members.iter().filter(|member| !member.is_only_read()) {
                 let FormMember::Named { name, form, .. } = member else { continue };
                 path.push(At::Name(name.as_str().into()));
                 self.spread(form, rows, first, path, writes)?;
@@ -70,7 +70,8 @@ impl<'a> Generator<'_, 'a> {
     fn form(&self, form: &'a Form, rows: &[Row<'_, 'a>]) -> Result<Option<Out<'a>>, Fault> {
         self.run.spend()?;
         Ok(match form {
-            Form::Literal(json) | Form::Default(json) => Some(Out::Text(json)),
+            Form::Literal(json) => Some(Out::Text(json)),
+            Form::Default(inner) => self.form(inner, rows)?,
             Form::Variable(variable) => self.value(*variable, rows)?.map(|bound| bound.value),
             Form::Text(parts) => self.text(parts, rows)?,
             Form::Place(view, steps) => {
@@ -113,7 +114,7 @@ impl<'a> Generator<'_, 'a> {
 
     fn object(&self, members: &'a [FormMember], rows: &[Row<'_, 'a>]) -> Result<Option<Out<'a>>, Fault> {
         let mut made = Vec::new();
-        for member in members {
+        for member in members.iter().filter(|member| !member.is_only_read()) {
             match member {
                 FormMember::Named { name, form, .. } => {
                     if let Some(value) = self.form(form, rows)? {
@@ -252,6 +253,13 @@ impl<'a> Generator<'_, 'a> {
             }
         }
         Ok(groups.into_iter().map(|(_, rows)| rows).collect())
+    }
+}
+
+impl FormMember {
+    /// A constant that may be there, and need not.
+    fn is_only_read(&self) -> bool {
+        matches!(self, Self::Named { optional: true, form: Form::Literal(_), .. })
     }
 }
 

@@ -121,7 +121,7 @@ struct Case {
 enum Form {
     Literal(Vec<u8>),
     Variable(usize),
-    Default(Vec<u8>),
+    Default(Box<Form>),
     Text(Vec<TextPart>),
     Place(Option<View>, Steps),
     Object(Vec<FormMember>),
@@ -167,7 +167,6 @@ pub(crate) struct Requests<'a> {
 /// Working memory of one translation.
 #[derive(Default)]
 struct Memory<'a> {
-    texts: Arena<u8>,
     trees: Arena<Tree<'a>>,
 }
 

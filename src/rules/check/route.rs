@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostics, Span, codes, suggest};
 use crate::path::Place;
 use crate::path::template::Template;
 use crate::rules::ast::{MessageRules, RouteDecl, Rule, RuleKind, StatusKey, WriteMode};
-use crate::rules::checked::CheckedRoute;
+use crate::rules::checked::{CheckedMapped, CheckedRoute};
 
 pub(super) fn check_routes(
     routes: &[RouteDecl],
@@ -57,7 +57,7 @@ fn check_route(
         types.add(&rules.rules, Within::Message(name, part), rules.span, diagnostics)
     };
     let request = route.request.as_ref().map(|rules| message(rules, &format!("{} request", route.old), Part::Request));
-    let responses = route
+    let responses: Vec<_> = route
         .responses
         .iter()
         .map(|(status, rules)| {
@@ -65,7 +65,17 @@ fn check_route(
             (status.value, message(rules, &name, Part::Response))
         })
         .collect();
-    CheckedRoute { old: route.old.clone(), new: route.new.clone(), write, request, responses }
+    let mapped = route.mapped.iter().map(|one| {
+        let name = format!("{} {}", route.old, status_name(one.old));
+        CheckedMapped {
+            old: one.old,
+            new: one.new,
+            when: one.when.clone(),
+            of: one.rules.as_ref().map(|rules| message(rules, &name, Part::Response)),
+        }
+    });
+    let mapped = mapped.collect();
+    CheckedRoute { old: route.old.clone(), new: route.new.clone(), write, request, responses, mapped }
 }
 
 fn status_name(status: StatusKey) -> String {

@@ -237,9 +237,8 @@ impl<'f> Types<'f> {
         examples: &[CheckedExample],
         diagnostics: &mut Diagnostics,
     ) {
-        let messages =
-            routes.iter().flat_map(|route| route.request.iter().chain(route.responses.iter().map(|(_, of)| of)));
-        let used = self.reachable(messages.copied().chain(examples.iter().map(|one| one.of)));
+        let messages = routes.iter().flat_map(CheckedRoute::messages);
+        let used = self.reachable(messages.chain(examples.iter().map(|one| one.of)));
         for (index, one) in self.all.iter().enumerate() {
             if matches!(one.origin, Origin::Named { .. }) && !used.contains(&TypeId(index)) {
                 diagnostics

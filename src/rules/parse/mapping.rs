@@ -12,6 +12,15 @@ use crate::rules::yaml::Node;
 /// What may stand beside `added` or `removed`.
 const BESIDE: &[&str] = &["from", "reduce", "default", "loss", "when", "separator"];
 
+/// A case for every other document of a type: nothing of it is the case's business.
+fn open(case: Case<TypeRef>) -> Case<TypeRef> {
+    if case.old == Pattern::Variable(String::new()) && case.new == case.old {
+        let any = || Pattern::Object(Vec::new());
+        return Case { old: any(), new: any(), ..case };
+    }
+    case
+}
+
 impl Parser<'_> {
     /// `cases: […]`, or `{on: kind = type, cases: {a = b: […]}}`.
     pub(super) fn cases_rule(&mut self, node: &Node) -> Option<Rule> {
@@ -19,7 +28,7 @@ impl Parser<'_> {
         let loss = self.loss_of(members.get("loss"));
         let cases = members.get("cases")?;
         let cases = match members.get("on") {
-            None => self.cases(cases)?,
+            None => self.cases(cases)?.into_iter().map(open).collect(),
             Some(on) => self.discriminated(on, cases)?,
         };
         Some(rule(RuleKind::Mapping(Box::new(Mapping::Cases(cases))), loss, node))

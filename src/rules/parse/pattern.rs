@@ -121,7 +121,7 @@ impl Parser<'_> {
     fn object_pattern(&mut self, node: &Node, members: &[(Node, Node)], names: Names) -> Option<Pattern> {
         if let [(key, value)] = members {
             match key.as_str().unwrap_or_default() {
-                "$default" => return self.json(value).map(|json| Pattern::Default(json.value)),
+                "$default" => return self.pattern(value, names).map(|value| Pattern::Default(Box::new(value))),
                 "$literal" => return self.json(value).map(|json| Pattern::Literal(json.value)),
                 "$set" => {
                     let all = self.list(value, "`$set`")?;

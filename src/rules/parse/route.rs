@@ -6,10 +6,11 @@ use super::{Parser, short};
 use crate::diagnostic::{Span, codes};
 use crate::path::Place;
 use crate::path::template::Template;
-use crate::rules::ast::{CodecDecl, MessageRules, RouteDecl, Rule, RuleKind, Spanned, StatusKey, TypeRef, WriteMode};
+use crate::rules::mapping::When;
+use crate::rules::ast::{CodecDecl, MappedDecl, MessageRules, RouteDecl, Rule, RuleKind, Spanned, StatusKey, TypeRef, WriteMode};
 use crate::rules::yaml::Node;
 
-const KEYS: [&str; 5] = ["write", "request", "response", "default", "200"];
+const KEYS: [&str; 6] = ["write", "request", "response", "responses", "default", "200"];
 
 impl Parser<'_> {
     pub(super) fn routes(&mut self, node: &Node) -> Vec<RouteDecl> {
@@ -34,8 +35,8 @@ impl Parser<'_> {
             self.route_body(value, &mut route);
         }
         let (old, new) = sides?;
-        let RouteBody { write, request, responses } = route;
-        Some(RouteDecl { old, new, write, request, responses, span: line.span })
+        let RouteBody { write, request, responses, mapped } = route;
+        Some(RouteDecl { old, new, write, request, responses, mapped, span: line.span })
     }
 
     fn templates(&mut self, node: &Node) -> Option<(Template, Template)> {
@@ -71,6 +72,13 @@ impl Parser<'_> {
             match name {
                 "write" => route.write = self.write_mode(value),
                 "request" => route.request = self.message(value),
+                "responses" => route.mapped.extend(self.mapped(value)),
+                _ if name.contains(" = ") => {
+                    let rules = if value.is_null() { Some(None) } else { self.message(value).map(Some) };
+                    let (statuses, Some(rules)) = (self.statuses(key), rules) else { continue };
+                    let Some((old, new)) = statuses else { continue };
+                    route.mapped.push(MappedDecl { old, new, when: When::ALWAYS, rules, span: key.span });
+                }
                 _ => {
                     let Some(status) = parse_status(name) else {
                         self.unknown_status(key, name);
@@ -89,6 +97,37 @@ impl Parser<'_> {
                 }
             }
         }
+    }
+
+    /// `404 = 200`, or one status for both sides.
+    fn statuses(&mut self, node: &Node) -> Option<(StatusKey, StatusKey)> {
+        let text = node.as_str().unwrap_or_default();
+        let (old, new) = text.split_once(" = ").unwrap_or((text, text));
+        let (Some(old), Some(new)) = (parse_status(old.trim()), parse_status(new.trim())) else {
+            self.unknown_status(node, text);
+            return None;
+        };
+        Some((old, new))
+    }
+
+    /// `[{status: 404 = 200, when: …, rules: …}]`
+    fn mapped(&mut self, node: &Node) -> Vec<MappedDecl> {
+        let Some(list) = self.list(node, "`responses`") else { return Vec::new() };
+        let one = |node: &Node| {
+            let members = self.members(node, "a response", &["status", "when", "rules"])?;
+            let Some(status) = members.get("status") else {
+                self.missing(node.span, "a response", "status", "`200`, or `404 = 200` where it changes");
+                return None;
+            };
+            let (old, new) = self.statuses(status)?;
+            let when = members.get("when").map_or(Some(When::ALWAYS), |node| self.when(node))?;
+            let rules = match members.get("rules") {
+                None => None,
+                Some(node) => Some(self.message(node)?),
+            };
+            Some(MappedDecl { old, new, when, rules, span: node.span })
+        };
+        list.iter().filter_map(one).collect()
     }
 
     fn unknown_status(&mut self, key: &Node, name: &str) {
@@ -136,6 +175,7 @@ struct RouteBody {
     write: Option<Spanned<WriteMode>>,
     request: Option<MessageRules>,
     responses: Vec<(Spanned<StatusKey>, MessageRules)>,
+    mapped: Vec<MappedDecl>,
 }
 
 fn parse_status(name: &str) -> Option<StatusKey> {
