@@ -1,4 +1,4 @@
-//! Places: singular paths in one document, as rules write them.
+//! Places: singular paths in one document, as rules write them; route templates; queries.
 
 mod extended;
 mod parse;

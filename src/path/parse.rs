@@ -10,7 +10,7 @@ use crate::diagnostic::Span;
 /// Members from the root down; no document is read deeper.
 pub const MAX_SEGMENTS: usize = 64;
 
-/// Why a text is not a place.
+/// Why a text is not a place, a template or a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaceError {
     /// The bytes of the text that are wrong.

@@ -10,6 +10,7 @@ mod engine;
 mod gateway;
 mod hostile_interfaces;
 mod hostile_rules;
+mod jsonpath;
 mod laws;
 mod load;
 mod stencils;

@@ -67,6 +67,9 @@ fn one_file_names_each_of_these_crates() {
         ("annotate_snippets", "src/diagnostic/render.rs"),
         ("saphyr_parser", "src/rules/yaml/read.rs"),
         ("arc_swap", "src/gateway/generation.rs"),
+        ("jsonpath_rust", "src/path/query/read.rs"),
+        ("pest::", "src/path/query/read.rs"),
+        ("regex::", "src/path/query/pattern.rs"),
     ] {
         refuse("src", &[word], file, "this crate is named in one file, so that it can be replaced there");
     }
