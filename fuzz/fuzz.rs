@@ -1,6 +1,7 @@
 //! What must never happen, whatever comes in: a panic, an answer that is not JSON, an answer where the text was not.
 //!
-//! The first byte of an input chooses the part: the rule files, the JSON scanner, or translation up, down and back.
+//! The first byte of an input chooses the part: the rule files, the JSON scanner, or translation up, down and back. What
+//! starts with `$` is a query.
 
 #![no_main]
 
@@ -9,6 +10,7 @@ use std::sync::LazyLock;
 use bifocal::codecs::Direction;
 use bifocal::diagnostic::{Style, to_text};
 use bifocal::json::Tree;
+use bifocal::path::query::Query;
 use bifocal::plan::{Limits, Scratch, StepPlan, TypeId};
 use bifocal::rules::check_service;
 use bifocal::rules::load::ServiceSources;
@@ -50,6 +52,7 @@ static STEP: LazyLock<StepPlan> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else { return };
     match choice % 3 {
+        _ if *choice == b'$' => query(data),
         0 => rules(rest),
         1 => scanner(rest),
         _ => translation(rest),
@@ -72,6 +75,15 @@ fn rules(data: &[u8]) {
                     plan.translate(TypeId(index), Direction::Up, text, &mut out, &mut scratch, Limits::default());
             }
         }
+    }
+}
+
+fn query(data: &[u8]) {
+    const DOCUMENT: &[u8] = br#"{"a": [{"a": 1, "b": "ab"}, {"a": 1.5e3, "b": ["b", null]}, -0], "b": {"a": "a+"}}"#;
+    let Ok(query) = std::str::from_utf8(data).map(Query::parse) else { return };
+    let (Ok(query), Ok(tree)) = (query, Tree::parse(DOCUMENT, 8)) else { return };
+    if let Ok(nodes) = query.select(&tree) {
+        assert_eq!(query.matches(&tree), Ok(!nodes.is_empty()));
     }
 }
 
