@@ -23,6 +23,19 @@ pub(super) fn select<'t, 'a>(steps: &[Step], root: &'t Tree<'a>) -> Result<Vec<&
     }
 }
 
+/// Whether the filter that is the only step is true of the document.
+pub(super) fn holds(steps: &[Step], root: &Tree<'_>) -> Result<bool, TooCostly> {
+    let mut evaluation = Evaluation::new(root);
+    for selector in steps.iter().flat_map(|step| &step.selectors) {
+        if let Selector::Filter(condition) = selector
+            && !evaluation.holds(condition, root)?
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 pub(super) fn matches(steps: &[Step], root: &Tree<'_>) -> Result<bool, TooCostly> {
     Evaluation::new(root).any(steps, root)
 }

@@ -45,6 +45,8 @@ pub struct Query {
     text: String,
     /// Shared, so that a rule's query can be kept in many places of a plan.
     steps: Arc<[model::Step]>,
+    /// Its only step is a filter that is asked of the document itself.
+    is_condition: bool,
 }
 
 /// A query looks at more of a document than [`MAX_COST`].
@@ -80,7 +82,24 @@ impl Query {
     pub fn parse(text: &str) -> Result<Self, PlaceError> {
         let scanned = scan::scan(text)?;
         let steps = read::read(text, scanned)?;
-        Ok(Self { text: text.to_owned(), steps: steps.into() })
+        Ok(Self { text: text.to_owned(), steps: steps.into(), is_condition: false })
+    }
+
+    /// Reads a condition on a whole document: what RFC 9535 allows between `?` and `]`, `$` and `@` being the document.
+    /// A query by itself (`$.items[?@.open]`) asks whether it selects anything.
+    ///
+    /// # Errors
+    /// As [`Query::parse`].
+    pub fn condition(text: &str) -> Result<Self, PlaceError> {
+        let whole = format!("$[?{text}]");
+        let shift = |at: usize| at.saturating_sub(3).min(text.len());
+        let mut query = Self::parse(&whole).map_err(|error| PlaceError {
+            at: shift(error.at.start)..shift(error.at.end),
+            ..error
+        })?;
+        text.clone_into(&mut query.text);
+        query.is_condition = true;
+        Ok(query)
     }
 
     /// As it was written.
@@ -97,11 +116,14 @@ impl Query {
         evaluate::select(&self.steps, root)
     }
 
-    /// Whether it selects anything.
+    /// Whether it selects anything, or, for a condition, whether it holds.
     ///
     /// # Errors
     /// Where finding that out costs more than [`MAX_COST`].
     pub fn matches(&self, root: &Tree<'_>) -> Result<bool, TooCostly> {
+        if self.is_condition {
+            return evaluate::holds(&self.steps, root);
+        }
         evaluate::matches(&self.steps, root)
     }
 }

@@ -245,7 +245,7 @@ impl Parser<'_> {
     /// `when: {old: QUERY, new: QUERY}`, or one query for both.
     pub(super) fn when(&mut self, node: &Node) -> Option<When> {
         if let Some(text) = node.as_str() {
-            let query = self.query(node, text)?;
+            let query = self.condition(node, text)?;
             return Some(When { old: Some(query.clone()), new: Some(query) });
         }
         let members = self.members(node, "`when`", &["old", "new"])?;
@@ -253,7 +253,7 @@ impl Parser<'_> {
             None => Some(None),
             Some(node) => {
                 let text = parser.text(node, "a condition")?.value;
-                parser.query(node, &text).map(Some)
+                parser.condition(node, &text).map(Some)
             }
         };
         let old = side(self, "old");
@@ -261,8 +261,19 @@ impl Parser<'_> {
         Some(When { old: old?, new: new? })
     }
 
+    /// A condition on a document.
+    fn condition(&mut self, node: &Node, text: &str) -> Option<Query> {
+        let read = Query::condition(text);
+        self.read_query(node, read)
+    }
+
     pub(super) fn query(&mut self, node: &Node, text: &str) -> Option<Query> {
-        match Query::parse(text) {
+        let read = Query::parse(text);
+        self.read_query(node, read)
+    }
+
+    fn read_query(&mut self, node: &Node, read: Result<Query, crate::path::PlaceError>) -> Option<Query> {
+        match read {
             Ok(query) => Some(query),
             Err(error) => {
                 let at = node.part(error.at.start, error.at.end);
