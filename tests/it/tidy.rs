@@ -67,6 +67,8 @@ fn one_file_names_each_of_these_crates() {
         ("annotate_snippets", "src/diagnostic/render.rs"),
         ("saphyr_parser", "src/rules/yaml/read.rs"),
         ("arc_swap", "src/gateway/generation.rs"),
+        ("jiff", "src/codecs/date.rs"),
+        ("num_bigint", "src/json/exact.rs"),
     ] {
         refuse("src", &[word], file, "this crate is named in one file, so that it can be replaced there");
     }
@@ -78,7 +80,7 @@ fn every_codec_file_is_listed() {
     let mut files: Vec<String> = sources("src/codecs")
         .iter()
         .map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned())
-        .filter(|name| !["mod", "argument", "tests"].contains(&name.as_str()))
+        .filter(|name| !["mod", "argument", "value", "tests"].contains(&name.as_str()))
         .collect();
     files.sort();
     let mut expected: Vec<&str> = listed.clone();
