@@ -58,7 +58,7 @@ impl Csv {
             },
         };
         match own.as_str() {
-            Some(separator) if !separator.is_empty() && !(quotes && separator.contains('"')) => {
+            Some(separator) if !(separator.is_empty() || (quotes && separator.contains('"'))) => {
                 Some(Self { separator: separator.to_owned(), quotes, wrap })
             }
             _ => arguments.refuse(own.span, "`csv` takes the separator", "for example `csv: \",\"`"),

@@ -68,12 +68,15 @@ impl Linear {
                 return arguments.refuse(node.span, message, "for example `places: 2`");
             }
         };
-        match (rounding(arguments)?, places) {
+        let rounding = match (arguments.option("round"), places) {
             (None, Some(_)) => {
-                arguments.refuse(own.span, "`places` without `round`", "say how: for example `round: half_even`")
+                let help = "say how: for example `round: half_even`";
+                return arguments.refuse(own.span, "`places` without `round`", help);
             }
-            (rounding, places) => Some(Self { mul, add, rounding: rounding.map(|one| (one, places.unwrap_or(0))) }),
-        }
+            (None, None) => None,
+            (Some(node), places) => Some((rounding(arguments, node)?, places.unwrap_or(0))),
+        };
+        Some(Self { mul, add, rounding })
     }
 
     /// Why an old value may not come back.

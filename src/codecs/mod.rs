@@ -279,7 +279,7 @@ impl Codec {
         match self {
             // `split` and `page` join several places and are asked through `convert_many`.
             Self::Same | Self::Head(_) | Self::Presence(_) | Self::Nothing(_) | Self::Split(_) | Self::Page(_) => {
-                out.extend_from_slice(value)
+                out.extend_from_slice(value);
             }
             Self::Enum(codec) => codec.convert(direction, value, out)?,
             Self::Invert(codec) => codec.convert(value, out)?,

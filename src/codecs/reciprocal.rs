@@ -41,8 +41,8 @@ impl Reciprocal {
             let help = "for example `reciprocal: 1000000`";
             return arguments.refuse(own.span, "`reciprocal` takes the product, a number that is not zero", help);
         };
-        match rounding(arguments)? {
-            Some(rounding) => Some(Self { product, rounding }),
+        match arguments.option("round") {
+            Some(node) => Some(Self { product, rounding: rounding(arguments, node)? }),
             None => arguments.refuse(own.span, "`reciprocal` needs `round`", "for example `round: half_up`"),
         }
     }

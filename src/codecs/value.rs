@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::Guard;
 use super::argument::Arguments;
 use crate::json::{Decimal, MAX_DEPTH, Rational, Rounding, Tree, unescape};
+use crate::rules::yaml::Node;
 
 pub(super) const TOO_LONG: Guard = Guard::Borrowed("expected a number of reasonable size");
 const NO_WAY_BACK: Guard = Guard::Borrowed("expected a value that the way back spells alike");
@@ -45,10 +46,9 @@ pub(super) fn check_back(
     Ok(())
 }
 
-/// The `round:` option.
-pub(super) fn rounding(arguments: &mut Arguments<'_>) -> Option<Option<Rounding>> {
-    let Some(node) = arguments.option("round") else { return Some(None) };
-    Some(Some(match node.as_str() {
+/// The value of a `round:` option.
+pub(super) fn rounding(arguments: &mut Arguments<'_>, node: &Node) -> Option<Rounding> {
+    Some(match node.as_str() {
         Some("floor") => Rounding::Floor,
         Some("ceil") => Rounding::Ceil,
         Some("half_even") => Rounding::HalfEven,
@@ -58,5 +58,5 @@ pub(super) fn rounding(arguments: &mut Arguments<'_>) -> Option<Option<Rounding>
             let help = "the ways are `floor`, `ceil`, `half_even`, `half_up` and `trunc`";
             return arguments.refuse(node.span, "`round` is not a way to round", help);
         }
-    }))
+    })
 }
