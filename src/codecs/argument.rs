@@ -31,6 +31,12 @@ impl<'a> Arguments<'a> {
         None
     }
 
+    /// Whether the rule's author accepts that something is lost: old values may then be spelled in ways that the way
+    /// back does not write.
+    pub(super) fn accepts_loss(&self) -> bool {
+        self.option("loss").is_some()
+    }
+
     /// A value as exact JSON text.
     pub(super) fn json(&mut self, node: &Node) -> Option<String> {
         match to_json(node) {

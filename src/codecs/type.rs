@@ -1,6 +1,7 @@
 //! `type: [old, new]`
 
 use super::argument::Arguments;
+use super::value::number;
 use super::{Direction, Guard, Info};
 use crate::json::unescape;
 
@@ -10,14 +11,18 @@ pub(super) const INFO: Info = Info {
     places: (1, 1),
     manual: "\
 `type: [string, integer]` gives a scalar another JSON type; the types are `string`, `integer`, `number` and `boolean`,
-and one of the two is `string`.
+and one of the two is `string`. `type: [number, integer]` joins two spellings of whole numbers.
 
 ```yaml
 - total_count = meta.total: {type: [string, integer]}     # \"17\" <-> 17
+- created = created_at: {type: [number, integer]}         # 1575317847.0 -> 1575317847
 ```
 
 Only canonical text converts, so that it can be given back: `\"007\"`, `\"1.0\"` and `\"+1\"` are not integers. A `number`
 keeps its spelling both ways: `\"1.10\"` <-> `1.10`.
+
+Under `[number, integer]` a number that is not whole is refused on the way up, and the way down leaves the integer as it
+is: the same value, if not the same spelling.
 ",
 };
 
@@ -71,7 +76,8 @@ pub struct Type {
 
 impl Type {
     pub(super) fn parse(arguments: &mut Arguments<'_>) -> Option<Self> {
-        let help = "write for example `type: [string, integer]`; one of the two is `string`";
+        let help =
+            "write for example `type: [string, integer]`; one of the two is `string`, or they are `[number, integer]`";
         let nodes = arguments.pair(help)?;
         let [old, new] = nodes.map(|node| match node.as_str() {
             Some("string") => Ok(Scalar::String),
@@ -84,6 +90,7 @@ impl Type {
             (Err(span), _) | (_, Err(span)) => {
                 arguments.refuse(span, "not a scalar type", "the types are `string`, `integer`, `number`, `boolean`")
             }
+            (Ok(Scalar::Number), Ok(Scalar::Integer)) => Some(Self { old: Scalar::Number, new: Scalar::Integer }),
             (Ok(old), Ok(new)) if (old == Scalar::String) == (new == Scalar::String) => {
                 arguments.refuse(arguments.own.span, "exactly one of the two types must be `string`", help)
             }
@@ -96,6 +103,9 @@ impl Type {
             Direction::Up => (self.old, self.new),
             Direction::Down => (self.new, self.old),
         };
+        if (self.old, self.new) == (Scalar::Number, Scalar::Integer) {
+            return whole(direction, value, out);
+        }
         let guard = |expected: &str| Guard::from(format!("expected {expected}"));
         if source == Scalar::String {
             let expected = || guard(&format!("a string that spells one {} in its plainest form", target.name()));
@@ -114,4 +124,15 @@ impl Type {
         }
         Ok(())
     }
+}
+
+/// A whole number in its plainest spelling on the way up, and as it stands on the way down.
+fn whole(direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
+    let number = number(value)?;
+    match number.to_text().filter(|_| number.is_whole()) {
+        None => return Err("expected a whole number".into()),
+        Some(text) if direction == Direction::Up => out.extend_from_slice(text.as_bytes()),
+        Some(_) => out.extend_from_slice(value),
+    }
+    Ok(())
 }

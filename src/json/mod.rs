@@ -4,12 +4,14 @@
 //! surrogate escapes, a bounded depth. Numbers are never turned into floats.
 
 mod block;
+mod exact;
 mod number;
 mod scan;
 mod text;
 mod tree;
 
 pub(crate) use block::simple_end;
+pub use exact::{MAX_DIGITS, Rational, Rounding};
 pub use number::Decimal;
 pub(crate) use scan::{Scan, Scanner};
 pub(crate) use text::write_escaped;

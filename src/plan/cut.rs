@@ -129,6 +129,7 @@ impl<'t> Cut<'t> {
             match copy.from {
                 From::Source(start) => self.source(start, start + (copy.out_end - copy.out_start), &mut steps)?,
                 From::Slot(slot) => steps.push(Step::Value(self.slot(lens, slot)?)),
+                From::Vanished => return None,
                 From::Converted(slot) => {
                     let (node, write) = codec_of(lens, slot)?;
                     let hole = self.hole_of(slot)?;

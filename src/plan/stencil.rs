@@ -174,4 +174,6 @@ pub(super) enum From {
     Slot(usize),
     /// A slot, converted.
     Converted(usize),
+    /// A slot whose value became nothing, which says nothing of the next object's value.
+    Vanished,
 }

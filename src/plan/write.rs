@@ -64,7 +64,7 @@ impl<'w> Writer<'w> {
     fn truncate(&mut self, length: usize) {
         self.out.truncate(length);
         if let Some(copied) = &mut self.copied {
-            copied.retain(|copy| copy.out_start < length);
+            copied.retain(|copy| copy.out_start < length || matches!(copy.from, From::Vanished));
             if let Some(last) = copied.last_mut() {
                 last.out_end = last.out_end.min(length);
             }
@@ -120,12 +120,16 @@ impl<'w> Writer<'w> {
             }
             ActionKind::Slot { home: Some(home), .. } => {
                 if let Some(write) = node.writes.get(*home) {
+                    let before = self.out.len();
                     self.separate(body);
                     self.copy_space(item);
                     self.out.extend_from_slice(&write.key);
                     self.copy(item.key_end, item.value_start);
-                    self.value(&write.source)?;
-                    self.copy(item.value_end, item.end);
+                    if self.value(&write.source)? {
+                        self.copy(item.value_end, item.end);
+                    } else {
+                        self.truncate(before);
+                    }
                 }
                 done.set(*home);
             }
@@ -288,8 +292,15 @@ impl<'w> Writer<'w> {
                 }
                 if value.is_some() || default.is_none() {
                     let before = self.out.len();
-                    let converted = codec.convert(self.direction, value, self.out);
-                    if value.is_some() {
+                    let mut converted = codec.convert(self.direction, value, self.out);
+                    if let (Some(_), Ok(false)) = (value, &converted) {
+                        // In a partial document, absent would leave alone what the source takes away (RFC 7396).
+                        if self.lens.partial {
+                            self.out.extend_from_slice(b"null");
+                            converted = Ok(true);
+                        }
+                        self.note(before, From::Vanished);
+                    } else if value.is_some() {
                         self.note(before, From::Converted(*slot));
                     }
                     return converted.map_err(|guard| {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod cli;
+mod codecs;
 mod corpus_documents;
 mod corpus_rules;
 mod docs;

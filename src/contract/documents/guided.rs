@@ -1,10 +1,11 @@
 //! Documents for types without schemas: made by the rules themselves, inside each codec's domain.
 
 use super::UNKNOWN;
+use super::domain;
 use super::generate::{any, decimal_text, number, text};
 use super::random::Random;
 use super::value::Value;
-use crate::codecs::{Codec, Letters, Scalar};
+use crate::codecs::{Codec, Scalar};
 use crate::contract::interface::Interface;
 use crate::contract::schema::{Kinds, SchemaId};
 use crate::path::Place;
@@ -57,11 +58,11 @@ impl Guided<'_> {
                 CheckedKind::Equation { olds, news, codec, .. } => {
                     let places = if self.end == End::Old { olds } else { news };
                     for (index, place) in places.iter().enumerate() {
-                        // An absent old value of `head` comes back as null: not a law for documents without schemas.
-                        let is_head = matches!(codec, BoundCodec::Value(Codec::Head(_)));
+                        // An absent old value of `head` comes back as null: no law for documents without schemas.
+                        let fills = matches!(codec, BoundCodec::Value(codec) if codec.fills_in(self.end == End::Old));
                         // The other side of a whole document is never absent either.
                         let other = if self.end == End::Old { news } else { olds };
-                        let is_needed = is_head || other.iter().any(|place| place.segments.is_empty());
+                        let is_needed = fills || other.iter().any(|place| place.segments.is_empty());
                         if is_needed || self.random.chance(85) {
                             let made = self.of_codec(codec, index, depth);
                             value.set(&place.segments, made);
@@ -112,7 +113,7 @@ impl Guided<'_> {
     fn of_value_codec(&mut self, codec: &Codec, index: usize) -> Value {
         let is_old = self.end == End::Old;
         // Null stays null: one of the values of every codec.
-        if !matches!(codec, Codec::Head(_) | Codec::Split(_)) && self.random.chance(8) {
+        if codec.keeps_null() && self.random.chance(8) {
             return Value::Null;
         }
         match codec {
@@ -125,16 +126,7 @@ impl Guided<'_> {
             Codec::Invert(_) => Value::Bool(self.random.chance(50)),
             Codec::Decimal(_) if is_old => Value::Number(number(self.random, false)),
             Codec::Decimal(codec) => Value::String(decimal_text(self.random, codec.scale)),
-            Codec::Case(codec) => {
-                let letters = if is_old { codec.old } else { codec.new };
-                let length = 1 + self.random.below(4);
-                let plain: Vec<char> = "abcx yz".chars().collect();
-                let made: String = (0..length).filter_map(|_| self.random.pick(&plain).copied()).collect();
-                Value::String(match letters {
-                    Letters::Lower => made,
-                    Letters::Upper => made.to_uppercase(),
-                })
-            }
+            Codec::Case(codec) => Value::String(domain::cased(if is_old { codec.old } else { codec.new }, self.random)),
             Codec::Type(codec) => {
                 let (mine, other) = if is_old { (codec.old, codec.new) } else { (codec.new, codec.old) };
                 let spelt = |scalar: Scalar, random: &mut Random| match scalar {
@@ -143,6 +135,10 @@ impl Guided<'_> {
                     Scalar::Boolean => if random.chance(50) { "true" } else { "false" }.to_owned(),
                     Scalar::String => String::new(),
                 };
+                if codec.old == Scalar::Number && codec.new == Scalar::Integer {
+                    let whole = number(self.random, false);
+                    return Value::Number(if is_old && self.random.chance(50) { whole + ".0" } else { whole });
+                }
                 match mine {
                     Scalar::String => Value::String(spelt(other, self.random)),
                     Scalar::Boolean => Value::Bool(self.random.chance(50)),
@@ -173,6 +169,23 @@ impl Guided<'_> {
                     (false, _) => Value::Array((0..self.random.below(3)).map(|_| element(self.random)).collect()),
                 }
             }
+            Codec::Linear(_)
+            | Codec::Reciprocal(_)
+            | Codec::Duration(_)
+            | Codec::Date(_)
+            | Codec::Csv(_)
+            | Codec::Prefix(_)
+            | Codec::Suffix(_)
+            | Codec::Replace(_)
+            | Codec::Template(_)
+            | Codec::Json(_)
+            | Codec::Base64(_)
+            | Codec::Hex(_)
+            | Codec::Percent(_)
+            | Codec::Presence(_)
+            | Codec::Nothing(_)
+            | Codec::Clamp(_)
+            | Codec::Page(_) => domain::value(codec, is_old, index, self.random),
         }
     }
 
@@ -201,7 +214,7 @@ impl Guided<'_> {
                             }
                         }
                     }
-                    BoundCodec::Value(Codec::Same | Codec::Split(_) | Codec::Head(_)) => {}
+                    BoundCodec::Value(Codec::Same | Codec::Split(_) | Codec::Page(_) | Codec::Head(_)) => {}
                     BoundCodec::Value(codec) => {
                         let schema = interface.schema(id);
                         let is_open = schema.pattern.is_some() || !schema.outside.is_empty();

@@ -1,5 +1,6 @@
 //! Documents: valid or not, generated, changed.
 
+mod domain;
 mod generate;
 mod guided;
 mod random;

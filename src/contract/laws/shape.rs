@@ -1,7 +1,6 @@
 //! What the laws leave out: acknowledged losses, defaults, emptied parents. And locality, rule by rule.
 
 use super::super::documents::{End, Value};
-use crate::codecs::Codec;
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, CheckedType, TypeId};
 
 /// A step's types, as the laws see them.
@@ -154,13 +153,13 @@ impl Shape<'_> {
     }
 
     /// Whether a document without a schema has what its rules cannot do without: the other side of a whole document,
-    /// and old values of `head`, which come back as null where they are absent.
+    /// and values that come back as something where they are absent, such as old ones of `head`.
     pub(super) fn is_whole(&self, of: TypeId, end: End, value: &Value) -> bool {
         self.rules(of).iter().all(|rule| {
             let CheckedKind::Equation { olds, news, codec, .. } = &rule.kind else { return true };
             let (mine, theirs) = if end == End::Old { (olds, news) } else { (news, olds) };
-            let is_head = end == End::Old && matches!(codec, BoundCodec::Value(Codec::Head(_)));
-            let is_needed = is_head || theirs.iter().any(|place| place.segments.is_empty());
+            let fills = matches!(codec, BoundCodec::Value(codec) if codec.fills_in(end == End::Old));
+            let is_needed = fills || theirs.iter().any(|place| place.segments.is_empty());
             mine.iter().all(|place| match value.at(&place.segments) {
                 None => !is_needed,
                 Some(inner) => {

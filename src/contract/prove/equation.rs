@@ -4,7 +4,7 @@ use super::bind::Meaning;
 use super::codecs::{Finding, Level};
 use super::locate::{Found, Located};
 use super::{Prover, RuleAt, Side};
-use crate::codecs::{Codec, Direction};
+use crate::codecs::{Codec, Direction, Empty};
 use crate::contract::documents::violations;
 use crate::contract::include::{Comparison, Inclusion, Mismatch};
 use crate::contract::schema::{Kinds, SchemaId};
@@ -338,7 +338,27 @@ impl Prover<'_, '_> {
         let mut gaps: Vec<(Side, Located)> = Vec::new();
         match codec {
             // Up always writes a list; down writes `empty` (or null) where there is nothing.
-            BoundCodec::Value(Codec::Head(_)) => {}
+            // Their findings say it.
+            BoundCodec::Value(Codec::Head(_) | Codec::Presence(_)) => {}
+            BoundCodec::Value(Codec::Nothing(nothing)) => {
+                let fills_old = nothing.new == Empty::Absent;
+                let fills_new = nothing.old == Empty::Absent;
+                if b.always && !fills_new && (fills_old || (!a.always && default.is_none())) {
+                    gaps.push((Side::New, b));
+                }
+                if a.always && !fills_old && (fills_new || (!b.always && default.is_none())) {
+                    gaps.push((Side::Old, a));
+                }
+            }
+            BoundCodec::Value(Codec::Page(_)) => {
+                let any = |all: &[Located]| all.iter().any(|one| one.always);
+                if !any(olds) {
+                    gaps.extend(news.iter().filter(|one| one.always).map(|one| (Side::New, *one)));
+                }
+                if !any(news) {
+                    gaps.extend(olds.iter().filter(|one| one.always).map(|one| (Side::Old, *one)));
+                }
+            }
             BoundCodec::Value(Codec::Split(split)) => {
                 if !a.always {
                     gaps.extend(news.iter().filter(|one| one.always).map(|one| (Side::New, *one)));

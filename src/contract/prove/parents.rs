@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::equation::Sites;
 use super::locate::{Found, Located};
 use super::{Prover, Side};
-use crate::codecs::Codec;
+use crate::codecs::{Codec, Empty};
 use crate::diagnostic::codes;
 use crate::path::Place;
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, TypeId, Verdict};
@@ -77,6 +77,12 @@ impl Prover<'_, '_> {
         match &rule.kind {
             CheckedKind::Added { default, .. } | CheckedKind::Removed { default, .. } => default.is_some(),
             CheckedKind::Equation { codec: BoundCodec::Value(Codec::Head(_)), .. } | CheckedKind::Mapping(_) => true,
+            CheckedKind::Equation { codec: BoundCodec::Value(Codec::Presence(_)), .. } => side == Side::Old,
+            CheckedKind::Equation { codec: BoundCodec::Value(Codec::Nothing(codec)), .. }
+                if *(if side == Side::New { &codec.new } else { &codec.old }) == Empty::Absent =>
+            {
+                false
+            }
             CheckedKind::Equation { olds, news, default, .. } => {
                 let (source, places) = if side == Side::New { (Side::Old, olds) } else { (Side::New, news) };
                 default.is_some()

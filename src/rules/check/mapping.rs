@@ -47,6 +47,7 @@ fn check_convert(via: &Convert<TypeRef>, rule: &Rule, diagnostics: &mut Diagnost
             }
             check_convert(&each.of, rule, diagnostics);
         }
+        Convert::Value(codec) if rule.loss.is_none() => super::types::check_codec(codec, rule.span, diagnostics),
         Convert::Chain(all) => all.iter().for_each(|one| check_convert(one, rule, diagnostics)),
         Convert::Values(one) | Convert::Flip(one) | Convert::OneOrMany(one) => check_convert(one, rule, diagnostics),
         Convert::Cases(cases) => cases.iter().for_each(|case| check_case(case, rule, diagnostics)),

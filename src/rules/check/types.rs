@@ -284,7 +284,14 @@ fn check_default(codec: &Codec, default: &Spanned<String>, diagnostics: &mut Dia
 }
 
 /// What can be said of a codec's laws without schemas (E8).
-fn check_codec(codec: &Codec, span: Span, diagnostics: &mut Diagnostics) {
+pub(super) fn check_codec(codec: &Codec, span: Span, diagnostics: &mut Diagnostics) {
+    if let Some(why) = codec.loses() {
+        diagnostics
+            .error(codes::E8, span, format!("`{}` does not give every old value back", codec.name()))
+            .label(why)
+            .help("if that is right, say why: `loss: \"…\"`");
+        return;
+    }
     let Codec::Enum(table) = codec else { return };
     let mut up: HashMap<&str, &str> = HashMap::new();
     let mut down: HashMap<&str, &str> = HashMap::new();

@@ -4,6 +4,7 @@
 //! otherwise its domain is compared with the schema's keywords.
 
 mod several;
+mod shapes;
 
 use super::locate::Located;
 use crate::codecs::{Case, Codec, Decimal, Direction, Enum, Scalar, Type};
@@ -70,8 +71,12 @@ pub(super) fn check(
             }
         }
         Codec::Head(codec) => sides.head(codec, a.always),
+        Codec::Presence(codec) => sides.presence(codec, a.always, b.always),
+        Codec::Nothing(codec) => sides.nothing(codec, a.always),
+        Codec::Page(_) => sides.page(olds, news),
+        other => sides.shaped(other),
     }
-    if !matches!(codec, Codec::Head(_) | Codec::Split(_)) {
+    if codec.keeps_null() {
         sides.null();
     }
     sides.found
@@ -275,6 +280,9 @@ impl<'a> Sides<'a> {
                 return;
             }
         }
+        if codec.old.is_of_words() || codec.new.is_of_words() {
+            self.tested("words are tried, not decided");
+        }
         let fixed = a.format.as_ref().is_some_and(|one| one.text == codec.old.name());
         if !fixed && enumerate(a).is_none() {
             if a.pattern.is_some() {
@@ -302,6 +310,9 @@ impl<'a> Sides<'a> {
             Scalar::Number => Kinds::NUMBER,
             Scalar::Boolean => Kinds::BOOLEAN,
         };
+        if (codec.old, codec.new) == (Scalar::Number, Scalar::Integer) {
+            return self.shaped(&Codec::Type(codec));
+        }
         if !self.types("type", kinds(codec.old), kinds(codec.new)) || self.each_value(&Codec::Type(codec)) {
             return;
         }
