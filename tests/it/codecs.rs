@@ -1,5 +1,7 @@
 //! The law of every codec: what goes up and is not refused comes back as the value it was.
 
+#![expect(clippy::indexing_slicing, reason = "a test ends by panicking")]
+
 use bifocal::codecs::{Codec, Direction, parse};
 use bifocal::contract::Budget;
 use bifocal::contract::documents::{End, Guided, Random, VALUES, Value};
@@ -8,6 +10,7 @@ use bifocal::diagnostic::{Diagnostics, SourceId};
 use bifocal::json::write_string;
 use bifocal::plan::{self, Scratch, StepPlan, TypeId};
 use bifocal::rules::check_service;
+use bifocal::rules::checked::Verdict;
 use bifocal::rules::load::ServiceSources;
 use bifocal::rules::yaml::{self, Limits};
 use proptest::prelude::*;
@@ -121,6 +124,60 @@ fn what_goes_up_comes_back() {
         }
         assert!(accepted >= 30, "{map} accepts {accepted} of 300");
     }
+}
+
+/// What is said of one rule between places of these schemas, and its verdict.
+fn proven(codec: &str, old: &str, new: &str) -> (Vec<String>, Option<Verdict>) {
+    let api = |schema: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths: {{}}\ncomponents: {{schemas: {{T: {{type: object, \
+             required: [a], properties: {{a: {schema}}}}}}}}}\n"
+        )
+    };
+    let service = "versions:\n  v1: {path: /v1, answered_by: v2, openapi: api/v1.yaml}\n  v2: {path: /v2, upstream: \
+                   \"http://127.0.0.1:9102\", openapi: api/v2.yaml}\n";
+    let rules = format!("types:\n  T:\n    - a = a: {{{codec}}}\n");
+    let (old, new) = (api(old), api(new));
+    let texts = [("service.yaml", service), ("v1-v2.yaml", &rules), ("api/v1.yaml", &old), ("api/v2.yaml", &new)];
+    let report = check_service(&ServiceSources::from_texts("shop", texts));
+    let verdict = report.checked.as_ref().map(|checked| checked.steps[0].types[0].rules[0].verdict);
+    let errors = report.diagnostics.iter().filter(|one| one.code.0.starts_with('E'));
+    (errors.map(|one| one.code.0.to_owned()).collect(), verdict)
+}
+
+#[test]
+fn types_that_do_not_fit_are_refuted_and_nothing_is_proven_in_vain() {
+    let (text, number, list) = ("{type: string}", "{type: number}", "{type: array, items: {type: string}}");
+    for (codec, old, new) in [
+        ("linear: {mul: 2}", number, number),
+        ("duration: [s, go]", number, text),
+        ("date: [unix, rfc3339]", number, text),
+        ("csv: ','", text, list),
+        ("prefix: a", text, text),
+        ("suffix: a", text, text),
+        ("replace: [a, b]", text, text),
+        ("template: ['a{x}', '{x}']", text, text),
+        ("base64: true", text, text),
+        ("hex: true", text, text),
+        ("percent: true", text, text),
+        ("type: [number, integer]", number, "{type: integer}"),
+        ("clamp: {max: 5}, loss: cut", number, number),
+        ("reciprocal: 5, round: floor, loss: rounded", number, number),
+    ] {
+        let (errors, verdict) = proven(codec, old, new);
+        assert_eq!((errors, verdict), (Vec::new(), Some(Verdict::Tested)), "{codec}");
+        let wrong = "{type: object}";
+        assert!(proven(codec, wrong, new).0.contains(&"E4".to_owned()), "{codec}, old");
+        assert!(proven(codec, old, wrong).0.contains(&"E4".to_owned()), "{codec}, new");
+    }
+    assert!(proven("csv: ','", text, "{type: array, items: {type: integer}}").0.contains(&"E4".to_owned()));
+    assert!(proven("presence: 1", text, number).0.contains(&"E4".to_owned()));
+    assert!(proven("presence: 1", "{type: boolean}", number).0.contains(&"E5".to_owned()));
+    assert!(proven("nothing: ['', null]", text, text).0.contains(&"E4".to_owned()));
+    // Where every value is listed, each is tried.
+    let (errors, verdict) = proven("prefix: a", "{enum: [ab, ac]}", "{enum: [b, c]}");
+    assert_eq!((errors, verdict), (Vec::new(), Some(Verdict::Proven)));
+    assert!(!proven("prefix: a", "{enum: [ab, ac]}", "{enum: [b, d]}").0.is_empty());
 }
 
 #[test]

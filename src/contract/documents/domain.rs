@@ -3,10 +3,25 @@
 use super::generate::{any, number, text};
 use super::random::Random;
 use super::value::Value;
-use crate::codecs::{Affix, Codec, Date, Direction, Duration, Empty, Fits, Length, Letters, Moment};
+use crate::codecs::{Affix, Codec, Date, Direction, Duration, Empty, Fits, Length, Letters, Moment, Scalar};
 
 /// Tries before a value that the codec refuses is given up.
 const TRIES: usize = 20;
+
+/// Whether schemas cannot state what the codec accepts, so that only values made for it say anything of it.
+pub(super) fn is_unsaid(codec: &Codec) -> bool {
+    match codec {
+        Codec::Same
+        | Codec::Enum(_)
+        | Codec::Invert(_)
+        | Codec::Decimal(_)
+        | Codec::Case(_)
+        | Codec::Split(_)
+        | Codec::Head(_) => false,
+        Codec::Type(codec) => codec.new != Scalar::String && codec.old != Scalar::String,
+        _ => true,
+    }
+}
 
 /// A value of one side that the codec accepts; null where none was found.
 pub(super) fn value(codec: &Codec, is_old: bool, index: usize, random: &mut Random) -> Value {

@@ -4,15 +4,19 @@ use super::UNKNOWN;
 use super::domain;
 use super::generate::{any, decimal_text, number, text};
 use super::random::Random;
+use super::validate::violations;
 use super::value::Value;
 use crate::codecs::{Codec, Scalar};
 use crate::contract::interface::Interface;
 use crate::contract::schema::{Kinds, SchemaId};
+use crate::json::{MAX_DEPTH, Tree};
 use crate::path::Place;
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedType, TypeId};
 
 /// Nesting of recursive types.
 const DEPTH: usize = 4;
+/// Values of a codec's domain that are made until a schema allows one.
+const TRIES: usize = 10;
 
 /// Which interface a document belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +194,8 @@ impl Guided<'_> {
     }
 
     /// Replaces texts that a schema restricts by `pattern` with ones that the rule's codec can read: patterns are not
-    /// decided, and the codec's own domain is the best guess.
+    /// decided, and the codec's own domain is the best guess. So it is, whatever the schema, for codecs whose domain
+    /// schemas cannot state.
     pub fn fit(&mut self, of: TypeId, value: &mut Value, interface: &Interface, schema: SchemaId, depth: usize) {
         let Some(rules) = self.types.get(of.0).map(|one| &one.rules) else { return };
         if depth > 64 {
@@ -214,7 +219,18 @@ impl Guided<'_> {
                             }
                         }
                     }
-                    BoundCodec::Value(Codec::Same | Codec::Split(_) | Codec::Page(_) | Codec::Head(_)) => {}
+                    BoundCodec::Value(Codec::Same | Codec::Split(_) | Codec::Head(_)) => {}
+                    BoundCodec::Value(codec) if domain::is_unsaid(codec) => {
+                        let is_valid = |made: &Value| {
+                            let json = made.to_json();
+                            let tree = Tree::parse(&json, MAX_DEPTH);
+                            tree.is_ok_and(|tree| violations(interface, id, &tree).is_empty())
+                        };
+                        let mut tries = (0..TRIES).map(|_| self.of_value_codec(codec, index));
+                        if let Some(made) = tries.find(is_valid) {
+                            *value = made;
+                        }
+                    }
                     BoundCodec::Value(codec) => {
                         let schema = interface.schema(id);
                         let is_open = schema.pattern.is_some() || !schema.outside.is_empty();
