@@ -293,6 +293,8 @@ pub(super) fn write(segments: &[String], out: &mut fmt::Formatter<'_>) -> fmt::R
         for one in name.chars() {
             match one {
                 '\'' | '\\' => write!(out, "\\{one}")?,
+                // A single brace would begin a variable part.
+                '{' | '}' => write!(out, "{one}{one}")?,
                 control if control < ' ' => write!(out, "\\u{:04x}", u32::from(control))?,
                 other => write!(out, "{other}")?,
             }

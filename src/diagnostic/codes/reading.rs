@@ -44,10 +44,10 @@ that must not be empty.",
     mended "# service.yaml\nversions:\n  v1: {path: /v1, upstream: \"http://127.0.0.1:9101\"}";
 
     R8 "a place that cannot be read",
-    "A place names one member of a document: `customer.name`, `$.customer.name`, `$['odd.key'].name`, or `.` for the \
-whole. Wildcards, filters, slices and indices select several or depend on the data; a list's elements are reached by \
-`each`.",
-    wrong "- lines[0].sku = items[0].sku",
+    "A place names one value of a document: `customer.name`, `$.customer.name`, `$['odd.key'].name`, `phones[0]`, \
+`phones[type=home].number`, or `.` for the whole; `x-{name}` stands for every member of such a name. Wildcards, filters \
+and slices select several; a list's elements are reached by `each`.",
+    wrong "- lines[*].sku = items[*].sku",
     mended "- lines = items: {each: Line}";
 
     R9 "a rule that cannot be read",

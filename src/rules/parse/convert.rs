@@ -67,7 +67,7 @@ impl Parser<'_> {
                 self.shape(node, "a codec", "a map such as `{decimal: 2}`, or the name of a type");
                 None
             }
-            Some(map) => self.convert_map(node, map, &[]),
+            Some(map) => self.convert_map(node, map, &["loss"]),
         }
     }
 
