@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::message::{self, Envelope, Source, Unpacked};
 use super::route::{self, Message, Params, Route};
-use super::{Direction, Fault, FaultKind, Limits, Scratch, ServicePlan, StepPlan, Unplaced};
+use super::{Direction, Fault, FaultKind, Limits, Scratch, ServicePlan, StepPlan, TypeId, Unplaced};
 use crate::json::Tree;
 use crate::path::template::{Segment, Template};
 use crate::rules::ast::WriteMode;
@@ -193,6 +193,11 @@ impl<'p> Exchange<'p> {
             read.headers.remove(name);
         }
         Ok(Some(read))
+    }
+
+    /// The steps that a request takes, each with the type of the message that its rules make of it.
+    pub(super) fn request_steps(&self) -> impl Iterator<Item = (&'p StepPlan, Option<TypeId>, Direction)> {
+        self.hops.iter().map(|hop| (hop.step, hop.route.request.as_ref().map(|message| message.of), hop.direction))
     }
 
     fn merges(&self) -> bool {
