@@ -5,8 +5,12 @@
 
 mod support;
 
+mod conditional;
 mod exchange;
 mod http;
+mod links;
 mod negotiate;
 mod operate;
+mod patches;
 mod reload;
+mod streams;
