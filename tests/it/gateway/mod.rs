@@ -5,6 +5,7 @@
 
 mod support;
 
+mod cache;
 mod conditional;
 mod exchange;
 mod http;
