@@ -14,19 +14,26 @@ use http_body::Body as _;
 
 use super::App;
 use super::body::Guarded;
+use super::body::records::Framing;
 use super::connection::Peer;
+use super::events::{Message, Stream};
+use super::generation::{Generation, hex};
 use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop};
 use super::record::Facts;
 use super::target::Target;
-use super::translate;
+use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Outgoing, Payload, address};
-use crate::plan::ServicePlan;
+use super::validators::Representation;
+use crate::plan::{Limits, ServicePlan};
+use crate::rules::ast::Negotiator;
 
 /// What every step of one request may look at.
 pub(super) struct Call<'c> {
     pub(super) app: &'c App,
-    pub(super) service: &'c ServicePlan,
+    pub(super) service: &'c Arc<ServicePlan>,
+    /// Names the rules of the service, the same for the same rules everywhere.
+    pub(super) rules: &'c str,
     /// Index of the version that the caller speaks.
     pub(super) asked: usize,
     /// Index of the version whose service answers.
@@ -46,9 +53,54 @@ impl Call<'_> {
 
     /// Where the service that answers runs: as the settings say, else as the rules say.
     pub(super) fn base(&self) -> Option<&Uri> {
-        let version = self.service.versions.get(self.served)?;
+        self.base_of(self.served)
+    }
+
+    fn base_of(&self, version: usize) -> Option<&Uri> {
+        let version = self.service.versions.get(version)?;
         let set = self.app.settings.upstreams.get(&self.service.name).and_then(|service| service.get(&version.name));
         set.or(version.upstream.as_ref())
+    }
+
+    /// What the caller gets, as its entity tags tell it from what others get.
+    pub(super) fn representation(&self) -> Representation {
+        let version = self.version(self.asked);
+        if self.asked == self.served {
+            Representation::native(version)
+        } else {
+            Representation::translated(version, self.rules)
+        }
+    }
+
+    /// Whether one address has the documents of several services, whose entity tags could then be mistaken for one
+    /// another.
+    fn shares_addresses(&self) -> bool {
+        let services = (0..self.service.versions.len()).filter(|version| self.base_of(*version).is_some()).count();
+        services > 1 && self.service.varies_by().next().is_some()
+    }
+
+    /// What translations of this exchange keep to.
+    pub(super) fn worker(&self) -> Worker {
+        let limits = &self.app.settings.limits;
+        let limits = Limits { depth: limits.depth, output: limits.translated, ..Limits::default() };
+        Worker { limits, facts: self.facts.clone() }
+    }
+
+    /// A body of this exchange that is a sequence of documents.
+    pub(super) fn stream(&self, worker: Worker, framing: Framing, message: Message) -> Stream {
+        Stream {
+            service: self.service.clone(),
+            asked: self.asked,
+            served: self.served,
+            method: self.parts.method.clone(),
+            path: self.target.path.clone(),
+            query: self.target.query.clone(),
+            worker,
+            limit: self.app.settings.limits.body,
+            framing,
+            request_id: self.identity.request.clone(),
+            message,
+        }
     }
 
     /// Sends a request to the service that answers, and notes the time it took.
@@ -121,23 +173,53 @@ pub(super) async fn handle(
         return Err(Trouble::new(Kind::NoService));
     };
     facts.change(|known| known.service.clone_from(&service.name));
+    let answered = answer(&app, &generation, service, (&identity, &facts, &target, peer), parts, body).await;
+    // The same address has another representation for callers of another version; that holds for refusals, too.
+    let varies = service.varies_by().chain(service.answer_header.clone());
+    let by_type = service.negotiate.iter().any(|way| matches!(way, Negotiator::MediaType(_)));
+    let varies = varies.chain(by_type.then_some(header::CONTENT_TYPE));
+    match answered {
+        Ok(mut response) => {
+            add_vary(response.headers_mut(), varies);
+            Ok(response)
+        }
+        Err(trouble) => {
+            let mut headers = HeaderMap::new();
+            add_vary(&mut headers, varies);
+            let vary = headers.remove(header::VARY);
+            Err(vary.into_iter().fold(trouble, |trouble, vary| trouble.header(header::VARY, vary)))
+        }
+    }
+}
+
+/// Finds out which version is asked for and who answers, and has it answered.
+async fn answer(
+    app: &App,
+    generation: &Generation,
+    service: &Arc<ServicePlan>,
+    (identity, facts, target, peer): (&Identity, &Facts, &Target, SocketAddr),
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Trouble> {
     let unclear = |unclear| {
         Trouble::from_unclear(&unclear, service.versions.iter().map(|version| version.name.clone()).collect())
     };
     let asked = service.negotiate(&target.path, target.query.as_deref(), &parts.headers).map_err(unclear)?;
     let by_default = service.versions.get(asked).map_or(asked, |version| version.answered_by);
     let served = service.chosen_answer(&parts.headers).map_err(unclear)?.unwrap_or(by_default);
+    let rules = generation.services.get(&service.name).map(|serving| hex(serving.hash.get(..4).unwrap_or_default()));
 
     let call = Call {
-        app: &app,
+        app,
         service,
+        rules: rules.as_deref().unwrap_or_default(),
         asked,
         served,
-        target: &target,
+        target,
         parts: &parts,
-        identity: &identity,
-        facts: &facts,
-        route: route(&app, peer),
+        identity,
+        facts,
+        route: route(app, peer),
     };
     facts.change(|known| {
         call.version(asked).clone_into(&mut known.asked);
@@ -145,17 +227,7 @@ pub(super) async fn handle(
         known.request_bytes = body.size_hint().exact().unwrap_or_default();
     });
     let headers = end_to_end(&parts.headers, app.settings.forwarded);
-    let mut response = if asked == served {
-        pass(&call, headers, body).await?
-    } else {
-        translate::translate(&call, headers, body).await?
-    };
-    // The same address has another representation for callers of another version.
-    add_vary(response.headers_mut(), service.varies_by());
-    if let Some(header) = &service.answer_header {
-        add_vary(response.headers_mut(), std::iter::once(header.clone()));
-    }
-    Ok(response)
+    if asked == served { pass(&call, headers, body).await } else { translate::translate(&call, headers, body).await }
 }
 
 fn route(app: &App, peer: SocketAddr) -> Route {
@@ -166,6 +238,15 @@ fn route(app: &App, peer: SocketAddr) -> Route {
 async fn pass(call: &Call<'_>, mut headers: HeaderMap, body: Body) -> Result<Response, Trouble> {
     // Written anew from the body that is sent.
     headers.remove(header::CONTENT_LENGTH);
+    let shares = call.shares_addresses();
+    if shares {
+        // A service's own tags are never foreign to it.
+        let _ = call.representation().unscope_conditions(&mut headers, true);
+    }
     let target = (call.target.path.as_str(), call.target.query.as_deref());
-    call.send(call.parts.method.clone(), target, headers, call.streamed(body)).await
+    let mut response = call.send(call.parts.method.clone(), target, headers, call.streamed(body)).await?;
+    if shares {
+        call.representation().scope_etag(response.headers_mut(), false);
+    }
+    Ok(response)
 }

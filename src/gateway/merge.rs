@@ -6,10 +6,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use super::body::coding::parse_codings;
 use super::body::collect;
 use super::exchange::Call;
-use super::translate::{Conditions, check_json_type, decode_large};
+use super::receive::{check_json_type, decode_large};
+use super::translate::Conditions;
 use super::trouble::{Kind, Trouble};
 use super::upstream::Payload;
-use super::validators::strong_etag;
+use super::validators::{lists, strong_etag};
 use crate::plan::RequestOut;
 
 /// How often a write is tried before others' writes win.
@@ -57,11 +58,7 @@ impl Live {
                 Ok(!asked.if_none_match)
             }
             Self::Document(_, Some(tag)) => {
-                let holds = |list: &HeaderValue| {
-                    let list = list.as_bytes();
-                    list == b"*" || list.split(|byte| *byte == b',').any(|one| one.trim_ascii() == tag.as_bytes())
-                };
-                if asked.if_match.as_ref().is_some_and(|list| !holds(list)) {
+                if asked.if_match.as_ref().is_some_and(|list| !lists(list, tag)) {
                     return Err(Trouble::new(Kind::Precondition).detail("the document has changed"));
                 }
                 headers.insert(header::IF_MATCH, tag.clone());

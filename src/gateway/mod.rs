@@ -17,10 +17,12 @@ mod target;
 mod trouble;
 
 mod body;
+mod events;
 mod exchange;
 mod headers;
 mod location;
 mod merge;
+mod receive;
 mod restate;
 mod translate;
 mod upstream;

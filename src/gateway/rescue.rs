@@ -33,7 +33,7 @@ pub(super) async fn rescue(request: Request, next: Next) -> Response {
         answered.unwrap_or_else(|panic| Trouble::new(Kind::Internal).cause(panic).closing().into_response());
     let Some(trouble) = response.extensions_mut().remove::<Trouble>() else { return response };
 
-    let (_, code, title, side) = trouble.kind.row();
+    let (_, code, _, side) = trouble.kind.row();
     if let Some(facts) = facts {
         facts.change(|facts| facts.fault = Some(code));
     }
@@ -45,7 +45,7 @@ pub(super) async fn rescue(request: Request, next: Next) -> Response {
         Side::Upstream => tracing::warn!(request_id = %id, code, status, cause, "upstream failed"),
         Side::Gateway => tracing::error!(request_id = %id, code, status, cause, "gateway failed"),
     }
-    let text = problem(&trouble, status, code, title, &id);
+    let text = problem(&trouble, &id);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -62,7 +62,9 @@ pub(super) async fn rescue(request: Request, next: Next) -> Response {
 }
 
 /// The problem document.
-fn problem(trouble: &Trouble, status: u16, code: &str, title: &str, id: &str) -> String {
+pub(super) fn problem(trouble: &Trouble, id: &str) -> String {
+    let (status, code, title, _) = trouble.kind.row();
+    let status = trouble.status.unwrap_or(status).as_u16();
     let mut document = json!({
         "type": format!("urn:bifocal:problem:{code}"),
         "title": title,

@@ -15,10 +15,9 @@ pub(super) fn restate_request(
     headers: &mut HeaderMap,
     query: Option<&str>,
 ) -> Option<String> {
-    let mut query = query.map(str::to_owned);
     for way in &service.negotiate {
         match way {
-            Negotiator::Path => {}
+            Negotiator::Path | Negotiator::Query(_) => {}
             Negotiator::Header(name) => {
                 if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(version))
                     && headers.contains_key(&name)
@@ -26,23 +25,62 @@ pub(super) fn restate_request(
                     headers.insert(name, value);
                 }
             }
-            Negotiator::Query(name) => query = query.map(|query| restate_query(&query, name, version)),
             Negotiator::MediaType(name) => {
                 restate_media_types(headers, &header::ACCEPT, name, version);
                 restate_media_types(headers, &header::CONTENT_TYPE, name, version);
             }
         }
     }
-    query
+    query.map(|query| restate_address(service, version, query))
 }
 
-/// Names `version` in a response's media type, if that names one.
-pub(super) fn restate_response(service: &ServicePlan, version: &str, headers: &mut HeaderMap) {
+/// Names `version` in an address's query, if that names one.
+pub(super) fn restate_address(service: &ServicePlan, version: &str, query: &str) -> String {
+    service.negotiate.iter().fold(query.to_owned(), |query, way| match way {
+        Negotiator::Query(name) => restate_query(&query, name, version),
+        _ => query,
+    })
+}
+
+/// Names the caller's version in a response's media type and in the header that callers name it in, if these name one:
+/// as the caller has spelled it, else by its name.
+pub(super) fn restate_response(service: &ServicePlan, asked: usize, request: &HeaderMap, headers: &mut HeaderMap) {
+    let Some(version) = service.versions.get(asked) else { return };
+    let is_spelling = |text: &str| version.name == text || version.aliases.iter().any(|alias| alias == text);
     for way in &service.negotiate {
-        if let Negotiator::MediaType(name) = way {
-            restate_media_types(headers, &header::CONTENT_TYPE, name, version);
+        match way {
+            Negotiator::Path | Negotiator::Query(_) => {}
+            Negotiator::Header(name) => {
+                let said = request.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+                let spelling = said.filter(|text| is_spelling(text)).unwrap_or(&version.name);
+                if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(spelling))
+                    && headers.contains_key(&name)
+                {
+                    headers.insert(name, value);
+                }
+            }
+            Negotiator::MediaType(name) => {
+                let said = [header::ACCEPT, header::CONTENT_TYPE].iter().find_map(|field| {
+                    let values = request.get_all(field).iter().filter_map(|value| value.to_str().ok());
+                    values.flat_map(|text| parameters(text, name)).find(|text| is_spelling(text))
+                });
+                let spelling = said.unwrap_or_else(|| version.name.clone());
+                restate_media_types(headers, &header::CONTENT_TYPE, name, &spelling);
+            }
         }
     }
+}
+
+/// The values of every parameter `name` in a list of media types.
+fn parameters(text: &str, name: &str) -> Vec<String> {
+    let mut quoted = false;
+    let pieces = text.split(|char| {
+        quoted ^= char == '"';
+        !quoted && (char == ';' || char == ',')
+    });
+    let named = pieces.filter_map(|piece| piece.split_once('='));
+    let named = named.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name));
+    named.map(|(_, value)| value.trim().trim_matches('"').to_owned()).collect()
 }
 
 fn restate_query(query: &str, name: &str, version: &str) -> String {

@@ -9,22 +9,20 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use http_body::Body as _;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::body::coding::{
-    Coding, DecodeFault, DecodeLimits, accepts, content_encoding, decode, encode, parse_codings,
-    readable_accept_encoding,
-};
-use super::body::collect;
+use super::body::coding::{Coding, accepts, content_encoding, encode, readable_accept_encoding};
+use super::body::records::Framing;
+use super::events::{self, Ended};
 use super::exchange::Call;
 use super::headers::{add_vary, remove_hop_by_hop};
 use super::location::relocate;
 use super::merge;
+use super::receive::{Received, inflow, is_json_patch, media_type, receive_request, receive_response};
+use super::record::Facts;
 use super::restate::{restate_request, restate_response};
 use super::trouble::{Kind, Trouble};
 use super::upstream::Payload;
-use super::validators::{scope_etag, unscope_conditions};
 use crate::plan::{BodyOut, Exchange, Limits, NoRoute, RequestIn, RequestOut, ResponseIn, Scratch};
 
 /// Digests of a representation are not those of its translation (RFC 9530), and parts of it mean nothing.
@@ -44,38 +42,65 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
     call.facts.change(|known| known.route = Some(exchange.label().to_owned()));
 
     // What the caller's conditions, codings and version header mean to the service.
-    unscope_conditions(&mut headers, call.version(call.asked)).map_err(|_| {
+    let own_bytes =
+        !exchange.reads_response_body(StatusCode::OK) && !exchange.reads_response_body(StatusCode::PARTIAL_CONTENT);
+    call.representation().unscope_conditions(&mut headers, own_bytes).map_err(|_| {
         Trouble::new(Kind::Precondition).detail("If-Match names no entity tag of this version of the document")
     })?;
-    let asked_for_merge = Conditions::of(&headers);
-    headers.insert(header::ACCEPT_ENCODING, readable_accept_encoding(&call.parts.headers));
+    let asked_for = Conditions::of(&headers);
+    let accepted = if Framing::is_accepted(&headers) {
+        // Documents are translated as they come, so they must come as they are.
+        HeaderValue::from_static("identity")
+    } else {
+        readable_accept_encoding(&call.parts.headers)
+    };
+    headers.insert(header::ACCEPT_ENCODING, accepted);
     headers.remove(header::CONTENT_LENGTH);
-    remove_digests(&mut headers);
+    if exchange.reads_request_body() {
+        remove_digests(&mut headers);
+    }
     let query = call.target.query.as_deref();
     let query = restate_request(call.service, call.version(call.served), &mut headers, query);
+    if exchange.reads_request_body()
+        && let Some(framing) = Framing::of(&media_type(&headers))
+    {
+        return stream(call, &exchange, framing, query, headers, body).await;
+    }
 
     let mut received = receive_request(call, &exchange, &headers, body).await?;
+    let is_patch = received.text().is_some() && is_json_patch(&headers);
     let mut attempt = 1;
     loop {
-        let input = request_in(call, query.as_deref(), &headers, &received);
-        let read = compute(call, 0, |scratch, limits| {
-            exchange.merge_read(&input, scratch, limits).map_err(Trouble::from_request)
-        })?;
-        let live = match read {
+        let input = request_in(call, query.as_deref(), &headers, &received, is_patch);
+        let read = compute(&call.worker(), 0, |scratch, limits| {
+            // A patch says itself what it leaves alone.
+            if is_patch { Ok(None) } else { exchange.merge_read(&input, scratch, limits) }
+        });
+        let live = match read.map_err(Trouble::from_request)? {
             None => merge::Live::Unneeded,
-            Some(read) => match merge::read_live(call, read).await? {
-                merge::Read::Live(live) => live,
-                // The service will not show the document; what it says instead is the answer.
-                merge::Read::Refused(response) => return respond(call, &exchange, &input, &Method::GET, response).await,
-            },
+            Some(read) => {
+                let path = read.path.clone();
+                match merge::read_live(call, read).await? {
+                    merge::Read::Live(live) => live,
+                    // The service will not show the document; what it says instead is the answer.
+                    merge::Read::Refused(response) => {
+                        let asked = Asked { request: &input, sent: &Method::GET, path: &path };
+                        return respond(call, &exchange, &asked, response).await;
+                    }
+                }
+            }
         };
-        let out = compute(call, input.body.map_or(0, <[u8]>::len), |scratch, limits| {
-            exchange.request(&input, live.document(), scratch, limits).map_err(Trouble::from_request)
-        })?;
-        let (out, payload) = outgoing(call, out, &mut received)?;
-        let RequestOut { method, path, query: asked, headers: mut head, .. } = out;
-        let guarded = live.guard(&mut head, &asked_for_merge)?;
-        let response = call.send(method.clone(), (&path, asked.as_deref()), head, payload).await?;
+        let out = compute(&call.worker(), received.text().map_or(0, <[u8]>::len), |scratch, limits| {
+            let mut out = exchange.request(&input, live.document(), scratch, limits)?;
+            if let Some(text) = received.text().filter(|_| is_patch) {
+                out.body = BodyOut::Replaced(exchange.patch(text, scratch, limits)?);
+            }
+            Ok(out)
+        });
+        let (out, payload) = outgoing(call, out.map_err(Trouble::from_request)?, &mut received)?;
+        let RequestOut { method, path, query: sent_query, headers: mut head, .. } = out;
+        let guarded = live.guard(&mut head, &asked_for)?;
+        let response = call.send(method.clone(), (&path, sent_query.as_deref()), head, payload).await?;
         if guarded && response.status() == StatusCode::PRECONDITION_FAILED {
             // Somebody else wrote between our reading and our writing: look again, but not for ever.
             if attempt == merge::ATTEMPTS {
@@ -84,9 +109,20 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
             attempt += 1;
             continue;
         }
-        let input = request_in(call, query.as_deref(), &headers, &received);
-        return respond(call, &exchange, &input, &method, response).await;
+        let input = request_in(call, query.as_deref(), &headers, &received, is_patch);
+        let asked = Asked { request: &input, sent: &method, path: &path };
+        return respond(call, &exchange, &asked, response).await;
     }
+}
+
+/// What a response answers.
+struct Asked<'a> {
+    /// The request as its caller sent it.
+    request: &'a RequestIn<'a>,
+    /// The method that the service got.
+    sent: &'a Method,
+    /// The path that the service got.
+    path: &'a str,
 }
 
 /// The request as rules see it.
@@ -95,12 +131,67 @@ fn request_in<'i>(
     query: Option<&'i str>,
     headers: &'i HeaderMap,
     received: &'i Received,
+    is_patch: bool,
 ) -> RequestIn<'i> {
-    RequestIn { method: &call.parts.method, path: &call.target.path, query, headers, body: received.text() }
+    let body = received.text().filter(|_| !is_patch);
+    RequestIn { method: &call.parts.method, path: &call.target.path, query, headers, body }
+}
+
+/// A request whose body is a sequence of documents: its head goes on before they have come.
+async fn stream(
+    call: &Call<'_>,
+    exchange: &Exchange<'_>,
+    framing: Framing,
+    query: Option<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Trouble> {
+    let Ok(inflow) = inflow(call, &headers) else {
+        let detail = "understood on a stream of documents is one of gzip, br, zstd and deflate";
+        return Err(Trouble::new(Kind::UnsupportedCoding).detail(detail));
+    };
+    let (method, path) = (&call.parts.method, call.target.path.as_str());
+    let (asked_query, asked_headers) = (query.clone(), headers.clone());
+    let input = RequestIn { method, path, query: query.as_deref(), headers: &headers, body: None };
+    let worker = call.worker();
+    let out = compute(&worker, 0, |scratch, limits| exchange.request(&input, None, scratch, limits));
+    let sent = out.map_err(Trouble::from_request)?;
+    let mut ended = Ended::default();
+    let mut out = RequestOut {
+        method: sent.method.clone(),
+        path: sent.path.clone(),
+        query: sent.query.clone(),
+        headers: sent.headers.clone(),
+        body: BodyOut::Unchanged,
+    };
+    out.headers.remove(header::CONTENT_ENCODING);
+    let (out, payload) = outgoing(call, out, &mut Received::Streaming(Some(body)))?;
+    let payload = match payload {
+        Payload::Whole(bytes) => Payload::Whole(bytes),
+        Payload::Stream(body) => {
+            let message = events::Message::Request { query, headers, sent: Box::new(sent) };
+            let (body, end) = call.stream(worker, framing, message).translate(body, inflow);
+            ended = end;
+            Payload::Stream(body)
+        }
+    };
+    let RequestOut { method, path, query, headers, .. } = out;
+    let asked = RequestIn {
+        method: &call.parts.method,
+        path: &call.target.path,
+        query: asked_query.as_deref(),
+        headers: &asked_headers,
+        body: None,
+    };
+    match call.send(method.clone(), (&path, query.as_deref()), headers, payload).await {
+        Ok(response) => respond(call, exchange, &Asked { request: &asked, sent: &method, path: &path }, response).await,
+        // What ended the body is the reason; that the service then heard no more is what followed.
+        Err(trouble) => Err(ended.take().unwrap_or(trouble)),
+    }
 }
 
 /// What was said of the original's bytes is not true of its translation's.
-fn remove_digests(headers: &mut HeaderMap) {
+pub(super) fn remove_digests(headers: &mut HeaderMap) {
     for name in OF_THE_ORIGINAL {
         headers.remove(name);
     }
@@ -145,118 +236,32 @@ fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
     })
 }
 
-/// A body as it came and, where it had to be read, without its codings.
-pub(super) enum Received {
-    /// Not read; goes on as it comes. Taken when it is sent.
-    Streaming(Option<Body>),
-    /// There is none.
-    Absent,
-    /// Read.
-    Whole { raw: Bytes, decoded: Option<Vec<u8>>, codings: Vec<Coding> },
-}
-
-impl Received {
-    pub(super) fn text(&self) -> Option<&[u8]> {
-        match self {
-            Self::Whole { raw, decoded, .. } => Some(decoded.as_deref().unwrap_or(raw)),
-            Self::Streaming(_) | Self::Absent => None,
-        }
-    }
-}
-
-/// Reads the request's body if the rules need it.
-async fn receive_request(
-    call: &Call<'_>,
-    exchange: &Exchange<'_>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Received, Trouble> {
-    if !exchange.reads_request_body() {
-        return Ok(Received::Streaming(Some(body)));
-    }
-    let declared = call.parts.headers.contains_key(header::CONTENT_LENGTH)
-        || call.parts.headers.contains_key(header::CONTENT_TYPE)
-        || !body.is_end_stream();
-    let limits = &call.app.settings.limits;
-    let raw = collect(body, limits.body, call.app.settings.timeouts.body).await.map_err(Trouble::from_caller_body)?;
-    call.facts.change(|known| known.request_bytes = raw.len() as u64);
-    if raw.is_empty() {
-        let writes = matches!(call.parts.method, Method::POST | Method::PUT | Method::PATCH);
-        if writes && declared {
-            return Err(Trouble::new(Kind::BodyMissing).detail("the body is empty"));
-        }
-        return Ok(Received::Absent);
-    }
-    check_json_type(headers).map_err(|reason| Trouble::new(Kind::UnsupportedType).detail(reason))?;
-    let Some(codings) = parse_codings(headers) else {
-        return Err(Trouble::new(Kind::UnsupportedCoding)
-            .detail("understood are gzip, br, zstd and deflate, at most two of them")
-            .header(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, br, zstd, deflate")));
-    };
-    let decoded = decode_large(call, &raw, &codings).map_err(|fault| match fault {
-        DecodeFault::TooLarge => Trouble::new(Kind::BodyTooLarge).detail("without its content coding"),
-        DecodeFault::Corrupt => Trouble::new(Kind::CorruptCoding),
-    })?;
-    Ok(Received::Whole { raw, decoded, codings })
-}
-
-/// `None` where there is nothing to remove.
-pub(super) fn decode_large(call: &Call<'_>, raw: &[u8], codings: &[Coding]) -> Result<Option<Vec<u8>>, DecodeFault> {
-    if codings.is_empty() {
-        return Ok(None);
-    }
-    let limits = DecodeLimits { size: call.app.settings.limits.decoded, ratio: call.app.settings.limits.ratio };
-    // A few bytes can become many, so the encoded size says little about the time.
-    busy(usize::MAX, || decode(raw, codings, limits)).map(Some)
-}
-
-/// Whether a body is JSON in UTF-8 by what its sender says of it.
-pub(super) fn check_json_type(headers: &HeaderMap) -> Result<(), &'static str> {
-    const WANTED: &str = "Content-Type must be application/json or end in +json";
-    let value = headers.get(header::CONTENT_TYPE).ok_or(WANTED)?.to_str().map_err(|_| WANTED)?;
-    let mut parts = value.split(';').map(str::trim);
-    let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let is_json = media_type == "application/json"
-        || media_type.split_once('/').is_some_and(|(_, subtype)| subtype.len() > 5 && subtype.ends_with("+json"));
-    if !is_json {
-        return Err(WANTED);
-    }
-    if media_type == "application/json-patch+json" {
-        // Its paths name fields inside strings, where no rule looks: translated as a document it would be a wrong answer.
-        return Err("a JSON Patch names fields by their paths, which are not translated; send a JSON Merge Patch");
-    }
-    let charset = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("charset"));
-    match charset {
-        Some((_, value)) if !value.trim_matches('"').eq_ignore_ascii_case("utf-8") => Err("JSON is always UTF-8"),
-        _ => Ok(()),
-    }
-}
-
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// What translations of one exchange keep to, and where the time that they take is noted.
+#[derive(Debug, Clone)]
+pub(super) struct Worker {
+    pub(super) limits: Limits,
+    pub(super) facts: Facts,
+}
+
 /// Runs a translation of about `size` bytes and notes the time it took.
-fn compute<T>(
-    call: &Call<'_>,
-    size: usize,
-    work: impl FnOnce(&mut Scratch, Limits) -> Result<T, Trouble>,
-) -> Result<T, Trouble> {
-    let limits = &call.app.settings.limits;
-    let limits = Limits { depth: limits.depth, output: limits.translated, ..Limits::default() };
+pub(super) fn compute<T>(worker: &Worker, size: usize, work: impl FnOnce(&mut Scratch, Limits) -> T) -> T {
     let begun = Instant::now();
     let done = busy(size, || {
         SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-            Ok(mut scratch) => work(&mut scratch, limits),
-            Err(_) => work(&mut Scratch::default(), limits),
+            Ok(mut scratch) => work(&mut scratch, worker.limits),
+            Err(_) => work(&mut Scratch::default(), worker.limits),
         })
     });
-    call.facts.change(|known| known.translating += begun.elapsed());
+    worker.facts.change(|known| known.translating += begun.elapsed());
     done
 }
 
 /// Tells the runtime that this thread will be busy for a while, where it can be told.
-fn busy<T>(size: usize, work: impl FnOnce() -> T) -> T {
+pub(super) fn busy<T>(size: usize, work: impl FnOnce() -> T) -> T {
     let many_threads = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
     if size > LARGE && many_threads { tokio::task::block_in_place(work) } else { work() }
 }
@@ -311,45 +316,91 @@ fn encoded(headers: &mut HeaderMap, body: Vec<u8>, codings: &[Coding]) -> Result
 }
 
 /// Brings the service's response to the caller's version.
-/// `request` is the one that it answers, as its caller sent it; `sent` the method that the service got.
 async fn respond(
     call: &Call<'_>,
     exchange: &Exchange<'_>,
-    request: &RequestIn<'_>,
-    sent: &Method,
+    asked: &Asked<'_>,
     response: Response,
 ) -> Result<Response, Trouble> {
     let (parts, body) = response.into_parts();
-    let (status, mut headers) = (parts.status, parts.headers);
+    let mut headers = parts.headers;
+    let is_unmodified = parts.status == StatusCode::NOT_MODIFIED;
+    // 304 has the headers that 200 would have (RFC 9110, 15.4.5), so it has its rules, too.
+    let status = if is_unmodified { StatusCode::OK } else { parts.status };
     let reads = exchange.reads_response_body(status);
-    let is_bodiless = *sent == Method::HEAD
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
-    let mut received = match (is_bodiless, reads) {
+    let is_bodiless = *asked.sent == Method::HEAD
+        || is_unmodified
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
+    let framing = Framing::of(&media_type(&headers)).filter(|_| reads && !is_bodiless);
+    let mut received = match (is_bodiless, reads && framing.is_none()) {
         (true, _) => Received::Absent,
         (false, false) => Received::Streaming(Some(body)),
         (false, true) => receive_response(call, status, &headers, body).await?,
     };
     if reads {
         headers.remove(header::CONTENT_LENGTH);
+        if framing.is_none() {
+            headers.remove(header::TRAILER);
+        }
         remove_digests(&mut headers);
     }
 
+    let worker = call.worker();
     let input = ResponseIn { status, headers: &headers, body: received.text() };
-    let out = compute(call, input.body.map_or(0, <[u8]>::len), |scratch, limits| {
-        exchange.response(&input, Some(request), scratch, limits).map_err(|fault| Trouble::from_response(&fault))
+    let out = compute(&worker, input.body.map_or(0, <[u8]>::len), |scratch, limits| {
+        exchange.response(&input, Some(asked.request), scratch, limits).map_err(|fault| Trouble::from_response(&fault))
     })?;
-
     if out.dropped > 0 {
         call.facts.change(|known| known.dropped_members += out.dropped);
     }
-    let mut headers = out.headers;
+    let answered = if is_unmodified && out.status == StatusCode::OK { parts.status } else { out.status };
+    let mut final_headers = out.headers.clone();
+    let mut recoded = false;
+    let body = match (framing, &mut received) {
+        (Some(framing), Received::Streaming(body)) => {
+            let body = body.take().unwrap_or_default();
+            let unknown = |()| Trouble::new(Kind::UpstreamContract).cause("an unknown content coding");
+            let inflow = inflow(call, &headers).map_err(unknown)?;
+            if final_headers.remove(header::CONTENT_ENCODING).is_some() {
+                add_vary(&mut final_headers, std::iter::once(header::ACCEPT_ENCODING));
+                recoded = true;
+            }
+            let message = events::Message::Response { status, headers, sent: Box::new(out) };
+            call.stream(worker, framing, message).translate(body, inflow).0
+        }
+        (_, received) => {
+            let (body, dropped_coding) = answer_body(call, out.body, received, &mut final_headers, is_bodiless)?;
+            recoded = dropped_coding;
+            body
+        }
+    };
+    let headers = finish(call, asked.path, final_headers, recoded);
+    let mut response = Response::new(body);
+    *response.status_mut() = answered;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// The fields that speak of the caller's version instead of the service's.
+fn finish(call: &Call<'_>, asked_for: &str, mut headers: HeaderMap, recoded: bool) -> HeaderMap {
     remove_hop_by_hop(&mut headers);
-    scope_etag(&mut headers, call.version(call.asked));
-    relocate(call, &mut headers);
-    restate_response(call.service, call.version(call.asked), &mut headers);
-    let body = match (out.body, &mut received) {
-        (BodyOut::Unchanged, Received::Streaming(body)) => body.take().unwrap_or_default(),
-        (BodyOut::Unchanged, Received::Whole { raw, .. }) => Body::from(raw.clone()),
+    call.representation().scope_etag(&mut headers, recoded);
+    relocate(call, asked_for, &mut headers);
+    restate_response(call.service, call.asked, &call.parts.headers, &mut headers);
+    headers
+}
+
+/// The body that the caller gets, and whether it has lost the codings that it had.
+fn answer_body(
+    call: &Call<'_>,
+    body: BodyOut,
+    received: &mut Received,
+    headers: &mut HeaderMap,
+    is_bodiless: bool,
+) -> Result<(Body, bool), Trouble> {
+    Ok(match (body, received) {
+        (BodyOut::Unchanged, Received::Streaming(body)) => (body.take().unwrap_or_default(), false),
+        (BodyOut::Unchanged, Received::Whole { raw, .. }) => (Body::from(raw.clone()), false),
         (BodyOut::Replaced(body), received) if !is_bodiless => {
             headers.remove(header::CONTENT_LENGTH);
             let had = match received {
@@ -359,49 +410,10 @@ async fn respond(
             // As the service sent it, unless the caller cannot read that.
             let keeps = accepts(&call.parts.headers, had);
             if !had.is_empty() {
-                add_vary(&mut headers, std::iter::once(header::ACCEPT_ENCODING));
+                add_vary(headers, std::iter::once(header::ACCEPT_ENCODING));
             }
-            Body::from(encoded(&mut headers, body, if keeps { had } else { &[] })?)
+            (Body::from(encoded(headers, body, if keeps { had } else { &[] })?), !keeps)
         }
-        (BodyOut::Unchanged, Received::Absent) | (BodyOut::Replaced(_), _) => Body::empty(),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = out.status;
-    *response.headers_mut() = headers;
-    Ok(response)
-}
-
-/// Reads a response's body. An error that is not JSON keeps its status; what should have been JSON breaks the contract.
-async fn receive_response(
-    call: &Call<'_>,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Received, Trouble> {
-    let limits = &call.app.settings.limits;
-    let begun = Instant::now();
-    let raw = collect(body, limits.body, call.app.settings.timeouts.response_body).await;
-    call.facts.change(|known| known.upstream += begun.elapsed());
-    let raw = raw.map_err(Trouble::from_service_body)?;
-    if raw.is_empty() {
-        return Ok(Received::Absent);
-    }
-    let contract = |cause: &str| Trouble::new(Kind::UpstreamContract).cause(cause);
-    if let Err(reason) = check_json_type(headers) {
-        if !status.is_client_error() && !status.is_server_error() {
-            return Err(contract(reason));
-        }
-        let mut trouble = Trouble::new(Kind::UpstreamError).cause(reason);
-        trouble.status = Some(status);
-        for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW] {
-            trouble.headers.extend(headers.get(&name).cloned().map(|value| (name, value)));
-        }
-        return Err(trouble);
-    }
-    let Some(codings) = parse_codings(headers) else { return Err(contract("an unknown content coding")) };
-    let decoded = decode_large(call, &raw, &codings).map_err(|fault| match fault {
-        DecodeFault::TooLarge => contract("the body without its coding is over the limit"),
-        DecodeFault::Corrupt => contract("the body is not what its content coding says"),
-    })?;
-    Ok(Received::Whole { raw, decoded, codings })
+        (BodyOut::Unchanged, Received::Absent) | (BodyOut::Replaced(_), _) => (Body::empty(), false),
+    })
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::general::Requests;
 use super::message::{self, Envelope, Source, Unpacked};
 use super::route::{self, Message, Params, Route};
-use super::{Direction, Fault, FaultKind, Limits, Scratch, ServicePlan, StepPlan, Unplaced};
+use super::{Direction, Fault, FaultKind, Limits, Scratch, ServicePlan, StepPlan, TypeId, Unplaced};
 use crate::json::Tree;
 use crate::path::template::{Segment, Template, percent_encode};
 use crate::rules::ast::{StatusKey, WriteMode};
@@ -207,6 +207,11 @@ impl<'p> Exchange<'p> {
             read.headers.remove(name);
         }
         Ok(Some(read))
+    }
+
+    /// The steps that a request takes, each with the type of the message that its rules make of it.
+    pub(super) fn request_steps(&self) -> impl Iterator<Item = (&'p StepPlan, Option<TypeId>, Direction)> {
+        self.hops.iter().map(|hop| (hop.step, hop.route.request.as_ref().map(|message| message.of), hop.direction))
     }
 
     fn merges(&self) -> bool {

@@ -83,7 +83,7 @@ pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Opt
 
 impl Envelope {
     /// # Errors
-    /// A named part that is not text.
+    /// A named part that is not text, or a body that is not one JSON value.
     pub(super) fn pack(parts: &Parts, source: &Source<'_>) -> Result<Self, Fault> {
         let mut text = vec![b'{'];
         if let Some(status) = source.status.filter(|_| parts.status) {
@@ -127,6 +127,7 @@ impl Envelope {
         }
         let mut body_at = text.len();
         if let Some(body) = source.body.filter(|_| parts.body) {
+            check_one_value(body)?;
             member("body", &mut text);
             body_at = text.len();
             text.extend_from_slice(body);
@@ -148,6 +149,15 @@ impl Envelope {
         }
         fault
     }
+}
+
+/// A body must be one JSON value in itself: `{},"header":{}` would otherwise speak for other parts of the message.
+fn check_one_value(body: &[u8]) -> Result<(), Fault> {
+    json::check_utf8(body)?;
+    let mut scanner = Scanner::new(body, json::MAX_DEPTH);
+    scanner.skip_space();
+    scanner.skip_value(0)?;
+    Ok(scanner.finish()?)
 }
 
 /// Starts a member.

@@ -13,6 +13,7 @@ mod lens;
 mod members;
 mod message;
 mod negotiate;
+mod patch;
 mod put;
 mod route;
 mod shape;

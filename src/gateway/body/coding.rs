@@ -42,7 +42,7 @@ const FREE: usize = 64 << 10;
 /// More than this many codings on one body is an attack, not an encoding.
 const MOST_CODINGS: usize = 2;
 /// 8 MiB, what RFC 9659 lets a sender expect; the frame's own wish could be 2 GiB.
-const ZSTD_WINDOW_LOG: u32 = 23;
+pub(super) const ZSTD_WINDOW_LOG: u32 = 23;
 
 const ALL: [(Coding, &str); 4] =
     [(Coding::Gzip, "gzip"), (Coding::Brotli, "br"), (Coding::Zstd, "zstd"), (Coding::Deflate, "deflate")];

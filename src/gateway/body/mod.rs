@@ -1,6 +1,8 @@
 //! Bodies: streamed under guard, or collected within bounds; content codings.
 
 pub(super) mod coding;
+pub(super) mod inflow;
+pub(super) mod records;
 mod stream;
 
 use std::time::Duration;

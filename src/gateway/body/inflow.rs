@@ -1,0 +1,160 @@
+//! A content coding removed from a stream as it comes, within the bounds of whole bodies.
+
+use std::io::{self, Write};
+
+use super::coding::{Coding, DecodeFault, DecodeLimits};
+
+/// Decoded bytes of one piece below which the ratio is not looked at.
+const FREE: usize = 64 << 10;
+
+/// Removes one coding.
+pub(in crate::gateway) struct Inflow {
+    decoder: Decoder,
+    limits: DecodeLimits,
+}
+
+enum Decoder {
+    Gzip(flate2::write::MultiGzDecoder<Sink>),
+    Deflate(flate2::write::ZlibDecoder<Sink>),
+    Brotli(Box<brotli::DecompressorWriter<Sink>>),
+    Zstd(zstd::stream::write::Decoder<'static, Sink>),
+}
+
+/// Takes what is decoded of one piece.
+#[derive(Default)]
+struct Sink {
+    text: Vec<u8>,
+    room: usize,
+    is_full: bool,
+}
+
+impl Write for Sink {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if data.len() > self.room {
+            self.is_full = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.room -= data.len();
+        self.text.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Inflow {
+    /// # Errors
+    /// None that memory does not give; the signature of a decoder has them.
+    pub(in crate::gateway) fn new(coding: Coding, limits: DecodeLimits) -> io::Result<Self> {
+        let sink = Sink::default();
+        let decoder = match coding {
+            Coding::Gzip => Decoder::Gzip(flate2::write::MultiGzDecoder::new(sink)),
+            Coding::Deflate => Decoder::Deflate(flate2::write::ZlibDecoder::new(sink)),
+            Coding::Brotli => Decoder::Brotli(Box::new(brotli::DecompressorWriter::new(sink, 4096))),
+            Coding::Zstd => {
+                let mut decoder = zstd::stream::write::Decoder::new(sink)?;
+                decoder.window_log_max(super::coding::ZSTD_WINDOW_LOG)?;
+                Decoder::Zstd(decoder)
+            }
+        };
+        Ok(Self { decoder, limits })
+    }
+
+    /// What a piece of the stream says, as far as can be told yet.
+    ///
+    /// # Errors
+    /// [`DecodeFault`].
+    pub(in crate::gateway) fn push(&mut self, piece: &[u8]) -> Result<Vec<u8>, DecodeFault> {
+        self.sink().room = self.limits.size.min(FREE.max(piece.len().saturating_mul(self.limits.ratio)));
+        let done = match &mut self.decoder {
+            Decoder::Gzip(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
+            Decoder::Deflate(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
+            Decoder::Brotli(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
+            Decoder::Zstd(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
+        };
+        self.said(&done)
+    }
+
+    /// What the stream's end adds.
+    ///
+    /// # Errors
+    /// [`DecodeFault`], also where the stream ended too early.
+    pub(in crate::gateway) fn finish(&mut self) -> Result<Vec<u8>, DecodeFault> {
+        self.sink().room = self.limits.size.min(FREE);
+        let done = match &mut self.decoder {
+            Decoder::Gzip(decoder) => decoder.try_finish(),
+            Decoder::Deflate(decoder) => decoder.try_finish(),
+            Decoder::Brotli(decoder) => decoder.close(),
+            Decoder::Zstd(decoder) => decoder.flush(),
+        };
+        self.said(&done)
+    }
+
+    fn said(&mut self, done: &io::Result<()>) -> Result<Vec<u8>, DecodeFault> {
+        let sink = self.sink();
+        match done {
+            Ok(()) => Ok(std::mem::take(&mut sink.text)),
+            Err(_) if sink.is_full => Err(DecodeFault::TooLarge),
+            Err(_) => Err(DecodeFault::Corrupt),
+        }
+    }
+
+    fn sink(&mut self) -> &mut Sink {
+        match &mut self.decoder {
+            Decoder::Gzip(decoder) => decoder.get_mut(),
+            Decoder::Deflate(decoder) => decoder.get_mut(),
+            Decoder::Brotli(decoder) => decoder.get_mut(),
+            Decoder::Zstd(decoder) => decoder.get_mut(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::coding::encode;
+    use super::*;
+
+    const LIMITS: DecodeLimits = DecodeLimits { size: 1 << 20, ratio: 100 };
+    const ALL: [Coding; 4] = [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd];
+
+    fn read(coding: Coding, encoded: &[u8], piece: usize) -> Result<Vec<u8>, DecodeFault> {
+        let mut inflow = Inflow::new(coding, LIMITS).unwrap();
+        let mut text = Vec::new();
+        for piece in encoded.chunks(piece) {
+            text.extend(inflow.push(piece)?);
+        }
+        text.extend(inflow.finish()?);
+        Ok(text)
+    }
+
+    #[test]
+    fn pieces_of_any_size_say_the_same() {
+        let body: Vec<u8> = (0..5_000_u32).flat_map(|n| format!("{n},").into_bytes()).collect();
+        for coding in ALL {
+            let encoded = encode(body.clone(), &[coding]).unwrap();
+            for piece in [1, 7, 1000, encoded.len()] {
+                assert_eq!(read(coding, &encoded, piece).as_ref(), Ok(&body), "{coding:?} {piece}");
+            }
+            assert_eq!(read(coding, b"{\"a\":1}{\"a\":1}", 5), Err(DecodeFault::Corrupt), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn bombs_are_refused() {
+        for coding in ALL {
+            let bomb = encode(vec![b' '; 8 << 20], &[coding]).unwrap();
+            assert_eq!(read(coding, &bomb, bomb.len()), Err(DecodeFault::TooLarge), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_off_is_not_whole() {
+        for coding in [Coding::Gzip, Coding::Brotli] {
+            let encoded = encode(b"{\"a\":1}".repeat(99), &[coding]).unwrap();
+            let cut = encoded.get(..encoded.len() - 2).unwrap();
+            assert_eq!(read(coding, cut, 9), Err(DecodeFault::Corrupt), "{coding:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Bodies that rules need are read whole, within bounds, and freed from their content codings.
+//!
+//! Nothing that must be translated ever passes untranslated: what cannot be read is refused.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
+
+use super::body::coding::{Coding, DecodeFault, DecodeLimits, decode, parse_codings};
+use super::body::collect;
+use super::body::inflow::Inflow;
+use super::exchange::Call;
+use super::translate::busy;
+use super::trouble::{Kind, Trouble};
+use crate::plan::Exchange;
+
+/// A body as it came and, where it had to be read, without its codings.
+pub(super) enum Received {
+    /// Not read; goes on as it comes. Taken when it is sent.
+    Streaming(Option<Body>),
+    /// There is none.
+    Absent,
+    /// Read.
+    Whole { raw: Bytes, decoded: Option<Vec<u8>>, codings: Vec<Coding> },
+}
+
+impl Received {
+    pub(super) fn text(&self) -> Option<&[u8]> {
+        match self {
+            Self::Whole { raw, decoded, .. } => Some(decoded.as_deref().unwrap_or(raw)),
+            Self::Streaming(_) | Self::Absent => None,
+        }
+    }
+}
+
+/// Reads the request's body if the rules need it.
+pub(super) async fn receive_request(
+    call: &Call<'_>,
+    exchange: &Exchange<'_>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Received, Trouble> {
+    if !exchange.reads_request_body() {
+        return Ok(Received::Streaming(Some(body)));
+    }
+    let declared = call.parts.headers.contains_key(header::CONTENT_LENGTH)
+        || call.parts.headers.contains_key(header::CONTENT_TYPE)
+        || !body.is_end_stream();
+    let limits = &call.app.settings.limits;
+    let raw = collect(body, limits.body, call.app.settings.timeouts.body).await.map_err(Trouble::from_caller_body)?;
+    call.facts.change(|known| known.request_bytes = raw.len() as u64);
+    if raw.is_empty() {
+        let writes = matches!(call.parts.method, Method::POST | Method::PUT | Method::PATCH);
+        if writes && declared {
+            return Err(Trouble::new(Kind::BodyMissing).detail("the body is empty"));
+        }
+        return Ok(Received::Absent);
+    }
+    check_json_type(headers).map_err(|reason| Trouble::new(Kind::UnsupportedType).detail(reason))?;
+    let Some(codings) = parse_codings(headers) else {
+        return Err(Trouble::new(Kind::UnsupportedCoding)
+            .detail("understood are gzip, br, zstd and deflate, at most two of them")
+            .header(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, br, zstd, deflate")));
+    };
+    let decoded = decode_large(call, &raw, &codings).map_err(|fault| match fault {
+        DecodeFault::TooLarge => Trouble::new(Kind::BodyTooLarge).detail("without its content coding"),
+        DecodeFault::Corrupt => Trouble::new(Kind::CorruptCoding),
+    })?;
+    Ok(Received::Whole { raw, decoded, codings })
+}
+
+/// `None` where there is nothing to remove.
+pub(super) fn decode_large(call: &Call<'_>, raw: &[u8], codings: &[Coding]) -> Result<Option<Vec<u8>>, DecodeFault> {
+    if codings.is_empty() {
+        return Ok(None);
+    }
+    let limits = decode_limits(call);
+    // A few bytes can become many, so the encoded size says little about the time.
+    busy(usize::MAX, || decode(raw, codings, limits)).map(Some)
+}
+
+fn decode_limits(call: &Call<'_>) -> DecodeLimits {
+    let limits = &call.app.settings.limits;
+    DecodeLimits { size: limits.decoded, ratio: limits.ratio }
+}
+
+/// What frees a streaming body from its coding, if it has one. `Err`: from what it has, nothing can.
+pub(super) fn inflow(call: &Call<'_>, headers: &HeaderMap) -> Result<Option<Inflow>, ()> {
+    match parse_codings(headers).as_deref() {
+        Some([]) => Ok(None),
+        Some([coding]) => Inflow::new(*coding, decode_limits(call)).map(Some).map_err(drop),
+        _ => Err(()),
+    }
+}
+
+/// Whether a body is JSON in UTF-8 by what its sender says of it.
+pub(super) fn check_json_type(headers: &HeaderMap) -> Result<(), &'static str> {
+    const WANTED: &str = "Content-Type must be application/json or end in +json";
+    let value = headers.get(header::CONTENT_TYPE).ok_or(WANTED)?.to_str().map_err(|_| WANTED)?;
+    let media_type = media_type(headers);
+    let is_json = media_type == "application/json"
+        || media_type.split_once('/').is_some_and(|(_, subtype)| subtype.len() > 5 && subtype.ends_with("+json"));
+    if !is_json {
+        return Err(WANTED);
+    }
+    let mut parameters = value.split(';').skip(1).filter_map(|part| part.trim().split_once('='));
+    match parameters.find(|(name, _)| name.eq_ignore_ascii_case("charset")) {
+        Some((_, value)) if !value.trim_matches('"').eq_ignore_ascii_case("utf-8") => Err("JSON is always UTF-8"),
+        _ => Ok(()),
+    }
+}
+
+/// The media type of a body in lower case, without its parameters; empty where there is none.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether a body is a JSON Patch (RFC 6902): a list of operations on a document instead of the document.
+pub(super) fn is_json_patch(headers: &HeaderMap) -> bool {
+    media_type(headers) == "application/json-patch+json"
+}
+
+/// Reads a response's body. An error that is not JSON keeps its status; what should have been JSON breaks the contract.
+pub(super) async fn receive_response(
+    call: &Call<'_>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Received, Trouble> {
+    let limits = &call.app.settings.limits;
+    if status == StatusCode::PARTIAL_CONTENT {
+        // Nobody asked for it, and half a document cannot be translated.
+        return Err(Trouble::new(Kind::UpstreamContract).cause("206 though no range was asked for"));
+    }
+    let begun = Instant::now();
+    let raw = collect(body, limits.body, call.app.settings.timeouts.response_body).await;
+    call.facts.change(|known| known.upstream += begun.elapsed());
+    let raw = raw.map_err(Trouble::from_service_body)?;
+    if raw.is_empty() {
+        return Ok(Received::Absent);
+    }
+    let contract = |cause: &str| Trouble::new(Kind::UpstreamContract).cause(cause);
+    if let Err(reason) = check_json_type(headers) {
+        if !status.is_client_error() && !status.is_server_error() {
+            return Err(contract(reason));
+        }
+        let mut trouble = Trouble::new(Kind::UpstreamError).cause(reason);
+        trouble.status = Some(status);
+        for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW] {
+            trouble.headers.extend(headers.get(&name).cloned().map(|value| (name, value)));
+        }
+        return Err(trouble);
+    }
+    let Some(codings) = parse_codings(headers) else { return Err(contract("an unknown content coding")) };
+    let decoded = decode_large(call, &raw, &codings).map_err(|fault| match fault {
+        DecodeFault::TooLarge => contract("the body without its coding is over the limit"),
+        DecodeFault::Corrupt => contract("the body is not what its content coding says"),
+    })?;
+    Ok(Received::Whole { raw, decoded, codings })
+}
