@@ -6,7 +6,7 @@ use crate::json::{MAX_DEPTH, Tree};
 
 pub(super) const INFO: Info = Info {
     name: "enum",
-    options: &["else"],
+    options: &["else", "others"],
     places: (1, 1),
     manual: "\
 `enum:` is a table of values. The map form is one to one; the row form may repeat a value, and the first row wins.
@@ -17,7 +17,8 @@ pub(super) const INFO: Info = Info {
 ```
 
 * up: the first row with that old value; down: the first row with that new value.
-* a value in no row is refused, unless `else: old` (or `else: [old, new]`) names what it becomes.
+* a value in no row is refused, unless `else: old` (or `else: [old, new]`) names what it becomes, or `others: pass` lets it
+  through as it is (unless it is a value of the other side's, which would come back as another).
 
 Old-exact if every old value comes back as itself. New values that share an old one are kept by a write-back as long as
 the old value is unchanged.
@@ -35,6 +36,8 @@ pub struct Enum {
     pub else_old: Option<String>,
     /// What an old value without row becomes on the way up.
     pub else_new: Option<String>,
+    /// Values in no row pass as they are.
+    pub passes: bool,
 }
 
 impl Enum {
@@ -66,10 +69,21 @@ impl Enum {
                 None => (Some(arguments.json(node)?), None),
             },
         };
-        Some(Self { rows, is_map, else_old, else_new })
+        let passes = match arguments.option("others").map(|node| (node, node.as_str())) {
+            None => false,
+            Some((_, Some("pass"))) => true,
+            Some((node, _)) => {
+                return arguments.refuse(node.span, "not a word for other values", "write `others: pass`");
+            }
+        };
+        Some(Self { rows, is_map, else_old, else_new, passes })
     }
 
     pub(super) fn convert(&self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
+        if self.passes && self.find(direction, value).is_none() && self.find(direction.reverse(), value).is_none() {
+            out.extend_from_slice(value);
+            return Ok(());
+        }
         let text = self.lookup(direction, value).ok_or(Guard::Borrowed("expected one of the values in the table"))?;
         out.extend_from_slice(text.as_bytes());
         Ok(())

@@ -6,7 +6,7 @@ use crate::json::Tree;
 
 pub(super) const INFO: Info = Info {
     name: "head",
-    options: &["empty"],
+    options: &["empty", "optional"],
     places: (1, 1),
     manual: "\
 `head: true` joins an old value and a new list whose first element it is.
@@ -17,6 +17,7 @@ pub(super) const INFO: Info = Info {
 
 * up: a value becomes a list of one; absent and null become the empty list.
 * down: the first element; `empty:` (default null) where the list is empty or absent.
+* with `optional: true` absent stays absent, both ways, as parts of documents (PATCH) need it.
 
 Old-exact. A write-back keeps the list's tail as long as the old value is unchanged.
 ",
@@ -27,6 +28,8 @@ Old-exact. A write-back keeps the list's tail as long as the old value is unchan
 pub struct Head {
     /// The old value of an empty list, as JSON text; `None`: null.
     pub empty: Option<String>,
+    /// Absent stays absent.
+    pub optional: bool,
 }
 
 impl Head {
@@ -36,7 +39,14 @@ impl Head {
             Some(node) => Some(arguments.json(node)?),
             None => None,
         };
-        Some(Self { empty })
+        let optional = match arguments.option("optional").map(|node| (node, node.as_bool())) {
+            None => false,
+            Some((_, Some(optional))) => optional,
+            Some((node, None)) => {
+                return arguments.refuse(node.span, "`optional` is not a boolean", "write `optional: true`");
+            }
+        };
+        Some(Self { empty, optional })
     }
 
     /// The old value of an empty list.
@@ -45,6 +55,9 @@ impl Head {
     }
 
     pub(super) fn convert(&self, direction: Direction, value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<bool, Guard> {
+        if self.optional && value.is_none() {
+            return Ok(false);
+        }
         let value = value.filter(|raw| *raw != b"null");
         match (direction, value) {
             (Direction::Up, None) => out.extend_from_slice(b"[]"),

@@ -74,7 +74,8 @@ impl Stream {
     }
 
     fn exchange(&self) -> Result<Exchange<'_>, Trouble> {
-        let found = self.service.exchange(self.asked, self.served, self.method.as_str(), (&self.path, self.query.as_deref()));
+        let found =
+            self.service.exchange(self.asked, self.served, self.method.as_str(), (&self.path, self.query.as_deref()));
         found.map_err(|_| Trouble::new(Kind::Internal).cause("the route of a stream is gone"))
     }
 
@@ -114,8 +115,9 @@ impl Stream {
             }
             Message::Response { status, headers, sent } => {
                 let input = ResponseIn { status: *status, headers, body: Some(text) };
-                let out =
-                    compute(&self.worker, text.len(), |scratch, limits| exchange.response(&input, None, scratch, limits))?;
+                let out = compute(&self.worker, text.len(), |scratch, limits| {
+                    exchange.response(&input, None, scratch, limits)
+                })?;
                 if out.dropped > 0 {
                     self.worker.facts.change(|known| known.dropped_members += out.dropped);
                 }

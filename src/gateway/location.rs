@@ -51,7 +51,8 @@ fn address_for_caller(call: &Call<'_>, asked_for: &str, told: &str) -> Option<St
     let headers = HeaderMap::new();
     let methods = [&Method::GET, &call.parts.method, &Method::PUT, &Method::PATCH, &Method::DELETE, &Method::POST];
     let out = methods.iter().find_map(|method| {
-        let exchange = call.service.exchange(call.served, call.asked, method.as_str(), (&path, query.as_deref())).ok()?;
+        let exchange =
+            call.service.exchange(call.served, call.asked, method.as_str(), (&path, query.as_deref())).ok()?;
         let request = RequestIn { method, path: &path, query: query.as_deref(), headers: &headers, body: None };
         exchange.request(&request, None, &mut Scratch::default(), Limits::default()).ok()
     })?;

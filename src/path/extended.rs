@@ -198,7 +198,9 @@ pub(super) fn overlap(left: &[Step], right: &[Step]) -> bool {
         // A pattern and the rest own only what no other rule owns.
         (Step::Pattern { .. }, Step::Name(_)) | (Step::Name(_), Step::Pattern { .. }) => false,
         (Step::Rest, Step::Index(_) | Step::Find(_)) | (Step::Index(_) | Step::Find(_), Step::Rest) => false,
-        (left @ Step::Pattern { .. }, right @ Step::Pattern { .. }) => left.exactness() == right.exactness() && same_form(left, right),
+        (left @ Step::Pattern { .. }, right @ Step::Pattern { .. }) => {
+            left.exactness() == right.exactness() && same_form(left, right)
+        }
         (left, right) => left == right,
     })
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::extended::{Step, View};
 use super::Place;
+use super::extended::{Step, View};
 use crate::diagnostic::Span;
 
 /// Members from the root down; no document is read deeper.

@@ -182,7 +182,9 @@ fn parse_segment(part: &str) -> Result<Segment, Mistake> {
     if part.is_empty() {
         return mistake("an empty segment", None);
     }
-    if let Some(name) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('{')) {
+    if let Some(name) =
+        part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('{'))
+    {
         if let Some(name) = name.strip_suffix("...").filter(|name| !name.is_empty()) {
             return Ok(Segment::Rest(name.to_owned()));
         }

@@ -178,9 +178,11 @@ impl<'p> Exchange<'p> {
         self.hops.iter().any(|hop| {
             let chosen = hop.route.response(status.as_u16()).filter(|_| single);
             let any = hop.route.responses.iter().map(|(_, message)| message).filter(|_| !single);
-            let mapped = hop.route.mapped.iter().filter(|one| {
-                !single || one.sides(hop.direction.reverse()).0.covers(status.as_u16())
-            });
+            let mapped = hop
+                .route
+                .mapped
+                .iter()
+                .filter(|one| !single || one.sides(hop.direction.reverse()).0.covers(status.as_u16()));
             let by_more = mapped.clone().any(|one| one.condition(hop.direction.reverse()).is_some());
             let messages = chosen.into_iter().chain(any).chain(mapped.filter_map(|one| one.message.as_ref()));
             by_more || messages.into_iter().any(Message::touches_body)
@@ -277,8 +279,11 @@ impl<'p> Exchange<'p> {
                 let params = Params::new();
                 let source = Source { params: &params, query: None, headers: &headers, status: None, body: Some(text) };
                 let (from, _) = message.parts(hop.direction.reverse());
-                let envelope =
-                    if message.general { message::pack_whole(&source, None, None) } else { Envelope::pack(from, &source)? };
+                let envelope = if message.general {
+                    message::pack_whole(&source, None, None)
+                } else {
+                    Envelope::pack(from, &source)?
+                };
                 let mut out = Vec::new();
                 hop.step.translate(message.of, hop.direction.reverse(), &envelope.text, &mut out, scratch, limits)?;
                 base = message::unpack(&out)?.body.map(<[u8]>::to_vec);
@@ -512,8 +517,7 @@ impl Hop<'_> {
         };
         let mut out = Vec::new();
         let text = &envelope.text;
-        let result =
-            self.step.translate_within(message.of, direction, text, requests, &mut out, scratch, limits);
+        let result = self.step.translate_within(message.of, direction, text, requests, &mut out, scratch, limits);
         result.map_err(|fault| envelope.fault(fault))?;
         let dropped = scratch.dropped();
         let unpacked = message::unpack(&out)?;
@@ -580,7 +584,8 @@ fn write_path(segments: &[Segment], params: &Params<'_>, given: &[(Cow<'_, str>,
                         if index > 0 {
                             path.push('/');
                         }
-                        let fault = || Fault::guard("expected the segments of a path".into()).within(name).within("path");
+                        let fault =
+                            || Fault::guard("expected the segments of a path".into()).within(name).within("path");
                         if matches!(part, "" | "." | "..") || part.contains(char::is_control) {
                             return Err(fault());
                         }

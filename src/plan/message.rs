@@ -64,7 +64,10 @@ pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Opt
     }
     let values = source.headers.keys().map(|name| {
         let lines = source.headers.get_all(name).iter();
-        (name.as_str(), lines.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)).collect())
+        (
+            name.as_str(),
+            lines.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)).collect(),
+        )
     });
     group("header", values.collect(), &mut text);
     if let Some(request) = request {
@@ -364,10 +367,7 @@ pub(super) fn has_query(template: &Template, query: Option<&str>) -> bool {
 }
 
 /// A query without what its template names, and the values of the parameters that it names, percent-encoded.
-pub(super) fn take_query<'t>(
-    template: &'t Template,
-    query: Option<&str>,
-) -> (Option<String>, Vec<(&'t str, String)>) {
+pub(super) fn take_query<'t>(template: &'t Template, query: Option<&str>) -> (Option<String>, Vec<(&'t str, String)>) {
     if template.query.is_empty() {
         return (query.map(str::to_owned), Vec::new());
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::codecs::Direction;
 use crate::path::Place;
+use crate::path::Step;
 use crate::path::query::Query;
 use crate::path::template::{QueryValue, Segment, Template, percent_decode};
-use crate::path::{Step};
 use crate::rules::ast::{StatusKey, WriteMode};
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRoute, CheckedStep, TypeId};
 use crate::rules::mapping::When;
@@ -135,7 +135,6 @@ impl Mapped {
     }
 }
 
-
 impl Message {
     fn compile(of: TypeId, step: &CheckedStep) -> Self {
         let rules = step.types.get(of.0).map(|of| of.rules.as_slice()).unwrap_or_default();
@@ -238,7 +237,10 @@ impl Parts {
         };
         exactly
             || self.patterns.iter().any(|(of, prefix, suffix)| {
-                of == part && name.len() >= prefix.len() + suffix.len() && name.starts_with(prefix) && name.ends_with(suffix)
+                of == part
+                    && name.len() >= prefix.len() + suffix.len()
+                    && name.starts_with(prefix)
+                    && name.ends_with(suffix)
             })
     }
 
@@ -306,7 +308,9 @@ pub(super) fn covers(template: &Template, other: &Template) -> bool {
             (Segment::Part { prefix, suffix, .. }, Segment::Literal(text)) => {
                 text.len() > prefix.len() + suffix.len() && text.starts_with(prefix) && text.ends_with(suffix)
             }
-            (Segment::Part { prefix: a, suffix: b, .. }, Segment::Part { prefix: c, suffix: d, .. }) => a == c && b == d,
+            (Segment::Part { prefix: a, suffix: b, .. }, Segment::Part { prefix: c, suffix: d, .. }) => {
+                a == c && b == d
+            }
             _ => false,
         })
         && template.query.iter().all(|(name, value)| {

@@ -59,6 +59,7 @@ fn orders() -> StepPlan {
         is_map: false,
         else_old: None,
         else_new: None,
+        passes: false,
     };
     let split = Split { separator: " ".into(), at: At::Last, fill: Some("-".into()) };
     step(vec![
@@ -69,7 +70,7 @@ fn orders() -> StepPlan {
             value("currency = price.currency", Codec::Case(Case { old: Letters::Lower, new: Letters::Upper })),
             value("state = status", Codec::Enum(status)),
             equation("lines = items", BoundCodec::Each { of: TypeId(1), key: Some(place("id")) }),
-            value("phone = phones", Codec::Head(Head { empty: None })),
+            value("phone = phones", Codec::Head(Head { empty: None, optional: false })),
             rule(CheckedKind::Added { place: place("channel"), default: Some("\"web\"".into()) }),
             rule(CheckedKind::Removed { place: place("fax"), default: Some("null".into()) }),
         ],

@@ -151,6 +151,8 @@ pub enum Convert<T> {
     Cases(Vec<Case<T>>),
     /// A value that may also be a list of such values.
     OneOrMany(Box<Convert<T>>),
+    /// A list of lists, one list of all their elements.
+    Flatten,
     /// A dictionary, a list of its entries.
     Entries(Entries),
     /// A flat form with paths as names, a tree.
@@ -360,7 +362,9 @@ impl<T> Convert<T> {
     /// The types that it refers to.
     pub fn types(&self) -> Vec<&T> {
         match self {
-            Self::Value(_) | Self::Entries(_) | Self::Flat(_) | Self::Is(_) | Self::Cel(_) => Vec::new(),
+            Self::Value(_) | Self::Flatten | Self::Entries(_) | Self::Flat(_) | Self::Is(_) | Self::Cel(_) => {
+                Vec::new()
+            }
             Self::As(of) | Self::Names(Names { of, .. }) => vec![of],
             Self::Each(each) => each.of.types(),
             Self::Values(of) | Self::Flip(of) | Self::OneOrMany(of) => of.types(),
@@ -374,16 +378,15 @@ impl<T> Convert<T> {
         Some(match self {
             Self::Value(codec) => Convert::Value(codec.clone()),
             Self::As(one) => Convert::As(of(one)?),
-            Self::Each(each) => Convert::Each(Box::new(Each {
-                of: each.of.map(of)?,
-                key: each.key.clone(),
-                unfit: each.unfit.clone(),
-            })),
+            Self::Each(each) => {
+                Convert::Each(Box::new(Each { of: each.of.map(of)?, key: each.key.clone(), unfit: each.unfit.clone() }))
+            }
             Self::Values(one) => Convert::Values(Box::new(one.map(of)?)),
             Self::Chain(all) => Convert::Chain(all.iter().map(|one| one.map(of)).collect::<Option<_>>()?),
             Self::Flip(one) => Convert::Flip(Box::new(one.map(of)?)),
             Self::Cases(cases) => Convert::Cases(cases.iter().map(|case| case.map(of)).collect::<Option<_>>()?),
             Self::OneOrMany(one) => Convert::OneOrMany(Box::new(one.map(of)?)),
+            Self::Flatten => Convert::Flatten,
             Self::Entries(entries) => Convert::Entries(entries.clone()),
             Self::Flat(flat) => Convert::Flat(flat.clone()),
             Self::Names(names) => {
@@ -420,7 +423,9 @@ impl<T> Mapping<T> {
     /// The types that it refers to.
     pub fn types(&self) -> Vec<&T> {
         match self {
-            Self::Equation(one) => one.via.types().into_iter().chain(one.keys.iter().flat_map(Convert::types)).collect(),
+            Self::Equation(one) => {
+                one.via.types().into_iter().chain(one.keys.iter().flat_map(Convert::types)).collect()
+            }
             Self::Cases(cases) => cases.iter().flat_map(Case::types).collect(),
             Self::Derived(one) => one.via.types(),
             Self::Rest(_) => Vec::new(),
@@ -494,7 +499,9 @@ impl<T> Mapping<T> {
             Some(From::Place(place)) => places.push(place.clone()),
             Some(From::Pattern(pattern)) => pattern.read(&mut places),
             // A query may lead anywhere.
-            Some(From::Query(..)) => places.push(Place::plain(vec!["body".to_owned()], crate::diagnostic::Span::NOWHERE)),
+            Some(From::Query(..)) => {
+                places.push(Place::plain(vec!["body".to_owned()], crate::diagnostic::Span::NOWHERE))
+            }
             None => {}
         }
         places.into_iter().filter(|place| place.view.is_none()).map(|place| (!one.is_new, place)).collect()

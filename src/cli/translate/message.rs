@@ -144,7 +144,9 @@ fn sample(
     for route in &first.routes {
         let own = if asked < served { &route.old } else { &route.new };
         let Some((method, path)) = request_of(own, wanted) else { continue };
-        let Ok(exchange) = plan.exchange(asked, served, method.as_str(), (&path, query_of(own).as_deref())) else { continue };
+        let Ok(exchange) = plan.exchange(asked, served, method.as_str(), (&path, query_of(own).as_deref())) else {
+            continue;
+        };
         if exchange.label() != own.to_string() {
             continue;
         }

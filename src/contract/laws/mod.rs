@@ -158,7 +158,12 @@ pub fn verify_with(
         let holds = check_example(example, &name, engine, diagnostics);
         evidence.examples.push((name, holds));
     }
+    // Generated documents know nothing of forms: general types are shown by their examples.
+    let general = step.general();
     for (index, one) in step.types.iter().enumerate() {
+        if general.get(index) == Some(&true) {
+            continue;
+        }
         let Origin::Named { old: old_name, new: new_name } = &one.origin else { continue };
         let subject = Subject {
             of: TypeId(index),

@@ -93,10 +93,8 @@ impl Query {
     pub fn condition(text: &str) -> Result<Self, PlaceError> {
         let whole = format!("$[?{text}]");
         let shift = |at: usize| at.saturating_sub(3).min(text.len());
-        let mut query = Self::parse(&whole).map_err(|error| PlaceError {
-            at: shift(error.at.start)..shift(error.at.end),
-            ..error
-        })?;
+        let mut query = Self::parse(&whole)
+            .map_err(|error| PlaceError { at: shift(error.at.start)..shift(error.at.end), ..error })?;
         text.clone_into(&mut query.text);
         query.is_condition = true;
         Ok(query)

@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
             Reduce::First => selected.first().map(|tree| Out::Tree(tree)),
             Reduce::Last => selected.last().map(|tree| Out::Tree(tree)),
             Reduce::List => Some(Out::List(selected.iter().map(|tree| Out::Tree(tree)).collect())),
-            Reduce::Sum if selected.is_empty() => None,
+            Reduce::Sum | Reduce::Join(_) if selected.is_empty() => None,
             Reduce::Sum => text(sum(&numbers()?).ok_or_else(|| Fault::guard("the sum has too many digits".into()))?),
             Reduce::Min | Reduce::Max => {
                 let numbers = numbers()?;

@@ -23,7 +23,9 @@ impl Type {
     pub(super) fn takes_all(&self) -> bool {
         self.rules.iter().any(|rule| match &rule.kind {
             RuleKind::Equation { places: [olds, news], .. } => olds.iter().chain(news).any(Vec::is_empty),
-            RuleKind::Cases(cases) => cases.iter().any(|case| case.forms.iter().any(|form| !matches!(form, Form::Object(_)))),
+            RuleKind::Cases(cases) => {
+                cases.iter().any(|case| case.forms.iter().any(|form| !matches!(form, Form::Object(_))))
+            }
             RuleKind::Derived { .. } => false,
         })
     }
@@ -137,6 +139,7 @@ fn compile_via(convert: &Convert<TypeId>) -> Via {
         Convert::Flip(of) => Via::Flip(Box::new(compile_via(of))),
         Convert::Cases(cases) => Via::Cases(cases.iter().map(compile_case).collect()),
         Convert::OneOrMany(of) => Via::OneOrMany(Box::new(compile_via(of))),
+        Convert::Flatten => Via::Flatten,
         Convert::Entries(entries) => Via::Entries(entries.clone()),
         Convert::Flat(flat) => Via::Flat(flat.clone()),
         Convert::Names(names) => Via::Names { of: names.of, style: names.style, list: names.list.clone() },
@@ -238,13 +241,17 @@ impl Names {
 fn parts(form: &Form) -> (Vec<&Form>, Vec<&Repeated>) {
     match form {
         Form::Object(members) => {
-            let forms = members.iter().filter_map(|one| if let FormMember::Named { form, .. } = one { Some(form) } else { None });
+            let forms = members
+                .iter()
+                .filter_map(|one| if let FormMember::Named { form, .. } = one { Some(form) } else { None });
             let repeated = members
                 .iter()
                 .filter_map(|one| if let FormMember::Every { repeated, .. } = one { Some(repeated) } else { None });
             (forms.collect(), repeated.collect())
         }
-        Form::List { first, each, last } => (first.iter().chain(last).collect(), each.iter().map(AsRef::as_ref).collect()),
+        Form::List { first, each, last } => {
+            (first.iter().chain(last).collect(), each.iter().map(AsRef::as_ref).collect())
+        }
         Form::Set(all) => (all.iter().collect(), Vec::new()),
         _ => (Vec::new(), Vec::new()),
     }
@@ -310,9 +317,9 @@ impl Form {
                 let value = tree.get(name)?;
                 match form {
                     Self::Default(_) => None,
-                    Self::Object(_) if value.is_object() => {
-                        form.spoken_of(value).map(|inner| if inner.is_empty() { name.clone() } else { format!("{name}.{inner}") })
-                    }
+                    Self::Object(_) if value.is_object() => form
+                        .spoken_of(value)
+                        .map(|inner| if inner.is_empty() { name.clone() } else { format!("{name}.{inner}") }),
                     _ => Some(name.clone()),
                 }
             }

@@ -49,6 +49,16 @@ impl<'a> Run<'a> {
                 TreeKind::Array(_) => self.each(of, &Unfit::Refuse, direction, tree)?,
                 _ => return self.convert(of, direction, Some(tree)),
             },
+            Via::Flatten => match &tree.kind {
+                TreeKind::Array(elements) => Out::List(match direction {
+                    Direction::Up => {
+                        let inner = |one: &'a Tree<'a>| one.elements().unwrap_or(std::slice::from_ref(one));
+                        elements.iter().flat_map(inner).map(Out::Tree).collect()
+                    }
+                    Direction::Down => elements.iter().map(|one| Out::List(vec![Out::Tree(one)])).collect(),
+                }),
+                _ => return Err(Fault::guard("expected a list".into())),
+            },
             Via::Entries(entries) => self.entries(entries, direction, tree)?,
             Via::Flat(flat) => match direction {
                 Direction::Up => self.unflatten(flat, tree)?,
@@ -86,13 +96,7 @@ impl<'a> Run<'a> {
         if tree.is_object() || takes_all { self.document(of, direction, tree) } else { Ok(Out::Tree(tree)) }
     }
 
-    fn each(
-        &self,
-        of: &'a Via,
-        unfit: &'a Unfit,
-        direction: Direction,
-        tree: &'a Tree<'a>,
-    ) -> Result<Out<'a>, Fault> {
+    fn each(&self, of: &'a Via, unfit: &'a Unfit, direction: Direction, tree: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
         let Some(elements) = tree.elements() else { return Ok(Out::Tree(tree)) };
         let mut made = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
@@ -245,7 +249,8 @@ impl<'a> Run<'a> {
         let TreeKind::Object(members) = &tree.kind else { return Err(Fault::guard("expected an object".into())) };
         let mut paths = Vec::with_capacity(members.len());
         for (name, value) in members {
-            let path = flat.split(name).ok_or_else(|| Fault::guard("expected the name of a flat form".into()).within(name))?;
+            let path =
+                flat.split(name).ok_or_else(|| Fault::guard("expected the name of a flat form".into()).within(name))?;
             paths.push((path, name, value));
         }
         // Elements come in the order of their numbers, whatever the form's.

@@ -384,7 +384,9 @@ impl<'a> Run<'a> {
                 let mut kept = Vec::new();
                 for element in elements.iter().filter(|one| !owned.is_whole(one)) {
                     let element = if owned.is_entered(element) {
-                        self.rest(element, owned, &[], &mut Vec::new())?
+                        // An element of which only that is left by which it was found would say nothing any more.
+                        let kept = self.rest(element, owned, &[], &mut Vec::new())?;
+                        kept.filter(|kept| !holds_only_selectors(kept, owned))
                     } else {
                         Some(Out::Tree(element))
                     };
@@ -404,6 +406,9 @@ pub(super) fn note(effect: &Effect<'_>, owned: &mut Owned) {
             for above in &found.above {
                 owned.enter(above);
             }
+            for selector in &found.selectors {
+                owned.select(selector);
+            }
         }
     }
 }
@@ -411,6 +416,19 @@ pub(super) fn note(effect: &Effect<'_>, owned: &mut Owned) {
 /// Whether a rule takes what other rules leave.
 pub(super) fn is_patient(rule: &Rule, from: usize) -> bool {
     patience(rule, from).is_some()
+}
+
+fn holds_only_selectors(kept: &Out<'_>, owned: &Owned) -> bool {
+    match kept {
+        Out::Object(members) => members.iter().all(|member| holds_only_selectors(&member.value, owned)),
+        Out::Tree(tree) if owned.is_selector(tree) => true,
+        Out::Tree(tree) => {
+            tree.is_object()
+                && tree.members().iter().all(|(_, value)| owned.is_selector(value))
+                && !tree.members().is_empty()
+        }
+        Out::List(_) | Out::Text(_) => false,
+    }
 }
 
 /// How exact the pattern is by which a rule takes what other rules leave; nothing where it names its places.

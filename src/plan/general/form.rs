@@ -45,12 +45,7 @@ struct Reader<'r, 'a> {
 
 impl<'a> Run<'a> {
     /// Reads a document by a case. `Err(None)`: it has another form.
-    pub(super) fn fit(
-        &self,
-        case: &'a Case,
-        direction: Direction,
-        tree: &'a Tree<'a>,
-    ) -> Result<Fitting<'a>, Misfit> {
+    pub(super) fn fit(&self, case: &'a Case, direction: Direction, tree: &'a Tree<'a>) -> Result<Fitting<'a>, Misfit> {
         self.spend()?;
         let from = source_side(direction);
         if let Some(query) = side(&case.when, from)
@@ -60,7 +55,13 @@ impl<'a> Run<'a> {
         }
         let mut reader = Reader { run: self, case, direction, read: Vec::new(), first: super::value::LAST };
         let mut bindings = Bindings::default();
-        let root = Found { tree: Some(tree), captures: Vec::new(), above: Vec::new(), path: Vec::new() };
+        let root = Found {
+            tree: Some(tree),
+            captures: Vec::new(),
+            above: Vec::new(),
+            selectors: Vec::new(),
+            path: Vec::new(),
+        };
         reader.form(side(&case.forms, from), &root, &mut bindings, true)?;
         Ok(Fitting { bindings, read: reader.read, first: reader.first })
     }
@@ -195,6 +196,7 @@ impl<'a> Reader<'_, 'a> {
         let at = |name: &'a str, tree: Option<&'a Tree<'a>>| Found {
             tree,
             captures: Vec::new(),
+            selectors: Vec::new(),
             above: found.above.iter().copied().chain([found.tree].into_iter().flatten()).collect(),
             path: found.path.iter().cloned().chain([At::Name(Cow::Borrowed(name))]).collect(),
         };
@@ -215,7 +217,8 @@ impl<'a> Reader<'_, 'a> {
                 FormMember::Every { prefix, suffix, repeated } => {
                     let mut rows = Vec::new();
                     for (name, value) in tree.members() {
-                        let capture = name.strip_prefix(prefix.as_str()).and_then(|rest| rest.strip_suffix(suffix.as_str()));
+                        let capture =
+                            name.strip_prefix(prefix.as_str()).and_then(|rest| rest.strip_suffix(suffix.as_str()));
                         let Some(capture) = capture.filter(|_| !taken.contains(&&**name)) else { continue };
                         taken.push(name);
                         let mut row = Bindings::default();
@@ -326,9 +329,8 @@ impl<'a> Reader<'_, 'a> {
 }
 
 fn element<'a>(tree: Option<&'a Tree<'a>>) -> Found<'a> {
-    Found { tree, captures: Vec::new(), above: Vec::new(), path: Vec::new() }
+    Found { tree, captures: Vec::new(), above: Vec::new(), selectors: Vec::new(), path: Vec::new() }
 }
-
 
 impl<'a> Run<'a> {
     /// A text as a value.

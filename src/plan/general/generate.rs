@@ -21,11 +21,7 @@ pub(super) struct Generator<'g, 'a> {
 
 impl<'a> Generator<'_, 'a> {
     /// The values that a form of the target makes, each with its place and where it comes from.
-    pub(super) fn writes(
-        &self,
-        bindings: &Bindings<'a>,
-        first: usize,
-    ) -> Result<Vec<Write<'a>>, Fault> {
+    pub(super) fn writes(&self, bindings: &Bindings<'a>, first: usize) -> Result<Vec<Write<'a>>, Fault> {
         let form = side(&self.case.forms, 1 - source_side(self.direction));
         let mut writes = Vec::new();
         self.spread(form, &[vec![bindings]], first, &mut Vec::new(), &mut writes)?;
@@ -273,7 +269,8 @@ fn expand<'b, 'a>(rows: &[Row<'b, 'a>], path: &[usize]) -> Vec<Row<'b, 'a>> {
         }
         let mut next = Vec::new();
         for row in all {
-            let (Some(last), Some(id)) = (row.last(), row.len().checked_sub(1).and_then(|depth| path.get(depth))) else {
+            let (Some(last), Some(id)) = (row.last(), row.len().checked_sub(1).and_then(|depth| path.get(depth)))
+            else {
                 next.push(row);
                 continue;
             };

@@ -95,6 +95,7 @@ enum Via {
     Flip(Box<Via>),
     Cases(Vec<Case>),
     OneOrMany(Box<Via>),
+    Flatten,
     Entries(Entries),
     Flat(Flat),
     Names { of: TypeId, style: NameStyle, list: Option<String> },
@@ -231,9 +232,8 @@ impl General {
         let memory = Memory::default();
         let run = Run::new(self, &memory, &texts, limits, false).with_requests(requests)?;
         let old = run.keep(Tree::parse(old, limits.depth)?);
-        let base = Tree::parse(base, limits.depth).map_err(|error| {
-            Fault::new(FaultKind::Missing, format!("the live document is unusable: {error}"))
-        })?;
+        let base = Tree::parse(base, limits.depth)
+            .map_err(|error| Fault::new(FaultKind::Missing, format!("the live document is unusable: {error}")))?;
         let result = run.put(of, old, run.keep(base))?;
         run.finish(&result, out)
     }

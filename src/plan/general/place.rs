@@ -16,6 +16,8 @@ pub(super) struct Owned {
     whole: HashSet<usize>,
     /// Values of which rules own parts.
     entered: HashSet<usize>,
+    /// Members by which a rule finds an element: by themselves they do not keep it.
+    selectors: HashSet<usize>,
 }
 
 impl Owned {
@@ -25,6 +27,14 @@ impl Owned {
 
     pub(super) fn enter(&mut self, tree: &Tree<'_>) {
         self.entered.insert(key(tree));
+    }
+
+    pub(super) fn select(&mut self, tree: &Tree<'_>) {
+        self.selectors.insert(key(tree));
+    }
+
+    pub(super) fn is_selector(&self, tree: &Tree<'_>) -> bool {
+        self.selectors.contains(&key(tree))
     }
 
     pub(super) fn is_whole(&self, tree: &Tree<'_>) -> bool {
@@ -52,6 +62,8 @@ pub(super) struct Found<'a> {
     pub(super) captures: Vec<(&'a str, Cow<'a, str>)>,
     /// The values above it.
     pub(super) above: Vec<&'a Tree<'a>>,
+    /// Members by which elements above it were found.
+    pub(super) selectors: Vec<&'a Tree<'a>>,
     pub(super) path: Vec<At<'a>>,
 }
 
@@ -66,7 +78,13 @@ impl<'a> Run<'a> {
         owned: &Owned,
         only: Option<&Kind>,
     ) -> Result<Vec<Found<'a>>, Fault> {
-        let start = Found { tree: Some(root), captures: Vec::new(), above: Vec::new(), path: Vec::new() };
+        let start = Found {
+            tree: Some(root),
+            captures: Vec::new(),
+            above: Vec::new(),
+            selectors: Vec::new(),
+            path: Vec::new(),
+        };
         let mut all = vec![start];
         for (index, step) in steps.iter().enumerate() {
             let is_last = index + 1 == steps.len();
@@ -97,6 +115,7 @@ impl<'a> Run<'a> {
             tree,
             captures: found.captures.clone(),
             above: above(found),
+            selectors: found.selectors.clone(),
             path: found.path.iter().cloned().chain([at]).collect(),
         };
         match step {
@@ -106,7 +125,8 @@ impl<'a> Run<'a> {
             }
             Step::Asked { prefix, view, path, suffix } => {
                 let name = self.asked(*view, path, side).map(|text| format!("{prefix}{text}{suffix}"));
-                let tree = members.iter().find(|(known, _)| Some(known.as_ref()) == name.as_deref()).map(|(_, value)| value);
+                let tree =
+                    members.iter().find(|(known, _)| Some(known.as_ref()) == name.as_deref()).map(|(_, value)| value);
                 next.push(single(&found, At::Name(Cow::Owned(name.unwrap_or_default())), tree));
             }
             Step::Pattern { variable, .. } => {
@@ -124,7 +144,9 @@ impl<'a> Run<'a> {
             Step::Index(index) => next.push(single(&found, At::Index(*index), elements.get(*index))),
             Step::Find(conditions) => {
                 let tree = elements.iter().find(|one| has_members(one, conditions));
-                next.push(single(&found, At::Find(conditions), tree));
+                let mut one = single(&found, At::Find(conditions), tree);
+                one.selectors.extend(conditions.iter().filter_map(|(path, _)| tree?.at(path)));
+                next.push(one);
             }
             Step::Rest => {
                 let free = elements.iter().filter(|one| owned.is_free(one));

@@ -87,13 +87,7 @@ impl<'a> Run<'a> {
     }
 
     /// Puts what a rule makes of the old document in place of what it reads of the live one.
-    fn rewrite(
-        &self,
-        rule: &'a Rule,
-        up: Effect<'a>,
-        down: Effect<'a>,
-        result: &mut Out<'a>,
-    ) -> Result<(), Fault> {
+    fn rewrite(&self, rule: &'a Rule, up: Effect<'a>, down: Effect<'a>, result: &mut Out<'a>) -> Result<(), Fault> {
         if let (RuleKind::Equation { via, .. }, [old], [base]) = (&rule.kind, up.read.as_slice(), down.read.as_slice())
             && let (Some(old), Some(live)) = (old.tree, base.tree)
             && let Some(value) = self.put_value(via, old, live)?

@@ -241,7 +241,8 @@ pub(super) fn is_literal(tree: &Tree<'_>, literal: &[u8]) -> bool {
     // Another spelling of the same value.
     match (&tree.kind, literal.first()) {
         (TreeKind::String, Some(b'"')) => json::unescape(tree.raw) == json::unescape(literal),
-        (TreeKind::Number, Some(b'-' | b'0'..=b'9')) | (TreeKind::Object(_) | TreeKind::Array(_), Some(b'{' | b'[')) => {
+        (TreeKind::Number, Some(b'-' | b'0'..=b'9'))
+        | (TreeKind::Object(_) | TreeKind::Array(_), Some(b'{' | b'[')) => {
             Tree::parse(literal, json::MAX_DEPTH).is_ok_and(|other| other.same(tree))
         }
         _ => false,

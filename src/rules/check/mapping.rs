@@ -21,10 +21,10 @@ pub(super) fn check_mapping(mapping: &Mapping<TypeRef>, rule: &Rule, diagnostics
             }
         }
         Mapping::Derived(one) => {
+            // A derived value is never read back, so its conversion loses nothing.
             if !one.is_new {
                 needs_reason(rule, "what old callers write here is lost", diagnostics);
             }
-            check_convert(&one.via, rule, diagnostics);
         }
         Mapping::Rest(_) => {}
     }
@@ -71,7 +71,9 @@ fn check_case(case: &Case<TypeRef>, rule: &Rule, diagnostics: &mut Diagnostics) 
     for (side, names, others) in [("new", &new, &old), ("old", &old, &new)] {
         for name in names.iter().filter(|name| !others.contains(name)) {
             let found = diagnostics.error(codes::E10, rule.span, format!("`${name}` stands only in the {side} form"));
-            found.help("name it on both sides; what only one side has is `{$default: value}` there, or a rule of its own");
+            found.help(
+                "name it on both sides; what only one side has is `{$default: value}` there, or a rule of its own",
+            );
         }
     }
     for (name, convert) in &case.with {

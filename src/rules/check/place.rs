@@ -90,7 +90,9 @@ impl Side {
             (Self::New, RuleKind::Added { place, .. }) | (Self::Old, RuleKind::Removed { place, .. }) => {
                 std::slice::from_ref(place)
             }
-            (Self::Old, RuleKind::Added { .. }) | (Self::New, RuleKind::Removed { .. }) | (_, RuleKind::Mapping(_)) => &[],
+            (Self::Old, RuleKind::Added { .. }) | (Self::New, RuleKind::Removed { .. }) | (_, RuleKind::Mapping(_)) => {
+                &[]
+            }
         }
     }
 }

@@ -188,12 +188,7 @@ fn check_params(route: &RouteDecl, diagnostics: &mut Diagnostics) {
 }
 
 /// `{added: path.x, default: …}` fixes a parameter; without a default there is nothing to write.
-fn check_constant(
-    place: &Place,
-    has_default: bool,
-    owned: &mut HashMap<String, Span>,
-    diagnostics: &mut Diagnostics,
-) {
+fn check_constant(place: &Place, has_default: bool, owned: &mut HashMap<String, Span>, diagnostics: &mut Diagnostics) {
     let Some((name, span)) = param(place) else { return };
     owned.insert(name.to_owned(), span);
     if !has_default {

@@ -22,6 +22,7 @@ pub(super) const STRUCTURAL: &[(&str, &[&str])] = &[
     ("cases", &[]),
     ("wrap", &["with"]),
     ("one_or_many", &[]),
+    ("flatten", &[]),
     ("entries", &[]),
     ("flat", &[]),
     ("names", &["style", "list"]),
@@ -41,6 +42,7 @@ pub(super) fn name_of(via: &Convert<TypeRef>) -> &'static str {
         Convert::Flip(_) => "flip",
         Convert::Cases(_) => "cases",
         Convert::OneOrMany(_) => "one_or_many",
+        Convert::Flatten => "flatten",
         Convert::Entries(_) => "entries",
         Convert::Flat(_) => "flat",
         Convert::Names(_) => "names",
@@ -138,13 +140,7 @@ impl Parser<'_> {
         sound
     }
 
-    fn conversion(
-        &mut self,
-        name: &str,
-        node: &Node,
-        map: &[(Node, Node)],
-        value: &Node,
-    ) -> Option<Convert<TypeRef>> {
+    fn conversion(&mut self, name: &str, node: &Node, map: &[(Node, Node)], value: &Node) -> Option<Convert<TypeRef>> {
         let option = |name: &str| map.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value);
         Some(match name {
             "as" => Convert::As(self.type_ref(value)?),
@@ -173,6 +169,10 @@ impl Parser<'_> {
                 let with = option("with").map_or(Some(Vec::new()), |node| self.with(node))?;
                 let old = Pattern::Variable(String::new());
                 Convert::Cases(vec![Case { when: When::ALWAYS, old, new, with, rules: None }])
+            }
+            "flatten" => {
+                self.boolean(value, "`flatten`")?;
+                Convert::Flatten
             }
             "entries" => Convert::Entries(self.entries(value)?),
             "flat" => Convert::Flat(self.flat(value)?),
@@ -230,9 +230,7 @@ impl Parser<'_> {
             (Some("drop"), _) => Some(Unfit::Drop),
             (Some("pass"), _) => Some(Unfit::Pass),
             (_, Some([(key, value)])) if key.as_str() == Some("else") => match value.as_list() {
-                Some([old, new]) => {
-                    Some(Unfit::Else(Some(self.json(old)?.value), Some(self.json(new)?.value)))
-                }
+                Some([old, new]) => Some(Unfit::Else(Some(self.json(old)?.value), Some(self.json(new)?.value))),
                 _ => Some(Unfit::Else(Some(self.json(value)?.value), None)),
             },
             _ => {
@@ -413,6 +411,10 @@ fn json_type(name: &str) -> Option<JsonType> {
 }
 
 /// A rule without reason for a loss.
-pub(super) fn rule(kind: crate::rules::ast::RuleKind, loss: Option<crate::rules::ast::Spanned<String>>, node: &Node) -> Rule {
+pub(super) fn rule(
+    kind: crate::rules::ast::RuleKind,
+    loss: Option<crate::rules::ast::Spanned<String>>,
+    node: &Node,
+) -> Rule {
     Rule { kind, loss, span: node.span }
 }

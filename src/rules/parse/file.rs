@@ -69,7 +69,11 @@ impl Parser<'_> {
         for (name, value) in map {
             let names = self.type_names(name);
             // A type whose rules cannot be read still exists, so that its uses are not reported as unknown.
-            let rules = self.rules(value, "a type").unwrap_or_default();
+            let rules = match value.as_map() {
+                // A conversion of the whole value: one rule over it.
+                Some(_) => self.whole_rule(name, value).into_iter().collect(),
+                None => self.rules(value, "a type").unwrap_or_default(),
+            };
             let Some((old, new)) = names else { continue };
             for (known, name, side) in [(0, &old, "old"), (1, &new, "new")] {
                 let Some(known) = seen.get_mut(known) else { continue };

@@ -1,8 +1,8 @@
 //! Rules that are no equation between two places: cases, derived values, unnamed members.
 
+use super::Parser;
 use super::convert::rule;
 use super::pattern::Names;
-use super::Parser;
 use crate::diagnostic::codes;
 use crate::path::Place;
 use crate::rules::ast::{Rule, RuleKind, TypeRef};
@@ -82,7 +82,9 @@ impl Parser<'_> {
                 return None;
             }
         };
-        Some(rule(RuleKind::Mapping(Box::new(Mapping::Rest(rest))), None, node))
+        let loss = node.get("loss");
+        let loss = self.loss_of(loss);
+        Some(rule(RuleKind::Mapping(Box::new(Mapping::Rest(rest))), loss, node))
     }
 
     /// `{added: place, from: …, …}` and `{removed: place, from: …, …}`.

@@ -40,7 +40,8 @@ impl Parser<'_> {
         let parts = self.parts(node, text, names)?;
         match parts.as_slice() {
             [] | [Part::Text(_)] => {
-                let text: String = parts.iter().map(|part| if let Part::Text(text) = part { text } else { "" }).collect();
+                let text: String =
+                    parts.iter().map(|part| if let Part::Text(text) = part { text } else { "" }).collect();
                 Some(Pattern::Literal(quoted(&text)))
             }
             _ => Some(Pattern::Text(parts)),
@@ -104,7 +105,9 @@ impl Parser<'_> {
                     .help("nothing says where one ends and the other begins");
                 return None;
             }
-            let variable = self.variable(node, &format!("${name}"), name, names)?;
+            let name = name.strip_prefix('$').filter(|name| name.is_empty()).unwrap_or(name);
+            let written = if name.starts_with('$') { name.to_owned() } else { format!("${name}") };
+            let variable = self.variable(node, &written, name, names)?;
             parts.push(match variable {
                 Pattern::Place(place) => Part::Place(place),
                 _ => Part::Variable(name.to_owned()),

@@ -6,8 +6,10 @@ use super::{Parser, short};
 use crate::diagnostic::{Span, codes};
 use crate::path::Place;
 use crate::path::template::Template;
+use crate::rules::ast::{
+    CodecDecl, MappedDecl, MessageRules, RouteDecl, Rule, RuleKind, Spanned, StatusKey, TypeRef, WriteMode,
+};
 use crate::rules::mapping::When;
-use crate::rules::ast::{CodecDecl, MappedDecl, MessageRules, RouteDecl, Rule, RuleKind, Spanned, StatusKey, TypeRef, WriteMode};
 use crate::rules::yaml::Node;
 
 const KEYS: [&str; 6] = ["write", "request", "response", "responses", "default", "200"];

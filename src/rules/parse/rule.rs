@@ -45,7 +45,11 @@ impl Parser<'_> {
                 match (one_sided, members.as_slice()) {
                     (Some((key, place)), _) => self.one_sided(node, key, place),
                     (None, members) if is_cases(members) => self.cases_rule(node),
-                    (None, [(key, value)]) if key.as_str() == Some("rest") && !self.is_type(value) => {
+                    (None, [(key, value), others @ ..])
+                        if key.as_str() == Some("rest")
+                            && !self.is_type(value)
+                            && others.iter().all(|(key, _)| key.as_str() == Some("loss")) =>
+                    {
                         self.rest_rule(node, value)
                     }
                     (None, [(equation, argument)]) => self.two_sided(equation, Some(argument)),
@@ -83,6 +87,19 @@ impl Parser<'_> {
         let (place, default) = (place?, default.map_or(Some(None), |read| read.map(Some))?);
         let kind = if is_added { RuleKind::Added { place, default } } else { RuleKind::Removed { place, default } };
         Some(Rule { kind, loss, span: node.span })
+    }
+
+    /// A type that is one conversion of the whole value.
+    pub(super) fn whole_rule(&mut self, name: &Node, argument: &Node) -> Option<Rule> {
+        let map = argument.as_map()?;
+        let beside = self.beside(map);
+        let via = self.convert_map(argument, map, BESIDE)?;
+        let place = || vec![Place::plain(Vec::new(), name.span)];
+        let default = beside.default.and_then(|read| read).map(|text| text.value);
+        let (olds, news) = (place(), place());
+        let Beside { loss, unfit, when, keys, only, .. } = Beside { default: None, ..beside };
+        let equation = Equation { olds, news, via, default, unfit, when, keys, only };
+        Some(Rule { kind: RuleKind::Mapping(Box::new(Mapping::Equation(equation))), loss, span: argument.span })
     }
 
     fn two_sided(&mut self, equation: &Node, argument: Option<&Node>) -> Option<Rule> {
@@ -234,7 +251,16 @@ fn from_core(codec: CodecDecl) -> Convert<TypeRef> {
 /// Whether a rule's map is a list of cases rather than an equation.
 fn is_cases(members: &[(Node, Node)]) -> bool {
     let value = |name: &str| members.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value);
-    let is_case = |node: &Node| node.as_map().is_some_and(|map| map.iter().any(|(key, _)| key.as_str() == Some("old") || key.as_str() == Some("new") || key.as_str() == Some("else") || key.as_str() == Some("rules")));
+    let is_case = |node: &Node| {
+        node.as_map().is_some_and(|map| {
+            map.iter().any(|(key, _)| {
+                key.as_str() == Some("old")
+                    || key.as_str() == Some("new")
+                    || key.as_str() == Some("else")
+                    || key.as_str() == Some("rules")
+            })
+        })
+    };
     value("on").is_some() && value("cases").is_some()
         || value("cases").and_then(Node::as_list).is_some_and(|list| list.iter().all(is_case))
 }
