@@ -53,6 +53,8 @@ pub struct Derived<T> {
     pub via: Convert<T>,
     /// Its value where there is nothing to make it from, as JSON text.
     pub default: Option<String>,
+    /// What becomes of a value that does not convert.
+    pub unfit: Unfit,
     /// When the rule applies.
     pub when: When,
 }
@@ -455,6 +457,7 @@ impl<T> Mapping<T> {
                 from: one.from.clone(),
                 via: one.via.map(of)?,
                 default: one.default.clone(),
+                unfit: one.unfit.clone(),
                 when: one.when.clone(),
             }),
             Self::Rest(rest) => Mapping::Rest(*rest),

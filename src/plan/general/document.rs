@@ -54,10 +54,37 @@ impl<'a> Run<'a> {
             TreeKind::Object(_) => self.rest(tree, owned, &reserved, &mut Vec::new())?,
             _ => Some(Out::Tree(tree)),
         };
-        for Write { path, value, order } in effects.into_iter().flat_map(|effect| effect.writes) {
+        let mut found: Vec<Vec<At<'a>>> = Vec::new();
+        for Write { mut path, mut value, order } in effects.into_iter().flat_map(|effect| effect.writes) {
+            if let (Some(At::Append), false) = (path.last(), found.is_empty()) {
+                self.meet(&found, &mut path, &mut value)?;
+            }
+            if let Some(at) = path.iter().position(|at| matches!(at, At::Find(_))) {
+                found.extend(path.get(..=at).map(<[At<'a>]>::to_vec));
+            }
             self.join(&mut result, &path, value, order)?;
         }
         Ok(result.unwrap_or_else(|| Out::Object(Vec::new())))
+    }
+
+    /// An element of the rest of a list that another rule has made already is that one, not a second.
+    fn meet(&self, found: &[Vec<At<'a>>], path: &mut Vec<At<'a>>, value: &mut Out<'a>) -> Result<(), Fault> {
+        let Some((_, list)) = path.split_last() else { return Ok(()) };
+        let beside = found.iter().filter_map(|path| path.split_last()).filter(|(_, above)| *above == list);
+        let tree = self.settle(value)?;
+        for (at, _) in beside {
+            if let At::Find(conditions) = at
+                && super::value::has_members(tree, conditions)
+            {
+                *value = Out::Tree(tree);
+                value.open(self)?;
+                if let Some(last) = path.last_mut() {
+                    *last = at.clone();
+                }
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Adds one written value to a document.
@@ -116,7 +143,8 @@ impl<'a> Run<'a> {
             effects.push(effect);
         }
         // The most exact pattern owns a name.
-        late.sort_by_key(|(exactness, index, _)| (usize::MAX - exactness, *index));
+        let takes_any = |rule: &Rule| !matches!(&rule.kind, RuleKind::Equation { only: Some(_), .. });
+        late.sort_by_key(|(exactness, index, rule)| (usize::MAX - exactness, takes_any(rule), *index));
         for (_, _, rule) in late {
             let effect = self.rule(rule, direction, tree, owned)?;
             note(&effect, owned);
@@ -144,7 +172,7 @@ impl<'a> Run<'a> {
             RuleKind::Cases(cases) => {
                 Ok(self.cases(cases, direction, tree)?.map(|(effect, _)| effect).unwrap_or_default())
             }
-            RuleKind::Derived { is_new, place, from: made_from, via, default } => {
+            RuleKind::Derived { is_new, place, from: made_from, via, default, unfit } => {
                 if usize::from(*is_new) == from {
                     let read = self.find(place, tree, from, owned, None)?;
                     return Ok(Effect { read, ..Effect::default() });
@@ -153,7 +181,7 @@ impl<'a> Run<'a> {
                 if self.partial && made_from.is_none() {
                     return Ok(effect);
                 }
-                let (value, order) = self.derived(made_from.as_ref(), via, direction, tree)?;
+                let (value, order) = self.derived(made_from.as_ref(), (via, unfit), direction, tree)?;
                 let fallback = default.as_ref().filter(|_| !self.partial).map(|text| Out::Text(text.as_bytes()));
                 if let Some(value) = value.or(fallback) {
                     effect.writes.push(Write { path: self.target(place, 1 - from, &[])?, value, order });
@@ -304,7 +332,7 @@ impl<'a> Run<'a> {
     fn derived(
         &self,
         from: Option<&'a From>,
-        via: &'a Via,
+        (via, unfit): (&'a Via, &'a Unfit),
         direction: Direction,
         tree: &'a Tree<'a>,
     ) -> Result<(Option<Out<'a>>, usize), Fault> {
@@ -323,7 +351,13 @@ impl<'a> Run<'a> {
         let Some(value) = value else { return Ok((None, order)) };
         let value = match via {
             Via::Value(crate::codecs::Codec::Same) => Some(value),
-            via => self.convert(via, direction, Some(self.settle(&value)?))?,
+            via => {
+                let tree = self.settle(&value)?;
+                match self.convert(via, direction, Some(tree)) {
+                    Ok(value) => value,
+                    Err(fault) => self.unfit(unfit, direction, Some(tree), fault)?,
+                }
+            }
         };
         Ok((value, order))
     }

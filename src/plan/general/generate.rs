@@ -217,7 +217,10 @@ impl<'a> Generator<'_, 'a> {
         let within = repeated.within.iter().filter_map(|variables| longest(variables)).max_by_key(|path| path.len());
         let Some(path) = longest(&direct).or(within) else { return Ok(vec![rows.to_vec()]) };
         let all = expand(rows, path);
-        if within.is_none_or(|within| within.len() > path.len()) {
+        let same_level = |variable: &usize| self.path(*variable).is_some_and(|inner| inner.len() == path.len());
+        let is_split =
+            repeated.within.iter().flatten().any(same_level) || within.is_some_and(|within| within.len() < path.len());
+        if !is_split {
             return Ok(all.into_iter().map(|row| vec![row]).collect());
         }
         // Rows of the same outer values belong together.

@@ -77,7 +77,7 @@ impl<'a> Out<'a> {
     }
 
     /// Makes the outermost structure of a part of the source changeable.
-    fn open(&mut self, run: &Run<'a>) -> Result<(), Fault> {
+    pub(super) fn open(&mut self, run: &Run<'a>) -> Result<(), Fault> {
         if let Self::Text(text) = self {
             *self = Self::Tree(run.parse(text)?);
         }
