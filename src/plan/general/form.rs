@@ -211,6 +211,15 @@ impl<'a> Reader<'_, 'a> {
             self.form(form, &at(name, value), bindings, open)?;
         }
         let mut swallows = false;
+        let takes_all = |member: &FormMember| match member {
+            FormMember::Rest(_) => true,
+            FormMember::Every { prefix, suffix, .. } => prefix.is_empty() && suffix.is_empty(),
+            FormMember::Named { .. } => false,
+        };
+        if open && members.iter().any(takes_all) {
+            // Nothing of the object is left, not even an empty one.
+            self.read.push(found.clone());
+        }
         for member in members {
             match member {
                 FormMember::Named { .. } => {}

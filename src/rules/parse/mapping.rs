@@ -49,6 +49,11 @@ impl Parser<'_> {
         let map = self.map(cases, "`cases`")?;
         let mut made = Vec::new();
         for (tags, rules) in map {
+            if tags.as_str() == Some("else") && rules.as_str() == Some("pass") {
+                let any = || Pattern::Object(Vec::new());
+                made.push(Case { when: When::ALWAYS, old: any(), new: any(), with: Vec::new(), rules: None });
+                continue;
+            }
             let text = self.text(tags, "a case")?.value;
             let (old_tag, new_tag) = match text.split_once(" = ") {
                 Some((old, new)) => (old.trim().to_owned(), new.trim().to_owned()),
