@@ -4,12 +4,14 @@
 //! surrogate escapes, a bounded depth. Numbers are never turned into floats.
 
 mod block;
+mod extent;
 mod number;
 mod scan;
 mod text;
 mod tree;
 
 pub(crate) use block::simple_end;
+pub(crate) use extent::Extent;
 pub use number::Decimal;
 pub(crate) use scan::{Scan, Scanner};
 pub(crate) use text::write_escaped;

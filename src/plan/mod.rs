@@ -16,6 +16,7 @@ mod put;
 mod route;
 mod shape;
 mod stencil;
+mod stream;
 mod write;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};
 pub use negotiate::Unclear;
+pub use stream::{Stream, StreamLimits, Streamed};
 
 use crate::rules::ast::Negotiator;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
@@ -126,8 +128,8 @@ pub struct VersionPlan {
 /// Compiled rules between two neighbours.
 #[derive(Debug)]
 pub struct StepPlan {
-    up: Lenses,
-    down: Lenses,
+    up: Arc<Lenses>,
+    down: Arc<Lenses>,
     puts: Vec<Vec<put::PutRule>>,
     routes: Vec<route::Route>,
 }
@@ -137,10 +139,17 @@ impl StepPlan {
     pub fn compile(step: &CheckedStep) -> Self {
         let step = compile::with_plain_headers(step);
         Self {
-            up: compile::compile_lenses(&step, Direction::Up),
-            down: compile::compile_lenses(&step, Direction::Down),
+            up: Arc::new(compile::compile_lenses(&step, Direction::Up)),
+            down: Arc::new(compile::compile_lenses(&step, Direction::Down)),
             puts: step.types.iter().map(put::compile_put).collect(),
             routes: step.routes.iter().map(|route| route::Route::compile(route, &step)).collect(),
+        }
+    }
+
+    fn lenses(&self, direction: Direction) -> &Arc<Lenses> {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
         }
     }
 
@@ -157,11 +166,7 @@ impl StepPlan {
         scratch: &mut Scratch,
         limits: Limits,
     ) -> Result<(), Fault> {
-        let lenses = match direction {
-            Direction::Up => &self.up,
-            Direction::Down => &self.down,
-        };
-        engine::translate(lenses, of, direction, input, out, scratch, limits)
+        engine::translate(self.lenses(direction), of, direction, input, out, scratch, limits)
     }
 
     /// Writes an old document onto a live new one, appending the result to `out`: what the old document leaves

@@ -13,5 +13,6 @@ mod hostile_rules;
 mod laws;
 mod load;
 mod stencils;
+mod streams;
 mod tidy;
 mod translate;
