@@ -266,7 +266,8 @@ impl Engine<'_> {
     pub(super) fn slot_value(&mut self, slot: usize, nested: Nested, level: usize, depth: usize) -> Step<()> {
         let start = self.scanner.at;
         let value = match (nested, self.scanner.peek()) {
-            (Nested::As(of), b'{') => {
+            // A type may speak of lists as well.
+            (Nested::As(of), b'{' | b'[') => {
                 let side = self.buffer(level + 1).len();
                 self.value(of, level + 1, depth)?;
                 Slot::Side(side, self.buffer(level + 1).len())
