@@ -17,6 +17,7 @@ use super::body::Guarded;
 use super::connection::Peer;
 use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop};
 use super::record::Facts;
+use super::streaming;
 use super::target::Target;
 use super::translate;
 use super::trouble::{Kind, Trouble};
@@ -111,9 +112,13 @@ pub(super) async fn handle(
     }
 
     // A declared size over the limit is refused before a byte of it is read.
-    let limit = app.settings.limits.body;
-    if body.size_hint().lower() > limit as u64 {
-        return Err(Trouble::new(Kind::BodyTooLarge).detail(format!("the limit is {limit} bytes")).closing());
+    let limits = &app.settings.limits;
+    let declared = body.size_hint().lower();
+    let is_over = |limit: usize| declared > limit as u64;
+    let too_large =
+        |limit: usize| Trouble::new(Kind::BodyTooLarge).detail(format!("the limit is {limit} bytes")).closing();
+    if is_over(limits.body.max(limits.streamed)) {
+        return Err(too_large(limits.body));
     }
 
     // Whose request, which version, who answers.
@@ -144,6 +149,9 @@ pub(super) async fn handle(
         call.version(served).clone_into(&mut known.served);
         known.request_bytes = body.size_hint().exact().unwrap_or_default();
     });
+    if is_over(limits.body) && !streaming::streams_request(&call) {
+        return Err(too_large(limits.body));
+    }
     let headers = end_to_end(&parts.headers, app.settings.forwarded);
     let mut response = if asked == served {
         pass(&call, headers, body).await?

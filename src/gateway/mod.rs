@@ -22,6 +22,7 @@ mod headers;
 mod location;
 mod merge;
 mod restate;
+mod streaming;
 mod translate;
 mod upstream;
 mod validators;

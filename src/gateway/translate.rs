@@ -16,12 +16,13 @@ use super::body::coding::{
     Coding, DecodeFault, DecodeLimits, accepts, content_encoding, decode, encode, parse_codings,
     readable_accept_encoding,
 };
-use super::body::collect;
+use super::body::{From, collect};
 use super::exchange::Call;
 use super::headers::{add_vary, remove_hop_by_hop};
 use super::location::relocate;
 use super::merge;
 use super::restate::{restate_request, restate_response};
+use super::streaming::{self, Passing};
 use super::trouble::{Kind, Trouble};
 use super::upstream::Payload;
 use super::validators::{scope_etag, unscope_conditions};
@@ -119,7 +120,7 @@ impl Conditions {
 }
 
 /// The route, by the request's method or, for HEAD, by GET's.
-fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
+pub(super) fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
     let find = |method: &str| call.service.exchange(call.asked, call.served, method, &call.target.path);
     let method = &call.parts.method;
     let found = find(method.as_str()).or_else(|none| if *method == Method::HEAD { find("GET") } else { Err(none) });
@@ -145,6 +146,8 @@ fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
 pub(super) enum Received {
     /// Not read; goes on as it comes. Taken when it is sent.
     Streaming(Option<Body>),
+    /// Translated while it passes.
+    Translated(Option<Body>),
     /// There is none.
     Absent,
     /// Read.
@@ -155,7 +158,7 @@ impl Received {
     pub(super) fn text(&self) -> Option<&[u8]> {
         match self {
             Self::Whole { raw, decoded, .. } => Some(decoded.as_deref().unwrap_or(raw)),
-            Self::Streaming(_) | Self::Absent => None,
+            Self::Streaming(_) | Self::Translated(_) | Self::Absent => None,
         }
     }
 }
@@ -173,6 +176,11 @@ async fn receive_request(
     let declared = call.parts.headers.contains_key(header::CONTENT_LENGTH)
         || call.parts.headers.contains_key(header::CONTENT_TYPE)
         || !body.is_end_stream();
+    let begun = streaming::begin(call, headers, body, exchange.streams_request(), From::Caller).await;
+    let body = match begun.map_err(Trouble::from_caller_body)? {
+        Passing::Translated(body) => return Ok(Received::Translated(Some(body))),
+        Passing::Untouched(body) => body,
+    };
     let limits = &call.app.settings.limits;
     let raw = collect(body, limits.body, call.app.settings.timeouts.body).await.map_err(Trouble::from_caller_body)?;
     call.facts.change(|known| known.request_bytes = raw.len() as u64);
@@ -265,10 +273,8 @@ fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Re
     let body = std::mem::replace(&mut out.body, BodyOut::Unchanged);
     let payload = match (body, received) {
         (BodyOut::Unchanged, Received::Whole { raw, .. }) => Payload::Whole(raw.clone()),
-        (BodyOut::Unchanged, Received::Streaming(body)) => match body.take() {
-            Some(body) => call.streamed(body),
-            None => return Err(Trouble::new(Kind::Internal).cause("a streaming body was needed twice")),
-        },
+        (BodyOut::Unchanged, Received::Streaming(body)) => call.streamed(taken(body)?),
+        (BodyOut::Unchanged, Received::Translated(body)) => Payload::Stream(taken(body)?),
         (BodyOut::Unchanged, Received::Absent) => Payload::Whole(Bytes::new()),
         (BodyOut::Replaced(body), received) => {
             let codings = match received {
@@ -279,6 +285,11 @@ fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Re
         }
     };
     Ok((out, payload))
+}
+
+/// A body that passes can be sent once.
+fn taken(body: &mut Option<Body>) -> Result<Body, Trouble> {
+    body.take().ok_or_else(|| Trouble::new(Kind::Internal).cause("a streaming body was needed twice"))
 }
 
 /// A head that rules have written keeps the limits that callers' heads have to keep.
@@ -316,7 +327,7 @@ async fn respond(call: &Call<'_>, exchange: &Exchange<'_>, response: Response) -
     let mut received = match (is_bodiless, reads) {
         (true, _) => Received::Absent,
         (false, false) => Received::Streaming(Some(body)),
-        (false, true) => receive_response(call, status, &headers, body).await?,
+        (false, true) => receive_response(call, exchange, status, &headers, body).await?,
     };
     if reads {
         headers.remove(header::CONTENT_LENGTH);
@@ -337,7 +348,7 @@ async fn respond(call: &Call<'_>, exchange: &Exchange<'_>, response: Response) -
     relocate(call, &mut headers);
     restate_response(call.service, call.version(call.asked), &mut headers);
     let body = match (out.body, &mut received) {
-        (BodyOut::Unchanged, Received::Streaming(body)) => body.take().unwrap_or_default(),
+        (BodyOut::Unchanged, Received::Streaming(body) | Received::Translated(body)) => taken(body)?,
         (BodyOut::Unchanged, Received::Whole { raw, .. }) => Body::from(raw.clone()),
         (BodyOut::Replaced(body), received) if !is_bodiless => {
             headers.remove(header::CONTENT_LENGTH);
@@ -363,12 +374,18 @@ async fn respond(call: &Call<'_>, exchange: &Exchange<'_>, response: Response) -
 /// Reads a response's body. An error that is not JSON keeps its status; what should have been JSON breaks the contract.
 async fn receive_response(
     call: &Call<'_>,
+    exchange: &Exchange<'_>,
     status: StatusCode,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Received, Trouble> {
     let limits = &call.app.settings.limits;
     let begun = Instant::now();
+    let passing = streaming::begin(call, headers, body, exchange.streams_response(status), From::Service).await;
+    let body = match passing.map_err(Trouble::from_service_body)? {
+        Passing::Translated(body) => return Ok(Received::Translated(Some(body))),
+        Passing::Untouched(body) => body,
+    };
     let raw = collect(body, limits.body, call.app.settings.timeouts.response_body).await;
     call.facts.change(|known| known.upstream += begun.elapsed());
     let raw = raw.map_err(Trouble::from_service_body)?;

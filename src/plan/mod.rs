@@ -1,5 +1,6 @@
 //! What a request may see: services, version lines, routes and compiled lenses. Immutable once built.
 
+mod bodies;
 mod compile;
 mod cut;
 mod edit;
@@ -137,12 +138,13 @@ pub struct StepPlan {
 impl StepPlan {
     /// Compiles the types of a checked step. Cannot fail.
     pub fn compile(step: &CheckedStep) -> Self {
-        let step = compile::with_plain_headers(step);
+        let mut step = compile::with_plain_headers(step);
+        let bodies = bodies::with_body_types(&mut step);
         Self {
             up: Arc::new(compile::compile_lenses(&step, Direction::Up)),
             down: Arc::new(compile::compile_lenses(&step, Direction::Down)),
             puts: step.types.iter().map(put::compile_put).collect(),
-            routes: step.routes.iter().map(|route| route::Route::compile(route, &step)).collect(),
+            routes: step.routes.iter().map(|route| route::Route::compile(route, &step, &bodies)).collect(),
         }
     }
 

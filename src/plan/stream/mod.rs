@@ -11,8 +11,12 @@ mod stage;
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use self::stage::Stage;
+use super::exchange::{Exchange, Hop};
 use super::lens::{ActionKind, Lens, Lenses, Nested};
+use super::route::Message;
 use super::{Direction, Fault, Limits, StepPlan, TypeId};
 
 /// A document that streams, through one step or several.
@@ -28,6 +32,8 @@ struct Way {
     lenses: Arc<Lenses>,
     root: Root,
     direction: Direction,
+    /// Whether a document without its list is refused.
+    needs_list: bool,
 }
 
 /// What a document is.
@@ -53,7 +59,9 @@ impl StepPlan {
     pub fn streamed(&self, of: TypeId, direction: Direction) -> Option<Streamed> {
         let lenses = self.lenses(direction);
         lenses.by_type.get(of.0).filter(|lens| lens.streams())?;
-        Some(Streamed { ways: vec![Way { lenses: lenses.clone(), root: Root::Type(of), direction }] })
+        Some(Streamed {
+            ways: vec![Way { lenses: lenses.clone(), root: Root::Type(of), direction, needs_list: false }],
+        })
     }
 
     /// How lists of documents of a type stream, where the type's rules speak of objects: only then is a list no document
@@ -61,7 +69,18 @@ impl StepPlan {
     pub fn streamed_list(&self, of: TypeId, direction: Direction) -> Option<Streamed> {
         let lenses = self.lenses(direction);
         lenses.by_type.get(of.0).filter(|lens| lens.whole_source.is_none() && lens.whole_target.is_none())?;
-        Some(Streamed { ways: vec![Way { lenses: lenses.clone(), root: Root::ListOf(of), direction }] })
+        Some(Streamed {
+            ways: vec![Way { lenses: lenses.clone(), root: Root::ListOf(of), direction, needs_list: false }],
+        })
+    }
+}
+
+impl Way {
+    /// Whether the target is a list that stands in an envelope in the source.
+    fn is_taken_out(&self) -> bool {
+        let Root::Type(of) = self.root else { return false };
+        let lens = self.lenses.by_type.get(of.0);
+        lens.is_some_and(|lens| lens.whole_source.is_none() && lens.whole_target.is_some())
     }
 }
 
@@ -97,6 +116,48 @@ impl Streamed {
         self.ways.extend(next.ways);
         self
     }
+}
+
+impl Exchange<'_> {
+    /// How the request's body streams, if it does. The rest of the request is then translated by itself, as if it had no
+    /// body.
+    pub fn streams_request(&self) -> Option<Streamed> {
+        if self.merges() {
+            return None;
+        }
+        let messages = self.hops.iter().map(|hop| (hop, hop.route.request.as_ref(), hop.direction));
+        through(messages)
+    }
+
+    /// How the body of a response of this status streams, if it does. The rest of the response is then translated by
+    /// itself, as if it had no body.
+    pub fn streams_response(&self, status: StatusCode) -> Option<Streamed> {
+        // A status that rules change on the way decides on the next step's rules.
+        let messages = || self.hops.iter().flat_map(|hop| &hop.route.responses).map(|(_, message)| message);
+        if self.hops.len() > 1 && messages().any(|message| message.old.status || message.new.status) {
+            return None;
+        }
+        let messages = self.hops.iter().rev();
+        through(messages.map(|hop| (hop, hop.route.response(status.as_u16()), hop.direction.reverse())))
+    }
+}
+
+/// The body's way through the messages whose rules have to do with it.
+fn through<'h, 'p: 'h>(
+    messages: impl Iterator<Item = (&'h Hop<'p>, Option<&'h Message>, Direction)>,
+) -> Option<Streamed> {
+    let mut whole: Option<Streamed> = None;
+    for (hop, message, direction) in messages {
+        let Some(message) = message.filter(|message| message.touches_body()) else { continue };
+        let mut next = hop.step.streamed(message.body?, direction)?;
+        // The message's own engine leaves no body where there is no list; a body that has begun cannot be left out.
+        next.ways.iter_mut().for_each(|way| way.needs_list = message.body_only.is_none() && way.is_taken_out());
+        whole = Some(match whole {
+            Some(before) => before.then(next),
+            None => next,
+        });
+    }
+    whole
 }
 
 /// One document on its way.

@@ -22,6 +22,8 @@ pub(super) struct Stage {
     held: Vec<u8>,
     skeleton: Skeleton,
     list: List,
+    /// Whether a list was cut into elements.
+    has_list: bool,
     dropped: usize,
 }
 
@@ -79,6 +81,7 @@ impl Stage {
             held: Vec::new(),
             skeleton: Skeleton::default(),
             list: List { of: TypeId(0), slot: None, start: 0, index: 0 },
+            has_list: false,
             dropped: 0,
         }
     }
@@ -255,11 +258,7 @@ impl Stage {
     /// A value outside of lists begins: a list that is cut into elements, an object that may hold one, or another.
     fn value_begins(&mut self, first: u8, out: &mut Vec<u8>) -> Result<bool, Fault> {
         match (self.meaning(), first) {
-            (Meaning::List(of, slot), b'[') => {
-                if self.list_begins(of, slot, out)? {
-                    return Ok(true);
-                }
-            }
+            (Meaning::List(of, slot), b'[') if self.list_begins(of, slot, out)? => return Ok(true),
             (Meaning::Object(node), b'{') => {
                 self.skeleton.text.push(first);
                 self.skeleton.open.push(node);
@@ -305,6 +304,7 @@ impl Stage {
             }
         }
         out.push(b'[');
+        self.has_list = true;
         self.list = List { of, slot, start: self.at, index: 0 };
         self.state = State::Element { first: true };
         Ok(true)
@@ -328,9 +328,12 @@ impl Stage {
             Root::ListOf(of) | Root::Type(of) => of,
         };
         let working = (&mut self.scratch, self.limits.limits);
-        let done = self.skeleton.show_rest(of, &self.way, working, out);
+        self.skeleton.show_rest(of, &self.way, working, out)?;
         self.dropped += self.scratch.dropped;
-        done
+        if self.way.needs_list && !self.has_list {
+            return Err(Fault::new(FaultKind::Missing, "the list is missing"));
+        }
+        Ok(())
     }
 
     /// What is wrong with the text outside of lists, which ends in a byte that cannot follow or where it should go on.

@@ -10,3 +10,4 @@ mod http;
 mod negotiate;
 mod operate;
 mod reload;
+mod streams;
