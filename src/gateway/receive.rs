@@ -10,11 +10,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 
 use super::body::coding::{Coding, DecodeFault, DecodeLimits, decode, parse_codings};
-use super::body::{From, collect};
 use super::body::inflow::Inflow;
+use super::body::media::Media;
+use super::body::{From, collect};
 use super::exchange::Call;
-use super::translate::busy;
 use super::streaming::{self, Passing};
+use super::translate::busy;
 use super::trouble::{Kind, Trouble};
 use crate::plan::Exchange;
 
@@ -67,7 +68,10 @@ pub(super) async fn receive_request(
         }
         return Ok(Received::Absent);
     }
-    check_json_type(headers).map_err(|reason| Trouble::new(Kind::UnsupportedType).detail(reason))?;
+    let media = Media::of(headers).filter(|_| exchange.takes_any_request());
+    if media.is_none() {
+        check_json_type(headers).map_err(|reason| Trouble::new(Kind::UnsupportedType).detail(reason))?;
+    }
     let Some(codings) = parse_codings(headers) else {
         return Err(Trouble::new(Kind::UnsupportedCoding)
             .detail("understood are gzip, br, zstd and deflate, at most two of them")
@@ -77,7 +81,17 @@ pub(super) async fn receive_request(
         DecodeFault::TooLarge => Trouble::new(Kind::BodyTooLarge).detail("without its content coding"),
         DecodeFault::Corrupt => Trouble::new(Kind::CorruptCoding),
     })?;
+    let decoded = as_json(media, &raw, decoded)
+        .ok_or_else(|| Trouble::new(Kind::UnsupportedType).detail("the body is not what its Content-Type says"))?;
     Ok(Received::Whole { raw, decoded, codings })
+}
+
+/// A body as rules see it: forms and texts as JSON. `None`: it is not what it should be.
+fn as_json(media: Option<Media>, raw: &[u8], decoded: Option<Vec<u8>>) -> Option<Option<Vec<u8>>> {
+    match media {
+        None => Some(decoded),
+        Some(media) => media.read(decoded.as_deref().unwrap_or(raw)).map(Some),
+    }
 }
 
 /// `None` where there is nothing to remove.
@@ -158,7 +172,8 @@ pub(super) async fn receive_response(
         return Ok(Received::Absent);
     }
     let contract = |cause: &str| Trouble::new(Kind::UpstreamContract).cause(cause);
-    if let Err(reason) = check_json_type(headers) {
+    let media = Media::of(headers).filter(|_| exchange.takes_any_response(status));
+    if let (None, Err(reason)) = (media, check_json_type(headers)) {
         if !status.is_client_error() && !status.is_server_error() {
             return Err(contract(reason));
         }
@@ -174,5 +189,7 @@ pub(super) async fn receive_response(
         DecodeFault::TooLarge => contract("the body without its coding is over the limit"),
         DecodeFault::Corrupt => contract("the body is not what its content coding says"),
     })?;
+    let decoded =
+        as_json(media, &raw, decoded).ok_or_else(|| contract("the body is not what its Content-Type says"))?;
     Ok(Received::Whole { raw, decoded, codings })
 }

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::body::coding::{Coding, accepts, content_encoding, encode, readable_accept_encoding};
+use super::body::media::Media;
 use super::body::records::Framing;
 use super::events::{self, Ended};
 use super::exchange::Call;
@@ -307,7 +308,11 @@ fn check_head(out: &RequestOut, limits: &crate::settings::Limits) -> Result<(), 
 }
 
 /// Puts codings on a body and says so.
-fn encoded(headers: &mut HeaderMap, body: Vec<u8>, codings: &[Coding]) -> Result<Bytes, Trouble> {
+fn encoded(headers: &mut HeaderMap, mut body: Vec<u8>, codings: &[Coding]) -> Result<Bytes, Trouble> {
+    if let Some(media) = Media::of(headers).filter(|_| !body.is_empty()) {
+        let unfit = || Trouble::new(Kind::Value).detail("the body's fields cannot be written as its Content-Type says");
+        body = media.write(&body).ok_or_else(unfit)?;
+    }
     headers.remove(header::CONTENT_ENCODING);
     if body.is_empty() {
         headers.remove(header::CONTENT_TYPE);

@@ -189,6 +189,20 @@ impl<'p> Exchange<'p> {
         })
     }
 
+    /// Whether rules over the request see forms and texts, too.
+    pub fn takes_any_request(&self) -> bool {
+        self.hops.iter().any(|hop| hop.route.request.as_ref().is_some_and(|message| message.general))
+    }
+
+    /// Whether rules over a response of this status see forms and texts, too.
+    pub fn takes_any_response(&self, status: StatusCode) -> bool {
+        self.hops.iter().any(|hop| {
+            let mapped = hop.route.mapped(status.as_u16(), hop.direction.reverse());
+            let messages = mapped.filter_map(|one| one.message.as_ref()).chain(hop.route.response(status.as_u16()));
+            messages.into_iter().any(|message| message.general)
+        })
+    }
+
     /// Whether the write must be put onto the live document: the request that reads it, in the service's terms.
     ///
     /// # Errors

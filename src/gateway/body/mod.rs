@@ -2,6 +2,7 @@
 
 pub(super) mod coding;
 pub(super) mod inflow;
+pub(super) mod media;
 pub(super) mod records;
 mod stream;
 mod translated;
