@@ -5,6 +5,7 @@
 
 mod support;
 
+mod bodies;
 mod cache;
 mod conditional;
 mod exchange;
