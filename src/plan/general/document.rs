@@ -16,6 +16,8 @@ pub(super) struct Effect<'a> {
     /// Values of the source that it owns.
     pub(super) read: Vec<Found<'a>>,
     pub(super) writes: Vec<Write<'a>>,
+    /// The rule's number: what rules write into a list stands in their order.
+    pub(super) rule: usize,
     /// Places of the target that are its own, whether or not it writes them now.
     pub(super) reserved: Vec<&'a [Step]>,
 }
@@ -48,6 +50,7 @@ impl<'a> Run<'a> {
     ) -> Result<Out<'a>, Fault> {
         let mut effects = vec![Effect { writes, ..Effect::default() }];
         self.effects(rules, direction, tree, owned, &mut effects, &mut drops)?;
+        effects.sort_by_key(|effect| effect.rule);
         let reserved: Vec<&'a [Step]> = effects.iter().flat_map(|effect| effect.reserved.iter().copied()).collect();
         let mut result = match &tree.kind {
             _ if drops || owned.is_whole(tree) => None,
@@ -104,6 +107,12 @@ impl<'a> Run<'a> {
                 self.unplaced(&[&member.name])?;
             }
         }
+        if let (Out::Object(members), false) = (&value, path.is_empty())
+            && members.is_empty()
+            && result.as_mut().map_or(Ok(false), |result| result.has(self, path))?
+        {
+            return Ok(());
+        }
         let fresh = || match path.first() {
             Some(At::Index(_) | At::Find(_) | At::Append) => Out::List(Vec::new()),
             _ => Out::Object(Vec::new()),
@@ -129,25 +138,30 @@ impl<'a> Run<'a> {
                 continue;
             }
             if let RuleKind::Cases(cases) = &rule.kind {
-                let Some((effect, case)) = self.cases(cases, direction, tree)? else { continue };
+                let Some((mut effect, case)) = self.cases(cases, direction, tree)? else { continue };
                 note(&effect, owned);
+                effect.rule = index;
                 effects.push(effect);
+                let inner = effects.len();
                 if let Some(of) = case.rules.and_then(|of| self.general.get(of)) {
                     *drops |= *side(&of.drops, from);
                     self.effects(&of.rules, direction, tree, owned, effects, drops)?;
                 }
+                effects.iter_mut().skip(inner).for_each(|effect| effect.rule = index);
                 continue;
             }
-            let effect = self.rule(rule, direction, tree, owned)?;
+            let mut effect = self.rule(rule, direction, tree, owned)?;
             note(&effect, owned);
+            effect.rule = index;
             effects.push(effect);
         }
         // The most exact pattern owns a name.
         let takes_any = |rule: &Rule| !matches!(&rule.kind, RuleKind::Equation { only: Some(_), .. });
         late.sort_by_key(|(exactness, index, rule)| (usize::MAX - exactness, takes_any(rule), *index));
-        for (_, _, rule) in late {
-            let effect = self.rule(rule, direction, tree, owned)?;
+        for (_, index, rule) in late {
+            let mut effect = self.rule(rule, direction, tree, owned)?;
             note(&effect, owned);
+            effect.rule = index;
             effects.push(effect);
         }
         Ok(())
@@ -310,8 +324,14 @@ impl<'a> Run<'a> {
             match self.fit(case, direction, tree) {
                 Ok(fitting) => {
                     let generator = Generator { run: self, case, direction };
-                    let writes = generator.writes(&fitting.bindings, fitting.first)?;
-                    let effect = Effect { read: fitting.read, writes, reserved: Vec::new() };
+                    let writes = match generator.writes(&fitting.bindings, fitting.first) {
+                        Ok(writes) => writes,
+                        Err(fault) => {
+                            reason = reason.or(Some(fault));
+                            continue;
+                        }
+                    };
+                    let effect = Effect { read: fitting.read, writes, ..Effect::default() };
                     return Ok(Some((effect, case)));
                 }
                 Err(fault) => reason = reason.or(fault),

@@ -159,6 +159,20 @@ impl<'a> Out<'a> {
         }
     }
 
+    /// Whether there is an object at a place of names.
+    pub(super) fn has(&mut self, run: &Run<'a>, path: &[At<'a>]) -> Result<bool, Fault> {
+        let Some((first, rest)) = path.split_first() else {
+            self.open(run)?;
+            return Ok(matches!(self, Self::Object(_)));
+        };
+        self.open(run)?;
+        let (At::Name(name), Self::Object(members)) = (first, self) else { return Ok(false) };
+        match members.iter_mut().find(|member| member.name == *name) {
+            Some(member) => member.value.has(run, rest),
+            None => Ok(false),
+        }
+    }
+
     /// What a missing parent becomes.
     fn fresh(rest: &[At<'a>]) -> Self {
         match rest.first() {
