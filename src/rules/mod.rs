@@ -11,6 +11,7 @@
 //! ```
 
 pub mod load;
+pub mod manual;
 pub mod mapping;
 pub mod yaml;
 

@@ -90,7 +90,7 @@ fn check(file: &Path) {
     assert!(pairs > 0, "{} has no pairs", file.display());
 }
 
-fn check_pair(step: &StepPlan, line: &str, at: &str) {
+pub(crate) fn check_pair(step: &StepPlan, line: &str, at: &str) {
     if let Some((old, new)) = line.split_once(" <-> ") {
         assert_eq!(translate(step, Direction::Up, old), new.trim(), "{at}, up");
         assert_eq!(translate(step, Direction::Down, new), old.trim(), "{at}, down");

@@ -312,7 +312,9 @@ impl<'a> Run<'a> {
             None => (None, LAST),
             Some(From::Place(view, steps)) => {
                 let found = self.read(*view, steps, direction, tree)?;
-                (found.map(Out::Tree), found.map_or(LAST, order))
+                // Where the request lies in memory says nothing of the document's order.
+                let order = found.filter(|_| view.is_none()).map_or(LAST, order);
+                (found.map(Out::Tree), order)
             }
             Some(From::Form(form)) => (self.made(form, direction, tree)?, LAST),
             Some(From::Query(query, reduce)) => {
