@@ -82,6 +82,10 @@ impl<'a> Reader<'_, 'a> {
     ) -> Result<(), Misfit> {
         self.run.spend()?;
         if let Form::Object(members) = form {
+            // What is written only for its members is not there without them.
+            if found.tree.is_none() && open && is_optional(form) {
+                return Ok(());
+            }
             let Some(tree) = found.tree.filter(|tree| tree.is_object()) else { return Err(None) };
             return self.object(members, found, tree, bindings, open);
         }
@@ -255,6 +259,9 @@ impl<'a> Reader<'_, 'a> {
                     }
                     let made = self.run.settle(&Out::Object(all))?;
                     self.bind(*variable, made, bindings)?;
+                    if let Some((_, bound)) = bindings.variables.last_mut() {
+                        bound.order = rest.first().map_or(super::value::LAST, |(_, value)| order(value));
+                    }
                 }
             }
         }
@@ -326,6 +333,13 @@ impl<'a> Reader<'_, 'a> {
         }
         free.is_empty().then_some(()).ok_or(None)
     }
+}
+
+/// Whether a form has only members that may be absent.
+fn is_optional(form: &Form) -> bool {
+    let Form::Object(members) = form else { return matches!(form, Form::Default(_)) };
+    let may_be_absent = |member: &FormMember| matches!(member, FormMember::Named { optional, form, .. } if *optional || is_optional(form));
+    !members.is_empty() && members.iter().all(may_be_absent)
 }
 
 fn element<'a>(tree: Option<&'a Tree<'a>>) -> Found<'a> {
