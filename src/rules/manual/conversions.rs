@@ -34,7 +34,7 @@ A type may contain itself at a deeper place. A type may also be one conversion: 
 {\"lines\":[{\"id\":1,\"sku\":\"a\"}]} <-> {\"items\":[{\"id\":1,\"product\":\"a\"}]}
 {\"prices\":[100,null]} <-> {\"amounts\":[\"1.00\",null]}
 {\"lines\":[]} <-> {\"items\":[]}
-{\"lines\":[{\"id\":1,\"qty\":3}]} @ {\"items\":[{\"id\":1,\"quantity\":2,\"new\":true}]} => {\"items\":[{\"id\":1,\"new\":true,\"quantity\":3}]}
+{\"lines\":[{\"id\":1,\"qty\":3}]} @ {\"items\":[{\"id\":1,\"quantity\":2,\"new\":true}]} => {\"items\":[{\"id\":1,\"quantity\":3,\"new\":true}]}
 ```
 
 * `key: place` is a place inside an old element that tells elements apart when an old client writes the list back:
