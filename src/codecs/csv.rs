@@ -91,7 +91,9 @@ impl Csv {
     fn down(&self, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
         const EXPECTED: Guard = Guard::Borrowed("expected a list of texts");
         let tree = Tree::parse(value, MAX_DEPTH).map_err(|_| EXPECTED)?;
-        let elements = tree.elements().ok_or(EXPECTED)?.iter().map(Tree::text).collect::<Option<Vec<_>>>();
+        // A query says one text and a list of one alike.
+        let single = tree.text().is_some().then_some(std::slice::from_ref(&tree));
+        let elements = tree.elements().or(single).ok_or(EXPECTED)?.iter().map(Tree::text).collect::<Option<Vec<_>>>();
         let elements = elements.ok_or(EXPECTED)?;
         let inner = elements.join(self.separator.as_str());
         if self.split(&inner) != elements {

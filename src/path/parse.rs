@@ -222,7 +222,7 @@ impl Parser<'_> {
             Some(',') => return Err(self.error(open..self.at + 1, "`,` selects several members", Some(SINGULAR))),
             _ => return Err(self.error(open..self.at, "expected `]` after the name", None)),
         }
-        if name.contains('{') {
+        if name.contains(['{', '}']) {
             return self.pattern(&name, open..self.at);
         }
         self.steps.push(Step::Name(name));

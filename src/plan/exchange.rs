@@ -86,16 +86,16 @@ pub struct ResponseOut {
 #[derive(Debug)]
 pub struct Exchange<'p> {
     /// In the order that a request takes.
-    hops: Vec<Hop<'p>>,
+    pub(super) hops: Vec<Hop<'p>>,
 }
 
 /// One step of the way.
 #[derive(Debug, Clone, Copy)]
-struct Hop<'p> {
-    step: &'p StepPlan,
-    route: &'p Route,
+pub(super) struct Hop<'p> {
+    pub(super) step: &'p StepPlan,
+    pub(super) route: &'p Route,
     /// The request's direction; the response takes the other.
-    direction: Direction,
+    pub(super) direction: Direction,
 }
 
 impl ServicePlan {
@@ -189,6 +189,20 @@ impl<'p> Exchange<'p> {
         })
     }
 
+    /// Whether rules over the request see forms and texts, too.
+    pub fn takes_any_request(&self) -> bool {
+        self.hops.iter().any(|hop| hop.route.request.as_ref().is_some_and(|message| message.general))
+    }
+
+    /// Whether rules over a response of this status see forms and texts, too.
+    pub fn takes_any_response(&self, status: StatusCode) -> bool {
+        self.hops.iter().any(|hop| {
+            let mapped = hop.route.mapped(status.as_u16(), hop.direction.reverse());
+            let messages = mapped.filter_map(|one| one.message.as_ref()).chain(hop.route.response(status.as_u16()));
+            messages.into_iter().any(|message| message.general)
+        })
+    }
+
     /// Whether the write must be put onto the live document: the request that reads it, in the service's terms.
     ///
     /// # Errors
@@ -216,7 +230,7 @@ impl<'p> Exchange<'p> {
         self.hops.iter().map(|hop| (hop.step, hop.route.request.as_ref().map(|message| message.of), hop.direction))
     }
 
-    fn merges(&self) -> bool {
+    pub(super) fn merges(&self) -> bool {
         self.hops.iter().any(|hop| hop.route.write == WriteMode::Merge && hop.direction == Direction::Up)
     }
 

@@ -10,6 +10,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub(crate) mod expression;
 pub mod load;
 pub mod manual;
 pub mod mapping;

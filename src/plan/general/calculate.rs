@@ -11,6 +11,7 @@ use super::place::text_of;
 use super::value::{LAST, Member, Out, order};
 use super::{Direction, Fault, Run};
 use crate::json::{Decimal, Tree, TreeKind};
+use crate::rules::expression;
 use crate::rules::mapping::{Cel, Reduce};
 
 /// An expression for each direction, compiled.
@@ -31,7 +32,7 @@ const MAX_VALUE: usize = 64 << 10;
 impl Programs {
     /// Compiles both expressions; checking has compiled them before.
     pub(super) fn compile(cel: &Cel) -> Self {
-        Self { up: Program::compile(&cel.up).ok(), down: Program::compile(&cel.down).ok() }
+        Self { up: expression::compile(&cel.up), down: expression::compile(&cel.down) }
     }
 }
 

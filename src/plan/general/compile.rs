@@ -104,6 +104,7 @@ fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
                     }),
                     via: compile_via(&one.via),
                     default: one.default.clone(),
+                    unfit: one.unfit.clone(),
                 },
             },
         },
@@ -117,6 +118,7 @@ fn one_sided(is_new: bool, place: &Place, default: &Option<String>) -> Rule {
         from: None,
         via: Via::Value(Codec::Same),
         default: default.clone(),
+        unfit: Unfit::Refuse,
     };
     Rule { when: [None, None], kind }
 }

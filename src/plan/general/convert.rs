@@ -144,11 +144,18 @@ impl<'a> Run<'a> {
                 return self.document_of_case(case, of, fitting, owned, direction, tree);
             }
             let generator = Generator { run: self, case, direction };
+            let writes = match generator.writes(&fitting.bindings, fitting.first) {
+                Ok(writes) => writes,
+                Err(fault) => {
+                    reason = reason.or(Some(fault));
+                    continue;
+                }
+            };
             let mut result = match &tree.kind {
                 TreeKind::Object(_) if !owned.is_whole(tree) => self.rest(tree, &owned, &[], &mut Vec::new())?,
                 _ => None,
             };
-            for write in generator.writes(&fitting.bindings, fitting.first)? {
+            for write in writes {
                 self.join(&mut result, &write.path, write.value, write.order)?;
             }
             return Ok(result.unwrap_or_else(|| Out::Object(Vec::new())));

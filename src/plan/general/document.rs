@@ -16,6 +16,8 @@ pub(super) struct Effect<'a> {
     /// Values of the source that it owns.
     pub(super) read: Vec<Found<'a>>,
     pub(super) writes: Vec<Write<'a>>,
+    /// The rule's number: what rules write into a list stands in their order.
+    pub(super) rule: usize,
     /// Places of the target that are its own, whether or not it writes them now.
     pub(super) reserved: Vec<&'a [Step]>,
 }
@@ -48,16 +50,44 @@ impl<'a> Run<'a> {
     ) -> Result<Out<'a>, Fault> {
         let mut effects = vec![Effect { writes, ..Effect::default() }];
         self.effects(rules, direction, tree, owned, &mut effects, &mut drops)?;
+        effects.sort_by_key(|effect| effect.rule);
         let reserved: Vec<&'a [Step]> = effects.iter().flat_map(|effect| effect.reserved.iter().copied()).collect();
         let mut result = match &tree.kind {
             _ if drops || owned.is_whole(tree) => None,
             TreeKind::Object(_) => self.rest(tree, owned, &reserved, &mut Vec::new())?,
             _ => Some(Out::Tree(tree)),
         };
-        for Write { path, value, order } in effects.into_iter().flat_map(|effect| effect.writes) {
+        let mut found: Vec<Vec<At<'a>>> = Vec::new();
+        for Write { mut path, mut value, order } in effects.into_iter().flat_map(|effect| effect.writes) {
+            if let (Some(At::Append), false) = (path.last(), found.is_empty()) {
+                self.meet(&found, &mut path, &mut value)?;
+            }
+            if let Some(at) = path.iter().position(|at| matches!(at, At::Find(_))) {
+                found.extend(path.get(..=at).map(<[At<'a>]>::to_vec));
+            }
             self.join(&mut result, &path, value, order)?;
         }
         Ok(result.unwrap_or_else(|| Out::Object(Vec::new())))
+    }
+
+    /// An element of the rest of a list that another rule has made already is that one, not a second.
+    fn meet(&self, found: &[Vec<At<'a>>], path: &mut Vec<At<'a>>, value: &mut Out<'a>) -> Result<(), Fault> {
+        let Some((_, list)) = path.split_last() else { return Ok(()) };
+        let beside = found.iter().filter_map(|path| path.split_last()).filter(|(_, above)| *above == list);
+        let tree = self.settle(value)?;
+        for (at, _) in beside {
+            if let At::Find(conditions) = at
+                && super::value::has_members(tree, conditions)
+            {
+                *value = Out::Tree(tree);
+                value.open(self)?;
+                if let Some(last) = path.last_mut() {
+                    *last = at.clone();
+                }
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Adds one written value to a document.
@@ -76,6 +106,12 @@ impl<'a> Run<'a> {
             for member in left {
                 self.unplaced(&[&member.name])?;
             }
+        }
+        if let (Out::Object(members), false) = (&value, path.is_empty())
+            && members.is_empty()
+            && result.as_mut().map_or(Ok(false), |result| result.has(self, path))?
+        {
+            return Ok(());
         }
         let fresh = || match path.first() {
             Some(At::Index(_) | At::Find(_) | At::Append) => Out::List(Vec::new()),
@@ -102,24 +138,30 @@ impl<'a> Run<'a> {
                 continue;
             }
             if let RuleKind::Cases(cases) = &rule.kind {
-                let Some((effect, case)) = self.cases(cases, direction, tree)? else { continue };
+                let Some((mut effect, case)) = self.cases(cases, direction, tree)? else { continue };
                 note(&effect, owned);
+                effect.rule = index;
                 effects.push(effect);
+                let inner = effects.len();
                 if let Some(of) = case.rules.and_then(|of| self.general.get(of)) {
                     *drops |= *side(&of.drops, from);
                     self.effects(&of.rules, direction, tree, owned, effects, drops)?;
                 }
+                effects.iter_mut().skip(inner).for_each(|effect| effect.rule = index);
                 continue;
             }
-            let effect = self.rule(rule, direction, tree, owned)?;
+            let mut effect = self.rule(rule, direction, tree, owned)?;
             note(&effect, owned);
+            effect.rule = index;
             effects.push(effect);
         }
         // The most exact pattern owns a name.
-        late.sort_by_key(|(exactness, index, _)| (usize::MAX - exactness, *index));
-        for (_, _, rule) in late {
-            let effect = self.rule(rule, direction, tree, owned)?;
+        let takes_any = |rule: &Rule| !matches!(&rule.kind, RuleKind::Equation { only: Some(_), .. });
+        late.sort_by_key(|(exactness, index, rule)| (usize::MAX - exactness, takes_any(rule), *index));
+        for (_, index, rule) in late {
+            let mut effect = self.rule(rule, direction, tree, owned)?;
             note(&effect, owned);
+            effect.rule = index;
             effects.push(effect);
         }
         Ok(())
@@ -144,7 +186,7 @@ impl<'a> Run<'a> {
             RuleKind::Cases(cases) => {
                 Ok(self.cases(cases, direction, tree)?.map(|(effect, _)| effect).unwrap_or_default())
             }
-            RuleKind::Derived { is_new, place, from: made_from, via, default } => {
+            RuleKind::Derived { is_new, place, from: made_from, via, default, unfit } => {
                 if usize::from(*is_new) == from {
                     let read = self.find(place, tree, from, owned, None)?;
                     return Ok(Effect { read, ..Effect::default() });
@@ -154,7 +196,7 @@ impl<'a> Run<'a> {
                     return Ok(effect);
                 }
                 let path = self.target(place, 1 - from, &[])?;
-                let derived = self.derived(made_from.as_ref(), via, direction, tree);
+                let derived = self.derived(made_from.as_ref(), (via, unfit), direction, tree);
                 // Where nothing of the source is to blame, the place that cannot be made is what can be told.
                 let (value, order) = derived
                     .map_err(|fault| if fault.place.is_empty() { fault.within(&shown(&path)) } else { fault })?;
@@ -286,8 +328,14 @@ impl<'a> Run<'a> {
             match self.fit(case, direction, tree) {
                 Ok(fitting) => {
                     let generator = Generator { run: self, case, direction };
-                    let writes = generator.writes(&fitting.bindings, fitting.first)?;
-                    let effect = Effect { read: fitting.read, writes, reserved: Vec::new() };
+                    let writes = match generator.writes(&fitting.bindings, fitting.first) {
+                        Ok(writes) => writes,
+                        Err(fault) => {
+                            reason = reason.or(Some(fault));
+                            continue;
+                        }
+                    };
+                    let effect = Effect { read: fitting.read, writes, ..Effect::default() };
                     return Ok(Some((effect, case)));
                 }
                 Err(fault) => reason = reason.or(fault),
@@ -308,7 +356,7 @@ impl<'a> Run<'a> {
     fn derived(
         &self,
         from: Option<&'a From>,
-        via: &'a Via,
+        (via, unfit): (&'a Via, &'a Unfit),
         direction: Direction,
         tree: &'a Tree<'a>,
     ) -> Result<(Option<Out<'a>>, usize), Fault> {
@@ -329,7 +377,13 @@ impl<'a> Run<'a> {
         let Some(value) = value else { return Ok((None, order)) };
         let value = match via {
             Via::Value(crate::codecs::Codec::Same) => Some(value),
-            via => self.convert(via, direction, Some(self.settle(&value)?))?,
+            via => {
+                let tree = self.settle(&value)?;
+                match self.convert(via, direction, Some(tree)) {
+                    Ok(value) => value,
+                    Err(fault) => self.unfit(unfit, direction, Some(tree), fault)?,
+                }
+            }
         };
         Ok((value, order))
     }

@@ -82,10 +82,6 @@ impl<'a> Reader<'_, 'a> {
     ) -> Result<(), Misfit> {
         self.run.spend()?;
         if let Form::Object(members) = form {
-            // What is written only for its members is not there without them.
-            if found.tree.is_none() && open && is_optional(form) {
-                return Ok(());
-            }
             let Some(tree) = found.tree.filter(|tree| tree.is_object()) else { return Err(None) };
             return self.object(members, found, tree, bindings, open);
         }
@@ -215,6 +211,15 @@ impl<'a> Reader<'_, 'a> {
             self.form(form, &at(name, value), bindings, open)?;
         }
         let mut swallows = false;
+        let takes_all = |member: &FormMember| match member {
+            FormMember::Rest(_) => true,
+            FormMember::Every { prefix, suffix, .. } => prefix.is_empty() && suffix.is_empty(),
+            FormMember::Named { .. } => false,
+        };
+        if open && members.iter().any(takes_all) {
+            // Nothing of the object is left, not even an empty one.
+            self.read.push(found.clone());
+        }
         for member in members {
             match member {
                 FormMember::Named { .. } => {}
@@ -333,13 +338,6 @@ impl<'a> Reader<'_, 'a> {
         }
         free.is_empty().then_some(()).ok_or(None)
     }
-}
-
-/// Whether a form has only members that may be absent.
-fn is_optional(form: &Form) -> bool {
-    let Form::Object(members) = form else { return matches!(form, Form::Default(_)) };
-    let may_be_absent = |member: &FormMember| matches!(member, FormMember::Named { optional, form, .. } if *optional || is_optional(form));
-    !members.is_empty() && members.iter().all(may_be_absent)
 }
 
 fn element<'a>(tree: Option<&'a Tree<'a>>) -> Found<'a> {

@@ -73,6 +73,7 @@ enum RuleKind {
         from: Option<From>,
         via: Via,
         default: Option<String>,
+        unfit: Unfit,
     },
 }
 

@@ -77,7 +77,7 @@ impl<'a> Out<'a> {
     }
 
     /// Makes the outermost structure of a part of the source changeable.
-    fn open(&mut self, run: &Run<'a>) -> Result<(), Fault> {
+    pub(super) fn open(&mut self, run: &Run<'a>) -> Result<(), Fault> {
         let is_text = matches!(self, Self::Text(_));
         if let Self::Text(text) = self {
             *self = Self::Tree(run.parse(text)?);
@@ -158,6 +158,20 @@ impl<'a> Out<'a> {
                 let Some(element) = elements.get_mut(index) else { return Ok(()) };
                 element.set(run, rest, value, order)
             }
+        }
+    }
+
+    /// Whether there is an object at a place of names.
+    pub(super) fn has(&mut self, run: &Run<'a>, path: &[At<'a>]) -> Result<bool, Fault> {
+        let Some((first, rest)) = path.split_first() else {
+            self.open(run)?;
+            return Ok(matches!(self, Self::Object(_)));
+        };
+        self.open(run)?;
+        let (At::Name(name), Self::Object(members)) = (first, self) else { return Ok(false) };
+        match members.iter_mut().find(|member| member.name == *name) {
+            Some(member) => member.value.has(run, rest),
+            None => Ok(false),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::diagnostic::{Diagnostics, codes};
 use crate::path::Place;
 use crate::rules::ast::{Rule, RuleKind};
+use crate::rules::mapping::Mapping;
 
 /// Refuses rules of one list that own the same place, or a place inside another's, on either side.
 ///
@@ -41,6 +42,14 @@ pub(super) fn check_disjoint(rules: &[&Rule], folded: bool, diagnostics: &mut Di
 /// The same where a rule's places are more than member names, or several rules' forms speak of one place.
 fn check_mappings(rules: &[&Rule], side: Side, diagnostics: &mut Diagnostics) {
     let mut all: Vec<(usize, bool, Place)> = Vec::new();
+    // Patterns that take values of different kinds share the names among them.
+    let only = |index: usize| match rules.get(index).map(|rule| &rule.kind) {
+        Some(RuleKind::Mapping(mapping)) => match mapping.as_ref() {
+            Mapping::Equation(one) => one.only.as_ref(),
+            _ => None,
+        },
+        _ => None,
+    };
     for (index, rule) in rules.iter().enumerate() {
         match &rule.kind {
             RuleKind::Mapping(mapping) => {
@@ -52,7 +61,10 @@ fn check_mappings(rules: &[&Rule], side: Side, diagnostics: &mut Diagnostics) {
     }
     for (at, (index, general, place)) in all.iter().enumerate() {
         let clash = all.iter().take(at).find(|(other, other_general, before)| {
-            other != index && (*general || *other_general) && before.overlaps(place)
+            other != index
+                && (*general || *other_general)
+                && before.overlaps(place)
+                && (before.is_plain() || only(*other) == only(*index))
         });
         let Some((before, ..)) = clash else { continue };
         let (Some(before), Some(after)) = (rules.get(*before), rules.get(*index)) else { continue };

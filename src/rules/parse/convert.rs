@@ -183,7 +183,17 @@ impl Parser<'_> {
                     self.missing(value.span, "`cel`", "up` and `down", "an expression for each direction");
                     return None;
                 };
-                let (up, down) = (self.text(up, "`up`")?.value, self.text(down, "`down`")?.value);
+                let mut one = |node: &Node, what: &str| {
+                    let text = self.text(node, what)?.value;
+                    if let Some(mistake) = crate::rules::expression::mistake(&text) {
+                        self.diagnostics
+                            .error(codes::R11, node.span, mistake)
+                            .help("`value` is what is converted; see `bifocal explain cel`");
+                        return None;
+                    }
+                    Some(text)
+                };
+                let (up, down) = (one(up, "`up`")?, one(down, "`down`")?);
                 Convert::Cel(Box::new(Cel { up, down }))
             }
             _ => return codecs::parse(name, map, self.diagnostics).map(Convert::Value),

@@ -6,11 +6,11 @@ use super::pattern::Names;
 use crate::diagnostic::codes;
 use crate::path::Place;
 use crate::rules::ast::{Rule, RuleKind, TypeRef};
-use crate::rules::mapping::{Case, Derived, From, Mapping, Member, Pattern, Reduce, Rest, When};
+use crate::rules::mapping::{Case, Derived, From, Mapping, Member, Pattern, Reduce, Rest, Unfit, When};
 use crate::rules::yaml::Node;
 
 /// What may stand beside `added` or `removed`.
-const BESIDE: &[&str] = &["from", "reduce", "default", "loss", "when", "separator"];
+const BESIDE: &[&str] = &["from", "reduce", "default", "loss", "when", "separator", "unfit"];
 
 /// A case for every other document of a type: nothing of it is the case's business.
 fn open(case: Case<TypeRef>) -> Case<TypeRef> {
@@ -49,6 +49,11 @@ impl Parser<'_> {
         let map = self.map(cases, "`cases`")?;
         let mut made = Vec::new();
         for (tags, rules) in map {
+            if tags.as_str() == Some("else") && rules.as_str() == Some("pass") {
+                let any = || Pattern::Object(Vec::new());
+                made.push(Case { when: When::ALWAYS, old: any(), new: any(), with: Vec::new(), rules: None });
+                continue;
+            }
             let text = self.text(tags, "a case")?.value;
             let (old_tag, new_tag) = match text.split_once(" = ") {
                 Some((old, new)) => (old.trim().to_owned(), new.trim().to_owned()),
@@ -114,7 +119,8 @@ impl Parser<'_> {
                 return None;
             }
         };
-        let derived = Derived { is_new, place, from, via, default, when };
+        let unfit = value("unfit").map_or(Some(Unfit::Refuse), |node| self.unfit(node))?;
+        let derived = Derived { is_new, place, from, via, default, unfit, when };
         Some(rule(RuleKind::Mapping(Box::new(Mapping::Derived(derived))), loss, node))
     }
 

@@ -5,11 +5,13 @@
 
 mod support;
 
+mod bodies;
 mod cache;
 mod conditional;
 mod exchange;
 mod http;
 mod links;
+mod lists;
 mod negotiate;
 mod operate;
 mod patches;
