@@ -35,7 +35,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     rule(
         "added",
-        &["default", "from", "reduce", "separator", "when"],
+        &["default", "from", "reduce", "separator", "when", "unfit"],
         "a place that only the new side has",
         "\
 `added: place` exists only in the new interface.
@@ -52,13 +52,13 @@ pub(super) const PAGES: &[Page] = &[
 * `default: V` is written on the way up; without it nothing is.
 * `from: SOURCE` makes the value from the old document (`bifocal explain from`); `reduce:` and its `separator:` belong
   to a query (`bifocal explain reduce`); a codec may follow. `default:` then is for an absent source.
-* `when: QUERY` on the old document says when.
+* `when: QUERY` on the old document says when; `unfit:` what becomes of a source that does not convert.
 * down: the value is left out. A write-back keeps what the live document has.
 ",
     ),
     rule(
         "removed",
-        &["default", "from", "reduce", "separator", "when", "loss"],
+        &["default", "from", "reduce", "separator", "when", "unfit", "loss"],
         "a place that only the old side has",
         "\
 `removed: place` exists only in the old interface. What old clients write there is lost, so the rule says why: `loss:`.
@@ -73,7 +73,7 @@ pub(super) const PAGES: &[Page] = &[
 {\"fax\":\"12\",\"items\":[1,2]} -> {\"items\":[1,2]}
 ```
 
-* `default:`, `from:`, `reduce:`, `separator:`, `when:` as for `added`, read from the new document.
+* `default:`, `from:`, `reduce:`, `separator:`, `when:`, `unfit:` as for `added`, read from the new document.
 * A codec is written as if the equation were `removed = from`: it is read from new to old.
 ",
     ),
@@ -97,7 +97,8 @@ pub(super) const PAGES: &[Page] = &[
 {\"kind\":\"gold\"} -> ! kind: the document fits none of the cases
 ```
 
-A key without ` = ` is the same on both sides. Nothing behind the colon: only the tag changes.
+A key without ` = ` is the same on both sides. Nothing behind the colon: only the tag changes. `else: pass` as the last
+entry lets documents with another tag through.
 ",
     ),
     rule(

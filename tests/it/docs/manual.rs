@@ -9,7 +9,7 @@ use crate::corpus_documents::{check_pair, compile};
 use crate::corpus_rules::SERVICE;
 
 /// Fenced blocks with their first line, in order.
-fn fenced(text: &str) -> Vec<(&str, String)> {
+pub(super) fn fenced(text: &str) -> Vec<(&str, String)> {
     let mut found = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
