@@ -129,7 +129,7 @@ impl Envelope {
             group("cookie", values.collect(), &mut text);
         }
         let mut body_at = text.len();
-        if let Some(body) = source.body.filter(|_| parts.body) {
+        if let Some(body) = source.body.filter(|_| parts.body || parts.keeps_body) {
             check_one_value(body)?;
             member("body", &mut text);
             body_at = text.len();

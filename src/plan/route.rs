@@ -59,6 +59,9 @@ pub(super) struct Message {
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub(super) body: bool,
+    /// Whether the other side's rules write into the body, so that what they do not name of it passes.
+    pub(super) keeps_body: bool,
+    inside_body: bool,
     pub(super) status: bool,
     pub(super) path: BTreeSet<String>,
     pub(super) query: BTreeSet<String>,
@@ -164,6 +167,7 @@ impl Message {
                 }
             }
         }
+        (old.keeps_body, new.keeps_body) = (new.inside_body, old.inside_body);
         let body_only = match rules {
             [rule] => match &rule.kind {
                 CheckedKind::Equation { olds, news, codec: BoundCodec::As(of), default: None }
@@ -221,7 +225,10 @@ impl Parts {
             return;
         }
         match part {
-            "body" => self.body = true,
+            "body" => {
+                self.body = true;
+                self.inside_body |= place.segments.len() > 1 || !place.tail.is_empty();
+            }
             "status" => self.status = true,
             "path" => _ = self.path.insert(name),
             "query" => _ = self.query.insert(name),

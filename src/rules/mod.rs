@@ -12,6 +12,7 @@
 
 pub(crate) mod expression;
 pub mod load;
+pub mod manual;
 pub mod mapping;
 pub mod yaml;
 

@@ -195,10 +195,14 @@ impl<'a> Run<'a> {
                 if self.partial && made_from.is_none() {
                     return Ok(effect);
                 }
-                let (value, order) = self.derived(made_from.as_ref(), (via, unfit), direction, tree)?;
+                let path = self.target(place, 1 - from, &[])?;
+                let derived = self.derived(made_from.as_ref(), (via, unfit), direction, tree);
+                // Where nothing of the source is to blame, the place that cannot be made is what can be told.
+                let (value, order) = derived
+                    .map_err(|fault| if fault.place.is_empty() { fault.within(&shown(&path)) } else { fault })?;
                 let fallback = default.as_ref().filter(|_| !self.partial).map(|text| Out::Text(text.as_bytes()));
                 if let Some(value) = value.or(fallback) {
-                    effect.writes.push(Write { path: self.target(place, 1 - from, &[])?, value, order });
+                    effect.writes.push(Write { path, value, order });
                 }
                 Ok(effect)
             }
@@ -360,7 +364,9 @@ impl<'a> Run<'a> {
             None => (None, LAST),
             Some(From::Place(view, steps)) => {
                 let found = self.read(*view, steps, direction, tree)?;
-                (found.map(Out::Tree), found.map_or(LAST, order))
+                // Where the request lies in memory says nothing of the document's order.
+                let order = found.filter(|_| view.is_none()).map_or(LAST, order);
+                (found.map(Out::Tree), order)
             }
             Some(From::Form(form)) => (self.made(form, direction, tree)?, LAST),
             Some(From::Query(query, reduce)) => {

@@ -264,6 +264,9 @@ impl<'a> Reader<'_, 'a> {
                     }
                     let made = self.run.settle(&Out::Object(all))?;
                     self.bind(*variable, made, bindings)?;
+                    if let Some((_, bound)) = bindings.variables.last_mut() {
+                        bound.order = rest.first().map_or(super::value::LAST, |(_, value)| order(value));
+                    }
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use super::document::Effect;
 use super::place::Owned;
-use super::value::{Out, order};
+use super::value::{LAST, Out, order};
 use super::{Direction, Fault, Rule, RuleKind, Run, TypeId, Via};
 use crate::json::{Tree, TreeKind};
 
@@ -88,9 +88,10 @@ impl<'a> Run<'a> {
 
     /// Puts what a rule makes of the old document in place of what it reads of the live one.
     fn rewrite(&self, rule: &'a Rule, up: Effect<'a>, down: Effect<'a>, result: &mut Out<'a>) -> Result<(), Fault> {
-        if let (RuleKind::Equation { via, .. }, [old], [base]) = (&rule.kind, up.read.as_slice(), down.read.as_slice())
-            && let (Some(old), Some(live)) = (old.tree, base.tree)
-            && let Some(value) = self.put_value(via, old, live)?
+        if let (RuleKind::Equation { via, .. }, [said], [base]) = (&rule.kind, up.read.as_slice(), down.read.as_slice())
+            && let (Some(old), Some(live)) = (said.tree, base.tree)
+            && let Some(value) =
+                self.put_value(via, old, live).map_err(|fault| fault.within(&super::document::shown(&said.path)))?
         {
             let path = base.path.clone();
             return result.set(self, &path, value, order(live));
@@ -102,8 +103,14 @@ impl<'a> Run<'a> {
                 result.remove(self, &found.path)?;
             }
         }
-        for write in up.writes {
-            result.set(self, &write.path, write.value, write.order)?;
+        // Members stand where the live document has them: what the old one is made of lies elsewhere in memory, and
+        // comparing the two would order by chance.
+        let order = down.read.iter().filter_map(|found| found.tree).map(order).min().unwrap_or(LAST);
+        for mut write in up.writes {
+            if write.path.is_empty() {
+                write.value.forget_order();
+            }
+            result.set(self, &write.path, write.value, order)?;
         }
         Ok(())
     }
@@ -196,7 +203,7 @@ impl<'a> Run<'a> {
             if owned.is_entered(value) && value.is_object() {
                 self.put_rest(value, owned, path, result)?;
             } else if !owned.is_entered(value) {
-                result.set(self, path, Out::Tree(value), order(value))?;
+                result.set(self, path, Out::Tree(value), LAST)?;
             }
             path.pop();
         }

@@ -78,6 +78,7 @@ impl<'a> Out<'a> {
 
     /// Makes the outermost structure of a part of the source changeable.
     pub(super) fn open(&mut self, run: &Run<'a>) -> Result<(), Fault> {
+        let is_text = matches!(self, Self::Text(_));
         if let Self::Text(text) = self {
             *self = Self::Tree(run.parse(text)?);
         }
@@ -86,7 +87,8 @@ impl<'a> Out<'a> {
                 TreeKind::Object(members) => {
                     let members = members.iter().map(|(name, value)| Member {
                         name: Cow::Borrowed(name),
-                        order: order(value),
+                        // Where a made text lies in memory says nothing of the document's order.
+                        order: if is_text { LAST } else { order(value) },
                         value: Self::Tree(value),
                     });
                     *self = Self::Object(members.collect());
@@ -214,6 +216,14 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
+    /// Takes the order of another document from its members: they stay in the order that they have among themselves.
+    pub(super) fn forget_order(&mut self) {
+        if let Self::Object(members) = self {
+            members.sort_by_key(|member| member.order);
+            members.iter_mut().for_each(|member| member.order = LAST);
+        }
+    }
+
     fn is_emptied(&self) -> bool {
         match self {
             Self::Object(members) => members.is_empty(),
@@ -226,16 +236,12 @@ impl<'a> Out<'a> {
 /// The element that has the members of a selector.
 fn position<'a>(
     run: &Run<'a>,
-    elements: &mut [Out<'a>],
+    elements: &[Out<'a>],
     conditions: &[(Vec<String>, String)],
 ) -> Result<Option<usize>, Fault> {
-    for (index, element) in elements.iter_mut().enumerate() {
-        if let Out::Text(_) | Out::Object(_) | Out::List(_) = element {
-            *element = Out::Tree(run.settle(element)?);
-        }
-        if let Out::Tree(tree) = element
-            && has_members(tree, conditions)
-        {
+    for (index, element) in elements.iter().enumerate() {
+        // The element itself stays as it is: its members know their order.
+        if has_members(run.settle(element)?, conditions) {
             return Ok(Some(index));
         }
     }

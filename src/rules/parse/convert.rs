@@ -7,29 +7,11 @@ use crate::codecs;
 use crate::diagnostic::{codes, suggest};
 use crate::path::query::Query;
 use crate::rules::ast::{Rule, TypeRef};
+use crate::rules::manual;
 use crate::rules::mapping::{
     Case, Cel, Convert, Each, Entries, Flat, JsonType, Kind, NameStyle, Names, Pattern, Unfit, When,
 };
 use crate::rules::yaml::{Node, Plain};
-
-/// Conversions that need more than the value itself, and the keys that may stand beside each.
-pub(super) const STRUCTURAL: &[(&str, &[&str])] = &[
-    ("as", &[]),
-    ("each", &["key", "unfit"]),
-    ("values", &[]),
-    ("via", &[]),
-    ("flip", &[]),
-    ("cases", &[]),
-    ("wrap", &["with"]),
-    ("one_or_many", &[]),
-    ("flatten", &[]),
-    ("entries", &[]),
-    ("flat", &[]),
-    ("names", &["style", "list"]),
-    ("is", &[]),
-    ("not", &[]),
-    ("cel", &[]),
-];
 
 /// What a conversion is called, for messages.
 pub(super) fn name_of(via: &Convert<TypeRef>) -> &'static str {
@@ -55,7 +37,7 @@ impl Parser<'_> {
     /// Whether a key of a rule's map names a conversion.
     #[expect(clippy::unused_self, reason = "reads as one family with the parser's other questions")]
     pub(super) fn is_codec(&self, name: &str) -> bool {
-        codecs::ALL.iter().any(|info| info.name == name) || STRUCTURAL.iter().any(|(known, _)| *known == name)
+        codecs::ALL.iter().any(|info| info.name == name) || manual::conversions().any(|page| page.name == name)
     }
 
     /// A type's name, a list of rules, or a map with a conversion.
@@ -107,7 +89,7 @@ impl Parser<'_> {
 
     #[expect(clippy::unused_self, reason = "reads as one family with the parser's other questions")]
     fn options(&self, codec: &str) -> &'static [&'static str] {
-        let structural = STRUCTURAL.iter().find(|(name, _)| *name == codec).map(|(_, options)| *options);
+        let structural = manual::conversions().find(|page| page.name == codec).map(|page| page.options);
         let value = codecs::ALL.iter().find(|info| info.name == codec).map(|info| info.options);
         structural.or(value).unwrap_or_default()
     }
@@ -123,13 +105,13 @@ impl Parser<'_> {
             }
             sound = false;
             let value_owner = codecs::ALL.iter().find(|info| info.options.contains(&name)).map(|info| info.name);
-            let owner = STRUCTURAL.iter().find(|(_, options)| options.contains(&name)).map(|(owner, _)| *owner);
+            let owner = manual::conversions().find(|page| page.options.contains(&name)).map(|page| page.name);
             let found = self.diagnostics.error(codes::R5, key.span, format!("unknown key `{}` in a rule", short(name)));
             if let Some(owner) = owner.or(value_owner) {
                 found.help(format!("`{name}` belongs to `{owner}`"));
                 continue;
             }
-            let structural = STRUCTURAL.iter().map(|(name, _)| *name);
+            let structural = manual::conversions().map(|page| page.name);
             let known = codecs::ALL.iter().map(|info| info.name).chain(structural);
             let known = known.chain(beside.iter().copied()).chain(options.iter().copied());
             match suggest::closest(name, known) {

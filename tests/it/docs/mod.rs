@@ -1,5 +1,6 @@
 //! README and docs: generated pages are fresh, snippets are true, commands work as typed.
 
+mod manual;
 mod reference;
 mod snippets;
 mod tour;
