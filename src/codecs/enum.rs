@@ -108,6 +108,11 @@ impl Enum {
         if value.first() == Some(&b'"') && !value.contains(&b'\\') {
             return None;
         }
+        self.find_spelled(direction, value)
+    }
+
+    #[inline(never)]
+    fn find_spelled(&self, direction: Direction, value: &[u8]) -> Option<&str> {
         let value = Tree::parse(value, MAX_DEPTH).ok()?;
         let is_same = |from: &str| Tree::parse(from.as_bytes(), MAX_DEPTH).is_ok_and(|from| from.same(&value));
         self.rows.iter().map(|row| directed(row, direction)).find(|(from, _)| is_same(from)).map(|(_, to)| to)
