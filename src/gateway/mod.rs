@@ -24,6 +24,7 @@ mod location;
 mod merge;
 mod receive;
 mod restate;
+mod streaming;
 mod translate;
 mod upstream;
 mod validators;

@@ -10,9 +10,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 
 use super::body::coding::{Coding, DecodeFault, DecodeLimits, decode, parse_codings};
-use super::body::collect;
+use super::body::{From, collect};
 use super::body::inflow::Inflow;
 use super::exchange::Call;
+use super::streaming::{self, Passing};
 use super::translate::busy;
 use super::trouble::{Kind, Trouble};
 use crate::plan::Exchange;
@@ -21,6 +22,8 @@ use crate::plan::Exchange;
 pub(super) enum Received {
     /// Not read; goes on as it comes. Taken when it is sent.
     Streaming(Option<Body>),
+    /// Translated while it passes.
+    Translated(Option<Body>),
     /// There is none.
     Absent,
     /// Read.
@@ -31,7 +34,7 @@ impl Received {
     pub(super) fn text(&self) -> Option<&[u8]> {
         match self {
             Self::Whole { raw, decoded, .. } => Some(decoded.as_deref().unwrap_or(raw)),
-            Self::Streaming(_) | Self::Absent => None,
+            Self::Streaming(_) | Self::Translated(_) | Self::Absent => None,
         }
     }
 }
@@ -49,6 +52,15 @@ pub(super) async fn receive_request(
     let declared = call.parts.headers.contains_key(header::CONTENT_LENGTH)
         || call.parts.headers.contains_key(header::CONTENT_TYPE)
         || !body.is_end_stream();
+    let begun = streaming::begin(call, headers, body, exchange.streams_request(), From::Caller).await;
+    let body = match begun.map_err(Trouble::from_caller_body)? {
+        Passing::Translated(body) => {
+            // They are counted as they come.
+            call.facts.change(|known| known.request_bytes = 0);
+            return Ok(Received::Translated(Some(body)));
+        }
+        Passing::Untouched(body) => body,
+    };
     let limits = &call.app.settings.limits;
     let raw = collect(body, limits.body, call.app.settings.timeouts.body).await.map_err(Trouble::from_caller_body)?;
     call.facts.change(|known| known.request_bytes = raw.len() as u64);
@@ -127,6 +139,7 @@ pub(super) fn is_json_patch(headers: &HeaderMap) -> bool {
 /// Reads a response's body. An error that is not JSON keeps its status; what should have been JSON breaks the contract.
 pub(super) async fn receive_response(
     call: &Call<'_>,
+    exchange: &Exchange<'_>,
     status: StatusCode,
     headers: &HeaderMap,
     body: Body,
@@ -137,6 +150,11 @@ pub(super) async fn receive_response(
         return Err(Trouble::new(Kind::UpstreamContract).cause("206 though no range was asked for"));
     }
     let begun = Instant::now();
+    let passing = streaming::begin(call, headers, body, exchange.streams_response(status), From::Service).await;
+    let body = match passing.map_err(Trouble::from_service_body)? {
+        Passing::Translated(body) => return Ok(Received::Translated(Some(body))),
+        Passing::Untouched(body) => body,
+    };
     let raw = collect(body, limits.body, call.app.settings.timeouts.response_body).await;
     call.facts.change(|known| known.upstream += begun.elapsed());
     let raw = raw.map_err(Trouble::from_service_body)?;

@@ -213,7 +213,7 @@ impl Conditions {
 }
 
 /// The route, by the request's method or, for HEAD, by GET's.
-fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
+pub(super) fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
     let target = (call.target.path.as_str(), call.target.query.as_deref());
     let find = |method: &str| call.service.exchange(call.asked, call.served, method, target);
     let method = &call.parts.method;
@@ -274,10 +274,8 @@ fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Re
     let body = std::mem::replace(&mut out.body, BodyOut::Unchanged);
     let payload = match (body, received) {
         (BodyOut::Unchanged, Received::Whole { raw, .. }) => Payload::Whole(raw.clone()),
-        (BodyOut::Unchanged, Received::Streaming(body)) => match body.take() {
-            Some(body) => call.streamed(body),
-            None => return Err(Trouble::new(Kind::Internal).cause("a streaming body was needed twice")),
-        },
+        (BodyOut::Unchanged, Received::Streaming(body)) => call.streamed(taken(body)?),
+        (BodyOut::Unchanged, Received::Translated(body)) => Payload::Stream(taken(body)?),
         (BodyOut::Unchanged, Received::Absent) => Payload::Whole(Bytes::new()),
         (BodyOut::Replaced(body), received) => {
             let codings = match received {
@@ -288,6 +286,11 @@ fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Re
         }
     };
     Ok((out, payload))
+}
+
+/// A body that passes can be sent once.
+fn taken(body: &mut Option<Body>) -> Result<Body, Trouble> {
+    body.take().ok_or_else(|| Trouble::new(Kind::Internal).cause("a streaming body was needed twice"))
 }
 
 /// A head that rules have written keeps the limits that callers' heads have to keep.
@@ -335,7 +338,7 @@ async fn respond(
     let mut received = match (is_bodiless, reads && framing.is_none()) {
         (true, _) => Received::Absent,
         (false, false) => Received::Streaming(Some(body)),
-        (false, true) => receive_response(call, status, &headers, body).await?,
+        (false, true) => receive_response(call, exchange, status, &headers, body).await?,
     };
     if reads {
         headers.remove(header::CONTENT_LENGTH);
@@ -399,7 +402,7 @@ fn answer_body(
     is_bodiless: bool,
 ) -> Result<(Body, bool), Trouble> {
     Ok(match (body, received) {
-        (BodyOut::Unchanged, Received::Streaming(body)) => (body.take().unwrap_or_default(), false),
+        (BodyOut::Unchanged, Received::Streaming(body) | Received::Translated(body)) => (taken(body)?, false),
         (BodyOut::Unchanged, Received::Whole { raw, .. }) => (Body::from(raw.clone()), false),
         (BodyOut::Replaced(body), received) if !is_bodiless => {
             headers.remove(header::CONTENT_LENGTH);

@@ -5,6 +5,7 @@
 
 mod block;
 mod exact;
+mod extent;
 mod number;
 mod scan;
 mod text;
@@ -12,6 +13,7 @@ mod tree;
 
 pub(crate) use block::simple_end;
 pub use exact::{MAX_DIGITS, Rational, Rounding};
+pub(crate) use extent::Extent;
 pub use number::Decimal;
 pub(crate) use scan::{Scan, Scanner};
 pub(crate) use text::write_escaped;

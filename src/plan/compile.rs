@@ -31,7 +31,7 @@ pub(super) fn with_plain_headers(step: &CheckedStep) -> CheckedStep {
     step
 }
 
-fn places(kind: &mut CheckedKind) -> Vec<&mut Place> {
+pub(super) fn places(kind: &mut CheckedKind) -> Vec<&mut Place> {
     match kind {
         CheckedKind::Equation { olds, news, .. } => olds.iter_mut().chain(news).collect(),
         CheckedKind::Added { place, .. } | CheckedKind::Removed { place, .. } => vec![place],

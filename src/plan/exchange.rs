@@ -86,16 +86,16 @@ pub struct ResponseOut {
 #[derive(Debug)]
 pub struct Exchange<'p> {
     /// In the order that a request takes.
-    hops: Vec<Hop<'p>>,
+    pub(super) hops: Vec<Hop<'p>>,
 }
 
 /// One step of the way.
 #[derive(Debug, Clone, Copy)]
-struct Hop<'p> {
-    step: &'p StepPlan,
-    route: &'p Route,
+pub(super) struct Hop<'p> {
+    pub(super) step: &'p StepPlan,
+    pub(super) route: &'p Route,
     /// The request's direction; the response takes the other.
-    direction: Direction,
+    pub(super) direction: Direction,
 }
 
 impl ServicePlan {
@@ -214,7 +214,7 @@ impl<'p> Exchange<'p> {
         self.hops.iter().map(|hop| (hop.step, hop.route.request.as_ref().map(|message| message.of), hop.direction))
     }
 
-    fn merges(&self) -> bool {
+    pub(super) fn merges(&self) -> bool {
         self.hops.iter().any(|hop| hop.route.write == WriteMode::Merge && hop.direction == Direction::Up)
     }
 

@@ -74,7 +74,7 @@ impl Engine<'_> {
                 self.scanner.at = at;
                 let depth = depth + hole.level;
                 match (hole.nested, self.scanner.peek()) {
-                    (Nested::As(_), b'{') | (Nested::Each(_), b'[') => {
+                    (Nested::As(_), b'{' | b'[') | (Nested::Each(_), b'[') => {
                         let range = self.nested(stencil, lens, (level, depth), index, room, &mut done)?;
                         *room.ranges.get_mut(index)? = range;
                         at = self.scanner.at;

@@ -1,5 +1,6 @@
 //! What a request may see: services, version lines, routes and compiled lenses. Immutable once built.
 
+mod bodies;
 mod compile;
 mod cut;
 mod edit;
@@ -18,6 +19,7 @@ mod put;
 mod route;
 mod shape;
 mod stencil;
+mod stream;
 mod write;
 
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};
 pub use negotiate::Unclear;
+pub use stream::{Stream, StreamLimits, Streamed};
 
 use crate::rules::ast::Negotiator;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
@@ -128,23 +131,31 @@ pub struct VersionPlan {
 /// Compiled rules between two neighbours.
 #[derive(Debug)]
 pub struct StepPlan {
-    up: Lenses,
-    down: Lenses,
+    up: Arc<Lenses>,
+    down: Arc<Lenses>,
     puts: Vec<Vec<put::PutRule>>,
-    general: general::General,
+    general: Arc<general::General>,
     routes: Vec<route::Route>,
 }
 
 impl StepPlan {
     /// Compiles the types of a checked step. Cannot fail.
     pub fn compile(step: &CheckedStep) -> Self {
-        let step = compile::with_plain_headers(step);
+        let mut step = compile::with_plain_headers(step);
+        let bodies = bodies::with_body_types(&mut step);
         Self {
-            up: compile::compile_lenses(&step, Direction::Up),
-            down: compile::compile_lenses(&step, Direction::Down),
+            up: Arc::new(compile::compile_lenses(&step, Direction::Up)),
+            down: Arc::new(compile::compile_lenses(&step, Direction::Down)),
             puts: step.types.iter().map(put::compile_put).collect(),
-            general: general::compile(&step),
-            routes: step.routes.iter().map(|route| route::Route::compile(route, &step)).collect(),
+            general: Arc::new(general::compile(&step)),
+            routes: step.routes.iter().map(|route| route::Route::compile(route, &step, &bodies)).collect(),
+        }
+    }
+
+    fn lenses(&self, direction: Direction) -> &Arc<Lenses> {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
         }
     }
 
@@ -180,11 +191,7 @@ impl StepPlan {
             scratch.dropped = self.general.translate(of, direction, input, requests, out, limits)?;
             return Ok(());
         }
-        let lenses = match direction {
-            Direction::Up => &self.up,
-            Direction::Down => &self.down,
-        };
-        engine::translate(lenses, of, direction, input, out, scratch, limits)
+        engine::translate(self.lenses(direction), of, direction, input, out, scratch, limits)
     }
 
     /// Writes an old document onto a live new one, appending the result to `out`: what the old document leaves

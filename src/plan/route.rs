@@ -1,6 +1,6 @@
 //! Which route a request takes, and what each side of a route is called.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codecs::Direction;
 use crate::path::Place;
@@ -51,6 +51,8 @@ pub(super) struct Message {
     pub(super) general: bool,
     /// The only rule is `body = body` as a document of this type: no other part takes part.
     pub(super) body_only: Option<TypeId>,
+    /// The type of its body, where no rule joins the body with another part.
+    pub(super) body: Option<TypeId>,
 }
 
 /// What the rules name of one side of a message.
@@ -68,9 +70,9 @@ pub(super) struct Parts {
 }
 
 impl Route {
-    pub(super) fn compile(route: &CheckedRoute, step: &CheckedStep) -> Self {
+    pub(super) fn compile(route: &CheckedRoute, step: &CheckedStep, bodies: &BTreeMap<TypeId, TypeId>) -> Self {
         let side = |template: &Template| Side { label: template.to_string(), template: template.clone() };
-        let message = |of: TypeId| Message::compile(of, step);
+        let message = |of: TypeId| Message { body: bodies.get(&of).copied(), ..Message::compile(of, step) };
         Self {
             old: side(&route.old),
             new: side(&route.new),
@@ -175,13 +177,15 @@ impl Message {
             _ => None,
         };
         let general = step.general().get(of.0) == Some(&true);
-        Self { of, old, new, general, body_only }
+        Self { of, old, new, general, body_only, body: None }
     }
 
     /// The same message with its types' partial forms, which begin `offset` behind the whole ones.
     fn partial(mut self, offset: usize) -> Self {
         self.of.0 += offset;
-        self.body_only = self.body_only.map(|of| TypeId(of.0 + offset));
+        let partial = |of: TypeId| TypeId(of.0 + offset);
+        self.body_only = self.body_only.map(partial);
+        self.body = self.body.map(partial);
         self
     }
 

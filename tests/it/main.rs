@@ -15,5 +15,6 @@ mod jsonpath;
 mod laws;
 mod load;
 mod stencils;
+mod streams;
 mod tidy;
 mod translate;

@@ -1,6 +1,7 @@
 //! `bifocal translate`
 
 mod documents;
+mod large;
 mod types;
 
 mod incoming;
@@ -13,13 +14,13 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use self::documents::{Bad, Documents};
+use self::documents::{Bad, Document, Documents};
 use self::message::{Messages, Part as MessagePart};
 use self::types::TypeLine;
 use super::{CLEAN, FINDINGS, cannot_run};
 use crate::diagnostic::{Span, Style, suggest, to_text};
 use crate::path::template::Template;
-use crate::plan::{Limits, ServicePlan};
+use crate::plan::{Limits, ServicePlan, Stream};
 use crate::rules::check_folder;
 use crate::rules::checked::CheckedService;
 use crate::rules::load::load_folder;
@@ -136,6 +137,19 @@ impl<'p> Job<'p> {
         Messages::new(checked, plan, (from, to), (route.transpose()?, part), base).map(Self::Message)
     }
 
+    /// Whether large documents can be translated while they are read.
+    fn streams(&self) -> bool {
+        matches!(self, Self::Type(line) if line.streams())
+    }
+
+    /// Begins a document that is translated while it is read.
+    fn begin(&self, text: &[u8]) -> Option<Stream> {
+        match self {
+            Self::Type(line) => line.begin(text),
+            Self::Message(_) => None,
+        }
+    }
+
     fn translate(&mut self, document: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
         match self {
             Self::Type(line) => line.translate(document, out),
@@ -175,25 +189,36 @@ fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n str>) -> 
 
 /// Translates everything; says whether all of it could be.
 fn stream(mut job: Job<'_>, strict: bool) -> io::Result<bool> {
-    let mut documents = Documents::new(BufReader::with_capacity(64 << 10, io::stdin()));
+    let input = BufReader::with_capacity(64 << 10, io::stdin());
+    let mut documents = Documents::new(input, job.streams());
     let mut output = io::BufWriter::new(io::stdout().lock());
     let mut translated = Vec::new();
     let mut all = true;
     while let Some(next) = documents.next()? {
+        if let Ok(document) = &next
+            && document.goes_on
+            && let Some(stream) = job.begin(&document.text)
+        {
+            if let Err(bad) = large::translate(stream, document, &mut documents, &mut output)? {
+                output.flush()?;
+                tell(&bad);
+                return Ok(false);
+            }
+            continue;
+        }
         translated.clear();
-        let done = next.and_then(|(line, document)| {
-            job.translate(&document, &mut translated).map_err(|reason| Bad { line, reason })
+        let done = next.and_then(|Document { line, text, .. }| {
+            job.translate(&text, &mut translated).map_err(|reason| Bad { line, reason })
         });
         match done {
             Ok(()) => {
                 output.write_all(&translated)?;
                 output.write_all(b"\n")?;
             }
-            Err(Bad { line, reason }) => {
+            Err(bad) => {
                 all = false;
                 output.flush()?;
-                // Where standard error is closed there is nobody left to tell.
-                let _ = writeln!(io::stderr().lock(), "bifocal: line {line}: {reason}");
+                tell(&bad);
                 if strict {
                     break;
                 }
@@ -206,4 +231,9 @@ fn stream(mut job: Job<'_>, strict: bool) -> io::Result<bool> {
     }
     output.flush()?;
     Ok(all)
+}
+
+fn tell(Bad { line, reason }: &Bad) {
+    // Where standard error is closed there is nobody left to tell.
+    let _ = writeln!(io::stderr().lock(), "bifocal: line {line}: {reason}");
 }

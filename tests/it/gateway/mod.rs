@@ -10,6 +10,7 @@ mod conditional;
 mod exchange;
 mod http;
 mod links;
+mod lists;
 mod negotiate;
 mod operate;
 mod patches;
