@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 
 use super::body::coding::{Coding, DecodeFault, DecodeLimits, decode, parse_codings};
-use super::body::{From, collect};
 use super::body::inflow::Inflow;
+use super::body::{From, collect};
 use super::exchange::Call;
 use super::streaming::{self, Passing};
 use super::translate::busy;

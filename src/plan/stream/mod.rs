@@ -61,7 +61,8 @@ pub struct StreamLimits {
 impl StepPlan {
     /// How documents of a type stream in a direction, if they do.
     pub fn streamed(&self, of: TypeId, direction: Direction) -> Option<Streamed> {
-        self.lenses(direction).by_type.get(of.0).filter(|lens| lens.streams() && self.general.is_plain_around_list(of))?;
+        let streams = |lens: &&Lens| lens.streams() && self.general.is_plain_around_list(of);
+        self.lenses(direction).by_type.get(of.0).filter(streams)?;
         Some(self.way(Root::Type(of), direction))
     }
 
