@@ -277,7 +277,7 @@ fn limits_hold_for_each_element() {
     }
 }
 
-const TOOLS: &str = r#"Bare:
+const TOOLS: &str = r"Bare:
   - . = data: {each: Tool, key: id}
   - {added: version, default: 2}
 Kept:
@@ -297,7 +297,7 @@ Tool:
   - id
   - kind = type: {wrap: {name: $}}
   - {added: channel, default: web}
-"#;
+";
 
 /// The general engine writes anew what the one-pass engine copies: white space does not count.
 fn without_space(text: &str) -> String {

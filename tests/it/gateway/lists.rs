@@ -150,7 +150,7 @@ async fn a_json_patch_is_no_list() {
     for size in [0, 1 << 20] {
         let (head, patch) = (["Content-Type: application/json-patch+json"], patch(size));
         let answer = gateway.ask("PATCH /v1/orders", &head, patch.as_bytes()).await;
-        told.push((answer.status, answer.code().to_owned()));
+        told.push((answer.status, answer.code().clone()));
     }
     assert_eq!(told[0], told[1]);
     assert!(told[0].0 == 422 && service.take().is_empty(), "{told:?}");
