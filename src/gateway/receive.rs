@@ -55,7 +55,11 @@ pub(super) async fn receive_request(
         || !body.is_end_stream();
     let begun = streaming::begin(call, headers, body, exchange.streams_request(), From::Caller).await;
     let body = match begun.map_err(Trouble::from_caller_body)? {
-        Passing::Translated(body) => return Ok(Received::Translated(Some(body))),
+        Passing::Translated(body) => {
+            // They are counted as they come.
+            call.facts.change(|known| known.request_bytes = 0);
+            return Ok(Received::Translated(Some(body)));
+        }
         Passing::Untouched(body) => body,
     };
     let limits = &call.app.settings.limits;

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use super::body::coding::parse_codings;
 use super::body::{From, Guarded, StreamFault, Translated, look};
 use super::exchange::Call;
-use super::receive::check_json_type;
+use super::receive::{check_json_type, is_json_patch};
 use super::translate::find_route;
 use crate::plan::{Limits, Stream, StreamLimits, Streamed, Unplaced};
 
@@ -37,8 +37,10 @@ pub(super) async fn begin(
     streamed: Option<Streamed>,
     from: From,
 ) -> Result<Passing, StreamFault> {
-    let is_plain_json = check_json_type(headers).is_ok() && parse_codings(headers).is_some_and(|list| list.is_empty());
-    let Some(streamed) = streamed.filter(|_| is_plain_json) else { return Ok(Passing::Untouched(body)) };
+    // A JSON Patch is a list as well, but one of operations.
+    let is_document = check_json_type(headers).is_ok() && !is_json_patch(headers);
+    let is_plain = is_document && parse_codings(headers).is_some_and(|list| list.is_empty());
+    let Some(streamed) = streamed.filter(|_| is_plain) else { return Ok(Passing::Untouched(body)) };
     let (limits, timeouts) = (&call.app.settings.limits, &call.app.settings.timeouts);
     let (unplaced, time, silence) = match from {
         From::Caller => (Unplaced::Refuse, timeouts.body, timeouts.body_gap),

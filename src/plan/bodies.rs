@@ -30,12 +30,12 @@ pub(super) fn with_body_types(step: &mut CheckedStep) -> BTreeMap<TypeId, TypeId
     bodies
 }
 
-/// The rules of a message's body, as those of a document; none where a rule joins it with another part.
+/// The rules of a message's body, as those of a document; none where a rule joins it with another part, or may.
 fn body_rules(rules: &[CheckedRule]) -> Option<Vec<CheckedRule>> {
     let mut found = Vec::new();
     for rule in rules {
         if matches!(rule.kind, CheckedKind::Mapping(_)) {
-            // Such rules see the whole message.
+            // It may look at the whole message.
             return None;
         }
         let mut rule = rule.clone();

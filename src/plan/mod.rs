@@ -134,7 +134,7 @@ pub struct StepPlan {
     up: Arc<Lenses>,
     down: Arc<Lenses>,
     puts: Vec<Vec<put::PutRule>>,
-    general: general::General,
+    general: Arc<general::General>,
     routes: Vec<route::Route>,
 }
 
@@ -147,7 +147,7 @@ impl StepPlan {
             up: Arc::new(compile::compile_lenses(&step, Direction::Up)),
             down: Arc::new(compile::compile_lenses(&step, Direction::Down)),
             puts: step.types.iter().map(put::compile_put).collect(),
-            general: general::compile(&step),
+            general: Arc::new(general::compile(&step)),
             routes: step.routes.iter().map(|route| route::Route::compile(route, &step, &bodies)).collect(),
         }
     }

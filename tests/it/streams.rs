@@ -276,3 +276,70 @@ fn limits_hold_for_each_element() {
         assert_eq!((fault.kind, fault.place.as_str(), fault.detail.as_str()), (FaultKind::TooLarge, place, what));
     }
 }
+
+const TOOLS: &str = r"Bare:
+  - . = data: {each: Tool, key: id}
+  - {added: version, default: 2}
+Kept:
+  - data = items: {each: Tool, key: id}
+  - total = count
+  - {removed: fax, default: null, loss: retired}
+Strict:
+  - data = items: {each: Tool, key: id}
+  - kind = type: {wrap: {name: $}}
+Joined:
+  - data = items: {each: Tool, key: id}
+  - first = main: Tool
+Several:
+  - data = items: {each: Tool, key: id}
+  - more = rest: {each: Tool, key: id}
+Tool:
+  - id
+  - kind = type: {wrap: {name: $}}
+  - {added: channel, default: web}
+";
+
+/// The general engine writes anew what the one-pass engine copies: white space does not count.
+fn without_space(text: &str) -> String {
+    text.chars().filter(|char| !char.is_whitespace()).collect()
+}
+
+#[test]
+fn elements_of_the_general_engine_stream_where_the_rules_around_them_are_plain() {
+    let step = compile(TOOLS);
+    for direction in [Direction::Up, Direction::Down] {
+        let streams = |of: usize| step.streamed(TypeId(of), direction).is_some();
+        assert_eq!([0, 1, 2, 3, 4, 5].map(streams), [true, true, false, false, false, false]);
+        let listed = |of: usize| step.streamed_list(TypeId(of), direction).is_some();
+        assert_eq!([0, 1, 5].map(listed), [false, true, true]);
+    }
+    let old = r#"[{"id":1,"kind":"retrieval","x":[1, 2]} , {"id":2,"kind":"y"},null,7,{}]"#;
+    let new = r#"[{"id":1,"type":{"name":"file_search"},"channel":"web","y":1} ,{"id":2,"type":{"name":null}} ]"#;
+    let whole = |of: usize, direction, text: &str| {
+        let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+        let done = step.translate(TypeId(of), direction, text.as_bytes(), &mut out, &mut scratch, Limits::default());
+        (done, without_space(&String::from_utf8(out).unwrap()), scratch.dropped())
+    };
+    let taken = |of: usize, direction, text: &str| {
+        let streamed = step.streamed(TypeId(of), direction).unwrap();
+        let (done, out, dropped) = take_all(&streamed, text, limits(Limits::default()));
+        (done, without_space(&out), dropped)
+    };
+    for (of, direction, text) in [
+        (0, Direction::Up, old.to_owned()),
+        (0, Direction::Down, format!(r#"{{"version":2 ,"data":{new}}}"#)),
+        (1, Direction::Up, format!(r#"{{"z":0,"fax":1,"data":{old},"total":3}}"#)),
+        (1, Direction::Up, r#"{"total":3,"data":null}"#.to_owned()),
+        (1, Direction::Up, r#"{"total":3,"data":{"id":1,"kind":"retrieval"}}"#.to_owned()),
+        (1, Direction::Down, format!(r#"{{"count":3,"items":{new},"q":{{}}}}"#)),
+        (1, Direction::Down, "[]".to_owned()),
+    ] {
+        let (done, out, dropped) = taken(of, direction, &text);
+        assert_eq!(done, Ok(()), "{of} {direction:?} {text}");
+        assert_eq!((done, out, dropped), whole(of, direction, &text), "{of} {direction:?} {text}");
+    }
+    assert!(taken(0, Direction::Up, old).1.contains(r#""type":{"name":"retrieval"}"#));
+    let (done, ..) = taken(1, Direction::Up, r#"{"data":[{"id":1},{"id":1,"channel":"shop"}]}"#);
+    let fault = done.unwrap_err();
+    assert_eq!((fault.kind, fault.place.as_str()), (FaultKind::Collision, "data[1].channel"));
+}

@@ -14,8 +14,26 @@ pub(in crate::plan) fn compile(step: &CheckedStep) -> General {
     let general = step.general();
     let is_any = general.contains(&true);
     // `names` and cases may lead to types that the one-pass engine translates: they are compiled for both.
-    let types = step.types.iter().map(|of| is_any.then(|| compile_type(of)));
-    General { types: types.collect(), general }
+    let types: Vec<Option<Type>> = step.types.iter().map(|of| is_any.then(|| compile_type(of))).collect();
+    let takes_all = |of: TypeId| types.get(of.0).and_then(Option::as_ref).is_some_and(Type::takes_all);
+    let plain_around_list = step.types.iter().map(|of| is_plain_around_list(of, &general, takes_all)).collect();
+    General { types, general, plain_around_list }
+}
+
+/// Whether a type needs the general engine for the elements of its only list and for nothing else, and elements that
+/// are no objects pass as they are.
+fn is_plain_around_list(of: &CheckedType, general: &[bool], takes_all: impl Fn(TypeId) -> bool) -> bool {
+    let mut lists = 0;
+    let all = of.rules.iter().all(|rule| match &rule.kind {
+        CheckedKind::Mapping(_) => false,
+        CheckedKind::Equation { codec: BoundCodec::As(of), .. } => general.get(of.0) == Some(&false),
+        CheckedKind::Equation { codec: BoundCodec::Each { of, .. }, .. } => {
+            lists += 1;
+            !takes_all(*of)
+        }
+        CheckedKind::Equation { .. } | CheckedKind::Added { .. } | CheckedKind::Removed { .. } => true,
+    });
+    all && lists == 1
 }
 
 impl Type {

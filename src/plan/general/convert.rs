@@ -90,8 +90,9 @@ impl<'a> Run<'a> {
         Ok(current)
     }
 
-    /// A document inside a document.
-    fn nested(&self, of: TypeId, direction: Direction, tree: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
+    /// A document inside a document, or a whole one: only objects have members, so any other value passes as it is where
+    /// no rule takes the whole.
+    pub(super) fn nested(&self, of: TypeId, direction: Direction, tree: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
         let takes_all = self.general.get(of).is_some_and(super::Type::takes_all);
         if tree.is_object() || takes_all { self.document(of, direction, tree) } else { Ok(Out::Tree(tree)) }
     }

@@ -35,6 +35,8 @@ pub(super) struct General {
     types: Vec<Option<Type>>,
     /// By type: whether the one-pass engine does not translate it.
     general: Vec<bool>,
+    /// By type: whether the one-pass engine translates what stands around its only list.
+    plain_around_list: Vec<bool>,
 }
 
 /// One type's rules.
@@ -189,14 +191,28 @@ struct Run<'a> {
 impl General {
     /// Whether it translates a type.
     pub(super) fn has(&self, of: TypeId) -> bool {
-        let count = self.general.len();
-        self.general.get(if of.0 >= count { of.0 - count } else { of.0 }) == Some(&true)
+        self.general.get(self.whole(of)) == Some(&true)
+    }
+
+    /// Whether the one-pass engine translates a type as far as its lists are empty: all of it, or all but the elements
+    /// of the only list that its rules name.
+    pub(super) fn is_plain_around_list(&self, of: TypeId) -> bool {
+        !self.has(of) || self.plain_around_list.get(self.whole(of)) == Some(&true)
+    }
+
+    /// Whether a type has rules for whole documents, which need not be objects then.
+    pub(super) fn takes_all(&self, of: TypeId) -> bool {
+        self.get(of).is_some_and(Type::takes_all)
     }
 
     fn get(&self, of: TypeId) -> Option<&Type> {
-        // Partial forms have the numbers behind the whole ones.
+        self.types.get(self.whole(of)).and_then(Option::as_ref)
+    }
+
+    /// The number of a type's whole form: partial forms have the numbers behind the whole ones.
+    fn whole(&self, of: TypeId) -> usize {
         let count = self.types.len();
-        self.types.get(if of.0 >= count { of.0 - count } else { of.0 }).and_then(Option::as_ref)
+        if of.0 >= count { of.0 - count } else { of.0 }
     }
 
     /// Translates one document, appending to `out`; answers how many members were left out for want of a place.
@@ -214,7 +230,7 @@ impl General {
         let run = Run::new(self, &memory, &texts, limits, of.0 >= self.types.len());
         let run = run.with_requests(requests)?;
         let tree = run.keep(Tree::parse(input, limits.depth)?);
-        let result = run.document(of, direction, tree)?;
+        let result = run.nested(of, direction, tree)?;
         run.finish(&result, out)?;
         Ok(run.dropped.get())
     }

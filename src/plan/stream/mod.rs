@@ -4,7 +4,8 @@
 //! list begins in the source. [`Streamed`] says so of a type, by its rules alone; [`Stream`] then takes one document in
 //! pieces and holds no more of it than the element that is being read and what stands around the list. The result is
 //! that of [`StepPlan::translate`], byte for byte, and so are faults, but that places and offsets are those of the whole
-//! stream and that the limit of a document holds for each element.
+//! stream and that the limit of a document holds for each element. Where the general engine translates the elements, what
+//! stands around them keeps its white space, which that engine, given the whole, would leave out.
 
 mod skeleton;
 mod stage;
@@ -14,10 +15,12 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use self::stage::Stage;
+use super::engine;
 use super::exchange::{Exchange, Hop};
+use super::general::{General, Requests};
 use super::lens::{ActionKind, Lens, Lenses, Nested};
 use super::route::Message;
-use super::{Direction, Fault, Limits, StepPlan, TypeId};
+use super::{Direction, Fault, Limits, Scratch, StepPlan, TypeId};
 
 /// A document that streams, through one step or several.
 #[derive(Debug, Clone)]
@@ -30,6 +33,7 @@ pub struct Streamed {
 #[derive(Debug, Clone)]
 struct Way {
     lenses: Arc<Lenses>,
+    general: Arc<General>,
     root: Root,
     direction: Direction,
     /// Whether a document without its list is refused.
@@ -57,26 +61,46 @@ pub struct StreamLimits {
 impl StepPlan {
     /// How documents of a type stream in a direction, if they do.
     pub fn streamed(&self, of: TypeId, direction: Direction) -> Option<Streamed> {
-        let lenses = self.lenses(direction);
-        lenses.by_type.get(of.0).filter(|lens| lens.streams() && !self.general.has(of))?;
-        Some(Streamed {
-            ways: vec![Way { lenses: lenses.clone(), root: Root::Type(of), direction, needs_list: false }],
-        })
+        let streams = |lens: &&Lens| lens.streams() && self.general.is_plain_around_list(of);
+        self.lenses(direction).by_type.get(of.0).filter(streams)?;
+        Some(self.way(Root::Type(of), direction))
     }
 
     /// How lists of documents of a type stream, where the type's rules speak of objects: only then is a list no document
     /// of the type itself.
     pub fn streamed_list(&self, of: TypeId, direction: Direction) -> Option<Streamed> {
-        let lenses = self.lenses(direction);
-        let is_plain = |lens: &&Lens| lens.whole_source.is_none() && lens.whole_target.is_none();
-        lenses.by_type.get(of.0).filter(is_plain).filter(|_| !self.general.has(of))?;
-        Some(Streamed {
-            ways: vec![Way { lenses: lenses.clone(), root: Root::ListOf(of), direction, needs_list: false }],
-        })
+        let speaks_of_objects =
+            |lens: &&Lens| lens.whole_source.is_none() && lens.whole_target.is_none() && !self.general.takes_all(of);
+        self.lenses(direction).by_type.get(of.0).filter(speaks_of_objects)?;
+        Some(self.way(Root::ListOf(of), direction))
+    }
+
+    fn way(&self, root: Root, direction: Direction) -> Streamed {
+        let (lenses, general) = (self.lenses(direction).clone(), self.general.clone());
+        Streamed { ways: vec![Way { lenses, general, root, direction, needs_list: false }] }
     }
 }
 
 impl Way {
+    /// Translates a whole document of a type, appending to `out`, as [`StepPlan::translate`] does. The limits are the
+    /// document's own, whatever `out` holds.
+    fn translate(
+        &self,
+        of: TypeId,
+        text: &[u8],
+        out: &mut Vec<u8>,
+        scratch: &mut Scratch,
+        limits: Limits,
+    ) -> Result<(), Fault> {
+        if self.general.has(of) {
+            // What would look back at a request is not streamed.
+            scratch.dropped = self.general.translate(of, self.direction, text, Requests::default(), out, limits)?;
+            return Ok(());
+        }
+        let limits = Limits { output: limits.output.saturating_add(out.len()), ..limits };
+        engine::translate(&self.lenses, of, self.direction, text, out, scratch, limits)
+    }
+
     /// Whether the target is a list that stands in an envelope in the source.
     fn is_taken_out(&self) -> bool {
         let Root::Type(of) = self.root else { return false };
@@ -123,7 +147,8 @@ impl Exchange<'_> {
     /// How the request's body streams, if it does. The rest of the request is then translated by itself, as if it had no
     /// body.
     pub fn streams_request(&self) -> Option<Streamed> {
-        if self.merges() {
+        // A response that looks back at its request needs all of it.
+        if self.merges() || self.looks_back() {
             return None;
         }
         let messages = self.hops.iter().map(|hop| (hop, hop.route.request.as_ref(), hop.direction));
@@ -133,7 +158,7 @@ impl Exchange<'_> {
     /// How the body of a response of this status streams, if it does. The rest of the response is then translated by
     /// itself, as if it had no body.
     pub fn streams_response(&self, status: StatusCode) -> Option<Streamed> {
-        if self.hops.iter().any(|hop| hop.route.looks_back) {
+        if self.looks_back() {
             return None;
         }
         // A status that rules change on the way decides on the next step's rules.
@@ -144,15 +169,25 @@ impl Exchange<'_> {
         let messages = self.hops.iter().rev();
         through(messages.map(|hop| (hop, hop.route.response(status.as_u16()), hop.direction.reverse())))
     }
+
+    fn looks_back(&self) -> bool {
+        self.hops.iter().any(|hop| hop.route.looks_back)
+    }
 }
 
-/// The body's way through the messages whose rules have to do with it.
+/// The body's way through the messages whose rules have to do with it; none where one of them sees the whole message.
 fn through<'h, 'p: 'h>(
     messages: impl Iterator<Item = (&'h Hop<'p>, Option<&'h Message>, Direction)>,
 ) -> Option<Streamed> {
     let mut whole: Option<Streamed> = None;
     for (hop, message, direction) in messages {
-        let Some(message) = message.filter(|message| message.touches_body()) else { continue };
+        let Some(message) = message else { continue };
+        if message.general && message.body_only.is_none() {
+            return None;
+        }
+        if !message.touches_body() {
+            continue;
+        }
         let mut next = hop.step.streamed(message.body?, direction)?;
         // The message's own engine leaves no body where there is no list; a body that has begun cannot be left out.
         next.ways.iter_mut().for_each(|way| way.needs_list = message.body_only.is_none() && way.is_taken_out());

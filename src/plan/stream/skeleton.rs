@@ -1,9 +1,9 @@
 //! What stands around the lists of a document: the document itself with its lists emptied.
 
-use super::super::engine::{self, Scratch};
+use super::super::engine;
 use super::super::lens::Node;
 use super::super::stencil::From;
-use super::super::{Fault, FaultKind, Limits, TypeId};
+use super::super::{Fault, FaultKind, Limits, Scratch, TypeId};
 use super::Way;
 use super::stage::at_offset;
 use crate::json::unescape;
@@ -87,7 +87,8 @@ impl Skeleton {
         self.left_out.push((self.text.len(), before + length.saturating_sub(EMPTY.len())));
     }
 
-    /// Translates the whole; appends what has not been written.
+    /// Translates the whole; appends what has not been written. `is_emptied`: a list of it went its own way, so what is
+    /// here is the one-pass engine's, whoever translates the elements.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -95,11 +96,17 @@ impl Skeleton {
         &mut self,
         of: TypeId,
         way: &Way,
+        is_emptied: bool,
         (scratch, limits): (&mut Scratch, Limits),
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         self.translated.clear();
-        let done = engine::translate(&way.lenses, of, way.direction, &self.text, &mut self.translated, scratch, limits);
+        let (text, translated) = (&self.text, &mut self.translated);
+        let done = if is_emptied {
+            engine::translate(&way.lenses, of, way.direction, text, translated, scratch, limits)
+        } else {
+            way.translate(of, text, translated, scratch, limits)
+        };
         done.map_err(|fault| self.fault(fault))?;
         match self.translated.strip_prefix(self.shown.as_slice()) {
             Some(rest) => out.extend_from_slice(rest),

@@ -1,8 +1,7 @@
 //! One step of a stream: follows the grammar from byte to byte and cuts out the elements.
 
-use super::super::engine::{self, Scratch};
 use super::super::lens::{ActionKind, Lens, Nested};
-use super::super::{Fault, FaultKind, Limits, TypeId};
+use super::super::{Fault, FaultKind, Limits, Scratch, TypeId};
 use super::skeleton::Skeleton;
 use super::{Root, StreamLimits, Way};
 use crate::json::{self, ErrorKind, Extent, MAX_DEPTH};
@@ -176,9 +175,7 @@ impl Stage {
         let limits = self.limits.limits;
         let around = self.skeleton.open.len() + 1;
         let depth = limits.depth.min(MAX_DEPTH).saturating_sub(around);
-        let limits = Limits { depth, output: limits.output.saturating_add(out.len()), ..limits };
-        let (way, scratch) = (&self.way, &mut self.scratch);
-        let done = engine::translate(&way.lenses, self.list.of, way.direction, text, out, scratch, limits);
+        let done = self.way.translate(self.list.of, text, out, &mut self.scratch, Limits { depth, ..limits });
         self.dropped += self.scratch.dropped;
         done.map_err(|fault| {
             if fault.kind == FaultKind::Json(BEHIND_DOCUMENT) {
@@ -328,7 +325,7 @@ impl Stage {
             Root::ListOf(of) | Root::Type(of) => of,
         };
         let working = (&mut self.scratch, self.limits.limits);
-        self.skeleton.show_rest(of, &self.way, working, out)?;
+        self.skeleton.show_rest(of, &self.way, self.has_list, working, out)?;
         self.dropped += self.scratch.dropped;
         if self.way.needs_list && !self.has_list {
             return Err(Fault::new(FaultKind::Missing, "the list is missing"));

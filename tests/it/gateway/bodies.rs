@@ -20,7 +20,7 @@ async fn forms_and_texts_are_translated() {
     let service = Service::start(|seen| {
         if seen.text().contains("bad") {
             let mut answer = json(r#"{"message":"no such coupon"}"#);
-            *answer.status_mut() = axum::http::StatusCode::NOT_FOUND;
+            *answer.status_mut() = http::StatusCode::NOT_FOUND;
             return answer;
         }
         json(r#"{"id":7}"#)

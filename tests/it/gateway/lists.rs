@@ -22,9 +22,18 @@ types:
   Orders:
     - . = data: {each: Order}
     - {added: version, default: 2}
+  Tool:
+    - id
+    - total = price.value: {decimal: 2}
+    - text = note: {wrap: {text: $}}
+  Tools:
+    - . = data: {each: Tool}
 routes:
   - GET /v1/orders = GET /v2/orders: {200: Orders}
   - POST /v1/orders = POST /v2/orders: {request: Orders}
+  - PATCH /v1/orders = PATCH /v2/orders: {request: Orders}
+  - GET /v1/tools = GET /v2/tools: {200: Tools}
+  - POST /v1/tools = POST /v2/tools: {request: Tools}
   - GET /v1/plain = GET /v2/plain:
       request: [query.per_page = query.limit]
       200:
@@ -117,6 +126,34 @@ async fn a_large_list_is_translated_while_it_passes() {
     let answer = gateway.ask("POST /v1/orders", JSON, old(LARGE).as_bytes()).await;
     assert_eq!(answer.status, 200);
     assert!(service.take_one().text() == new(LARGE, r#","version":2"#));
+}
+
+#[tokio::test]
+async fn elements_of_any_rules_pass_but_not_where_a_response_may_look_back() {
+    let service = Service::start(answer).await;
+    let gateway = Gateway::start(&rules(service.addr), vec![]).await;
+    let answer = gateway.ask("POST /v1/tools", JSON, old(LARGE).as_bytes()).await;
+    assert_eq!(answer.status, 200);
+    let wanted = new(LARGE, "").replace(r#""note":""#, r#""note":{"text":""#).replace("x\"}", "x\"}}");
+    assert!(service.take_one().text() == wanted);
+    let answer = gateway.ask("GET /v1/tools", &[], b"").await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.code(), "upstream_contract");
+}
+
+#[tokio::test]
+async fn a_json_patch_is_no_list() {
+    let service = Service::start(answer).await;
+    let gateway = Gateway::start(&rules(service.addr), vec![]).await;
+    let patch = |size: usize| format!(r#"[{{"op":"add","path":"/0/total","value":1{}}}]"#, " ".repeat(size));
+    let mut told = Vec::new();
+    for size in [0, 1 << 20] {
+        let (head, patch) = (["Content-Type: application/json-patch+json"], patch(size));
+        let answer = gateway.ask("PATCH /v1/orders", &head, patch.as_bytes()).await;
+        told.push((answer.status, answer.code().clone()));
+    }
+    assert_eq!(told[0], told[1]);
+    assert!(told[0].0 == 422 && service.take().is_empty(), "{told:?}");
 }
 
 #[tokio::test]
