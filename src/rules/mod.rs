@@ -14,6 +14,7 @@ pub(crate) mod expression;
 pub mod load;
 pub mod manual;
 pub mod mapping;
+pub mod schema;
 pub mod yaml;
 
 pub mod ast;

@@ -126,7 +126,7 @@ fn everything_is_explained() {
 fn help_is_complete() {
     let (code, help, _) = run(&["--help"]);
     assert_eq!(code, Some(0));
-    for command in ["serve", "check", "test", "translate", "explain", "demo"] {
+    for command in ["serve", "check", "test", "translate", "explain", "schema", "demo"] {
         assert!(help.contains(&format!("  {command} ")), "{help}");
         let (code, text, _) = run(&[command, "--help"]);
         assert!(code == Some(0) && text.contains("Usage: "), "{text}");

@@ -2,7 +2,7 @@
 
 use super::pattern::Names as PatternNames;
 use super::rule::Beside;
-use super::{Parser, short};
+use super::{Parser, keys, short};
 use crate::codecs;
 use crate::diagnostic::{codes, suggest};
 use crate::path::query::Query;
@@ -178,7 +178,7 @@ impl Parser<'_> {
             "is" => Convert::Is(self.kind(value, false)?),
             "not" => Convert::Is(self.kind(value, true)?),
             "cel" => {
-                let members = self.members(value, "`cel`", &["up", "down"])?;
+                let members = self.members(value, "`cel`", keys::CEL)?;
                 let (Some(up), Some(down)) = (members.get("up"), members.get("down")) else {
                     self.missing(value.span, "`cel`", "up` and `down", "an expression for each direction");
                     return None;
@@ -289,7 +289,7 @@ impl Parser<'_> {
 
     /// `{key: name, value: value, sort: true, last: true}`
     fn entries(&mut self, node: &Node) -> Option<Entries> {
-        let members = self.members(node, "`entries`", &["key", "value", "sort", "last"])?;
+        let members = self.members(node, "`entries`", keys::ENTRIES)?;
         let Some(key) = members.get("key") else {
             self.missing(node.span, "`entries`", "key", "the member of an entry that holds its name");
             return None;
@@ -318,7 +318,7 @@ impl Parser<'_> {
             self.shape(node, "`flat`", "`brackets`, `dots` or `{separator: \".\", list: member}`");
             return None;
         }
-        let members = self.members(node, "`flat`", &["separator", "list"])?;
+        let members = self.members(node, "`flat`", keys::FLAT)?;
         let text = |parser: &mut Self, name: &str, default: &str| match members.get(name) {
             None => Some(default.to_owned()),
             Some(node) => Some(parser.text(node, &format!("`{name}`"))?.value),
@@ -335,7 +335,7 @@ impl Parser<'_> {
     }
 
     fn case(&mut self, node: &Node) -> Option<Case<TypeRef>> {
-        let members = self.members(node, "a case", &["old", "new", "with", "when", "rules", "else"])?;
+        let members = self.members(node, "a case", keys::CASE)?;
         let open = || Pattern::Object(Vec::new());
         if let Some(fallback) = members.get("else") {
             if fallback.as_str() != Some("pass") {

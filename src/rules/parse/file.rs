@@ -2,17 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::{Named, Parser, start};
+use super::{Named, Parser, keys, start};
 use crate::diagnostic::{Span, codes};
 use crate::rules::ast::{Example, RuleFile, Spanned, TypeDecl};
 use crate::rules::yaml::Node;
 
-const KEYS: &[&str] = &["versions", "strict", "types", "routes", "examples"];
-const EXAMPLE_KEYS: &[&str] = &["type", "old", "new", "back", "edit", "put"];
-
 impl Parser<'_> {
     pub(super) fn rule_file(&mut self, node: &Node, named: Named) -> Option<RuleFile> {
-        let members = self.members(node, "a rule file", KEYS)?;
+        let members = self.members(node, "a rule file", keys::FILE)?;
         let versions = match members.get("versions") {
             Some(list) => self.pair_of_versions(list, &named),
             None => self.named_versions(node, named),
@@ -123,7 +120,7 @@ impl Parser<'_> {
     }
 
     fn example(&mut self, node: &Node) -> Option<Example> {
-        let members = self.members(node, "an example", EXAMPLE_KEYS)?;
+        let members = self.members(node, "an example", keys::EXAMPLE)?;
         let Some(of) = members.get("type") else {
             self.missing(node.span, "an example", "type", "write `{type: Order, old: …, new: …}`");
             return None;

@@ -5,6 +5,7 @@
 mod convert;
 mod equation;
 mod file;
+pub(super) mod keys;
 mod mapping;
 mod pattern;
 mod route;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Parser, short};
+use super::{Parser, keys, short};
 use crate::diagnostic::{Span, codes};
 use crate::path::Place;
 use crate::path::template::Template;
@@ -116,7 +116,7 @@ impl Parser<'_> {
     fn mapped(&mut self, node: &Node) -> Vec<MappedDecl> {
         let Some(list) = self.list(node, "`responses`") else { return Vec::new() };
         let one = |node: &Node| {
-            let members = self.members(node, "a response", &["status", "when", "rules"])?;
+            let members = self.members(node, "a response", keys::RESPONSE)?;
             let Some(status) = members.get("status") else {
                 self.missing(node.span, "a response", "status", "`200`, or `404 = 200` where it changes");
                 return None;

@@ -1,6 +1,6 @@
 //! One entry of a rule list.
 
-use super::Parser;
+use super::{Parser, keys};
 use crate::codecs;
 use crate::diagnostic::{Span, codes};
 use crate::path::Place;
@@ -9,8 +9,6 @@ use crate::rules::mapping::{Convert, Equation, Mapping, Unfit};
 use crate::rules::yaml::{Kind, Node};
 
 const ONE_SIDED: [&str; 2] = ["added", "removed"];
-/// What an equation's map may say beside its codec.
-const BESIDE: &[&str] = &["default", "loss", "unfit", "when", "keys", "only"];
 
 impl Parser<'_> {
     /// A list of rules, not empty.
@@ -93,7 +91,7 @@ impl Parser<'_> {
     pub(super) fn whole_rule(&mut self, name: &Node, argument: &Node) -> Option<Rule> {
         let map = argument.as_map()?;
         let beside = self.beside(map);
-        let via = self.convert_map(argument, map, BESIDE)?;
+        let via = self.convert_map(argument, map, keys::BESIDE)?;
         let place = || vec![Place::plain(Vec::new(), name.span)];
         let default = beside.default.and_then(|read| read).map(|text| text.value);
         let (olds, news) = (place(), place());
@@ -113,7 +111,7 @@ impl Parser<'_> {
                 None => self.type_ref(node).map(Convert::As),
                 Some(map) => {
                     beside = self.beside(map);
-                    let via = self.convert_map(node, map, BESIDE);
+                    let via = self.convert_map(node, map, keys::BESIDE);
                     if map.is_empty() {
                         self.shape(node, "a codec", "a map such as `{decimal: 2}`, or the name of a type");
                     }

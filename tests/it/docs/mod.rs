@@ -2,6 +2,7 @@
 
 mod manual;
 mod reference;
+mod schemas;
 mod snippets;
 mod tour;
 
