@@ -9,6 +9,7 @@ mod corpus_rules;
 mod docs;
 mod engine;
 mod gateway;
+mod gauntlet;
 mod hostile_interfaces;
 mod hostile_rules;
 mod jsonpath;
