@@ -99,10 +99,16 @@ impl Enum {
     }
 
     fn find(&self, direction: Direction, value: &[u8]) -> Option<&str> {
-        if let Some((_, to)) =
-            self.rows.iter().map(|row| directed(row, direction)).find(|(from, _)| from.as_bytes() == value)
-        {
-            return Some(to);
+        let row = self.rows.get(self.row(direction, value)?)?;
+        Some(directed(row, direction).1)
+    }
+
+    /// The index of the row that has a value.
+    pub(crate) fn row(&self, direction: Direction, value: &[u8]) -> Option<usize> {
+        let position =
+            |is_same: &dyn Fn(&str) -> bool| self.rows.iter().position(|row| is_same(directed(row, direction).0));
+        if let Some(row) = position(&|from| from.as_bytes() == value) {
+            return Some(row);
         }
         // Another spelling of the same value: an escape in a string, `1.0` for `1`.
         if value.first() == Some(&b'"') && !value.contains(&b'\\') {
@@ -110,7 +116,7 @@ impl Enum {
         }
         let value = Tree::parse(value, MAX_DEPTH).ok()?;
         let is_same = |from: &str| Tree::parse(from.as_bytes(), MAX_DEPTH).is_ok_and(|from| from.same(&value));
-        self.rows.iter().map(|row| directed(row, direction)).find(|(from, _)| is_same(from)).map(|(_, to)| to)
+        position(&is_same)
     }
 }
 
