@@ -15,6 +15,7 @@ mod hostile_rules;
 mod jsonpath;
 mod laws;
 mod load;
+mod looking_on;
 mod stencils;
 mod streams;
 mod tidy;
