@@ -43,8 +43,8 @@ impl Outcome {
     }
 }
 
-/// Runs a case by the rules in `folder`.
-pub(super) fn run(case: &Case, folder: &Path) -> Outcome {
+/// Runs a case by the rules in `folder`; `options` go to the command.
+pub(super) fn run(case: &Case, folder: &Path, options: &[&str]) -> Outcome {
     // A rules folder of this service alone.
     let rules = tempfile::tempdir().unwrap();
     let own = rules.path().join(&case.id);
@@ -73,7 +73,7 @@ pub(super) fn run(case: &Case, folder: &Path) -> Outcome {
         if asked.is_empty() {
             continue;
         }
-        let answers = translate(rules.path(), &case.id, is_from_old, &asked).unwrap_or_else(|told| {
+        let answers = translate((rules.path(), &case.id), is_from_old, &asked, options).unwrap_or_else(|told| {
             outcome.refusal = told;
             vec![Err("the rules do not run".to_owned()); asked.len()]
         });
@@ -94,11 +94,17 @@ type Answers = Vec<Result<String, String>>;
 
 /// # Errors
 /// What the command said where it could not run.
-fn translate(rules: &Path, service: &str, is_from_old: bool, questions: &[&Question]) -> Result<Answers, String> {
+fn translate(
+    (rules, service): (&Path, &str),
+    is_from_old: bool,
+    questions: &[&Question],
+    options: &[&str],
+) -> Result<Answers, String> {
     let (from, to) = if is_from_old { ("old", "new") } else { ("new", "old") };
     let mut child = Command::new(env!("CARGO_BIN_EXE_bifocal"))
         .args(["translate", "--service", service, "--from", from, "--to", to, "--rules"])
         .arg(rules)
+        .args(options)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -117,9 +123,11 @@ fn translate(rules: &Path, service: &str, is_from_old: bool, questions: &[&Quest
     }
     let mut came = out.lines();
     let answer = |number: usize| {
-        let begin = format!("bifocal: line {number}: ");
-        match told.lines().find_map(|line| line.strip_prefix(&begin)) {
-            Some(reason) => Err(reason.to_owned()),
+        // Not translated, or translated but not traced.
+        let begins = [format!("bifocal: line {number}: "), format!("line {number}: no trace: ")];
+        let reason = |line: &str| begins.iter().find_map(|begin| line.strip_prefix(begin)).map(str::to_owned);
+        match told.lines().find_map(reason) {
+            Some(reason) => Err(reason),
             None => Ok(came.next().unwrap_or_default().to_owned()),
         }
     };
