@@ -84,9 +84,8 @@ impl Json {
     pub(super) fn remove(&mut self, pointer: &str) {
         match self.holder(pointer) {
             Some((Self::Object(members), name)) => {
-                if members.remove(&name).is_none() {
-                    members.remove(&name.to_lowercase());
-                }
+                let found = if members.contains_key(&name) { name } else { name.to_lowercase() };
+                members.remove(&found);
             }
             Some((holder @ Self::List(_), index)) => {
                 if let Some(element) = holder.follow(&index) {

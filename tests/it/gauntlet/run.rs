@@ -110,7 +110,8 @@ fn translate(
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines: String = questions.iter().map(|one| format!("{}\n", one.given)).collect();
+    let lines: Vec<String> = questions.iter().map(|one| one.given.to_string()).collect();
+    let lines = lines.join("\n");
     let mut input = child.stdin.take().unwrap();
     // Written beside, so that neither side waits for the other; a command that cannot run reads nothing.
     let writer = std::thread::spawn(move || drop(input.write_all(lines.as_bytes())));
