@@ -373,6 +373,8 @@ impl<'p> Exchange<'p> {
         limits: Limits,
     ) -> Result<ResponseOut, Fault> {
         let views = self.views(request, scratch, limits);
+        // The request was translated for its views alone.
+        self.hops.iter().for_each(|hop| hop.step.forget_notes());
         let limits = Limits { unplaced: Unplaced::Drop, ..limits };
         let mut current = ResponseOut {
             status: response.status,

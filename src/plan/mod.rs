@@ -34,6 +34,7 @@ pub use crate::rules::checked::TypeId;
 pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};
+pub use general::{Note, Notes, Point, PointId, What};
 pub use negotiate::Unclear;
 pub use stream::{Stream, StreamLimits, Streamed};
 
@@ -152,6 +153,38 @@ impl StepPlan {
         }
     }
 
+    /// As [`StepPlan::compile`], for looking on: every translation notes what its rules do, for [`StepPlan::take_notes`].
+    /// Slower, and nothing to serve with.
+    pub fn traced(step: &CheckedStep) -> Self {
+        let step = compile::with_plain_headers(step);
+        let bodies = std::collections::BTreeMap::new();
+        let mut routes: Vec<route::Route> =
+            step.routes.iter().map(|route| route::Route::compile(route, &step, &bodies)).collect();
+        // A message's rules are noted too, and its body's places as parts of the message.
+        routes.iter_mut().for_each(route::Route::keep_messages_whole);
+        Self {
+            up: Arc::new(compile::compile_lenses(&step, Direction::Up)),
+            down: Arc::new(compile::compile_lenses(&step, Direction::Down)),
+            puts: step.types.iter().map(put::compile_put).collect(),
+            general: Arc::new(general::compile_traced(&step)),
+            routes,
+        }
+    }
+
+    /// What rules did since this was last asked; nothing where the plan is not [`StepPlan::traced`].
+    pub fn take_notes(&self) -> Notes {
+        self.general.take_notes()
+    }
+
+    fn forget_notes(&self) {
+        self.general.forget_notes();
+    }
+
+    /// Everything in the rules that documents can meet, for plans that are [`StepPlan::traced`].
+    pub fn points(&self) -> Vec<Point> {
+        self.general.points()
+    }
+
     fn lenses(&self, direction: Direction) -> &Arc<Lenses> {
         match direction {
             Direction::Up => &self.up,
@@ -227,6 +260,11 @@ impl ServicePlan {
             answer_header: service.answer_header.as_deref().and_then(|name| name.parse().ok()),
             steps: service.steps.iter().map(StepPlan::compile).collect(),
         }
+    }
+
+    /// As [`ServicePlan::compile`], with steps that are [`StepPlan::traced`].
+    pub fn traced(service: &CheckedService) -> Self {
+        Self { steps: service.steps.iter().map(StepPlan::traced).collect(), ..Self::compile(service) }
     }
 
     /// Whether it answers for a host and path; better matches compare greater.

@@ -98,6 +98,13 @@ impl Route {
         }
     }
 
+    /// Makes each message, not only its body, the document that rules see.
+    pub(super) fn keep_messages_whole(&mut self) {
+        let responses = self.responses.iter_mut().map(|(_, message)| message);
+        let mapped = self.mapped.iter_mut().filter_map(|one| one.message.as_mut());
+        self.request.iter_mut().chain(responses).chain(mapped).for_each(|message| message.body_only = None);
+    }
+
     /// The caller's and the service's side of a request that travels in a direction.
     pub(super) fn sides(&self, direction: Direction) -> (&Side, &Side) {
         match direction {

@@ -7,18 +7,21 @@ mod types;
 mod incoming;
 mod message;
 mod outgoing;
+mod trace;
 
 use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use self::documents::{Bad, Document, Documents};
 use self::message::{Messages, Part as MessagePart};
+use self::trace::Tracing;
 use self::types::TypeLine;
 use super::{CLEAN, FINDINGS, cannot_run};
-use crate::diagnostic::{Span, Style, suggest, to_text};
+use crate::diagnostic::{Sources, Span, Style, suggest, to_text};
 use crate::path::template::Template;
 use crate::plan::{Limits, ServicePlan, Stream};
 use crate::rules::check_folder;
@@ -38,6 +41,7 @@ use crate::rules::load::load_folder;
 Examples:
   bifocal translate --service orders --from v1 --to v2 --type Order < orders.ndjson
   bifocal translate --service orders --from v1 --to v2 --type Order --base live.json < edited.json
+  bifocal translate --service orders --from v1 --to v2 --type Order --trace < orders.ndjson
   bifocal translate --service orders --from v1 --to v2 < requests.ndjson
   bifocal translate --service orders --from v2 --to v1 --route 'GET /orders/{id}' --part response < answers.ndjson")]
 pub(super) struct Args {
@@ -65,6 +69,9 @@ pub(super) struct Args {
     /// The live document of the newer version, onto which an old one is put: what that leaves unchanged stays
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
+    /// Tell on standard error which rule made each place, and how many values no rule touched
+    #[arg(long, conflicts_with = "base")]
+    trace: bool,
     /// End at the first document that cannot be translated
     #[arg(long)]
     strict: bool,
@@ -79,8 +86,8 @@ enum Part {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let checked = match load(args) {
-        Ok(checked) => checked,
+    let (checked, sources) = match load(args) {
+        Ok(loaded) => loaded,
         Err(message) => return cannot_run(&message),
     };
     let plan = ServicePlan::compile(&checked);
@@ -92,7 +99,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(job) => job,
         Err(message) => return cannot_run(&message),
     };
-    match stream(job, args.strict) {
+    let traced = args.trace.then(|| ServicePlan::traced(&checked));
+    let tracing = match traced.as_ref().map(|plan| Tracing::new(args, &checked, plan, &sources)).transpose() {
+        Ok(tracing) => tracing,
+        Err(message) => return cannot_run(&message),
+    };
+    match stream(job, tracing, args.strict) {
         Ok(true) => ExitCode::from(CLEAN),
         Ok(false) => ExitCode::from(FINDINGS),
         // A reader that has gone away (`| head`) is no failure.
@@ -114,14 +126,7 @@ impl<'p> Job<'p> {
         plan: &'p ServicePlan,
         base: Option<Vec<u8>>,
     ) -> Result<Self, String> {
-        let version = |name: &str| {
-            let found = plan.versions.iter().position(|one| one.name == name || one.aliases.iter().any(|a| a == name));
-            found.ok_or_else(|| {
-                let known = plan.versions.iter().map(|one| one.name.as_str());
-                unknown("version", name, known)
-            })
-        };
-        let (from, to) = (version(&args.from)?, version(&args.to)?);
+        let (from, to) = way(args, plan)?;
         if let Some(of) = &args.of {
             return TypeLine::new(checked, plan, (from, to), of, base).map(Self::Type);
         }
@@ -158,13 +163,25 @@ impl<'p> Job<'p> {
     }
 }
 
+/// The versions that documents come from and go to.
+fn way(args: &Args, plan: &ServicePlan) -> Result<(usize, usize), String> {
+    let version = |name: &str| {
+        let found = plan.versions.iter().position(|one| one.name == name || one.aliases.iter().any(|a| a == name));
+        found.ok_or_else(|| {
+            let known = plan.versions.iter().map(|one| one.name.as_str());
+            unknown("version", name, known)
+        })
+    };
+    Ok((version(&args.from)?, version(&args.to)?))
+}
+
 /// Limits of one document: those of the gateway do not hold for files.
 fn limits() -> Limits {
     Limits::default()
 }
 
 /// The service, checked.
-fn load(args: &Args) -> Result<CheckedService, String> {
+fn load(args: &Args) -> Result<(CheckedService, Arc<Sources>), String> {
     let rules = args.rules.display();
     let folder = load_folder(&args.rules).map_err(|error| format!("cannot read the rules folder {rules}: {error}"))?;
     let mut report = check_folder(&folder);
@@ -172,7 +189,7 @@ fn load(args: &Args) -> Result<CheckedService, String> {
         return Err(unknown("service", &args.service, report.services.keys().map(String::as_str)));
     };
     match service.checked.take() {
-        Some(checked) => Ok(checked),
+        Some(checked) => Ok((checked, Arc::clone(&service.sources))),
         None => Err(format!(
             "the rules of `{}` are refused\n\n{}",
             args.service,
@@ -188,9 +205,9 @@ fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n str>) -> 
 }
 
 /// Translates everything; says whether all of it could be.
-fn stream(mut job: Job<'_>, strict: bool) -> io::Result<bool> {
+fn stream(mut job: Job<'_>, mut tracing: Option<Tracing<'_>>, strict: bool) -> io::Result<bool> {
     let input = BufReader::with_capacity(64 << 10, io::stdin());
-    let mut documents = Documents::new(input, job.streams());
+    let mut documents = Documents::new(input, job.streams() && tracing.is_none());
     let mut output = io::BufWriter::new(io::stdout().lock());
     let mut translated = Vec::new();
     let mut all = true;
@@ -208,12 +225,18 @@ fn stream(mut job: Job<'_>, strict: bool) -> io::Result<bool> {
         }
         translated.clear();
         let done = next.and_then(|Document { line, text, .. }| {
-            job.translate(&text, &mut translated).map_err(|reason| Bad { line, reason })
+            job.translate(&text, &mut translated).map_err(|reason| Bad { line, reason })?;
+            Ok(tracing.as_mut().map(|tracing| tracing.tell(line, &text)))
         });
         match done {
-            Ok(()) => {
+            Ok(traced) => {
                 output.write_all(&translated)?;
                 output.write_all(b"\n")?;
+                if let Some(traced) = traced {
+                    output.flush()?;
+                    // Where standard error is closed there is nobody left to tell.
+                    let _ = io::stderr().lock().write_all(traced.as_bytes());
+                }
             }
             Err(bad) => {
                 all = false;

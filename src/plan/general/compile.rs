@@ -1,6 +1,7 @@
 //! Checked rules to the general engine's. Cannot fail: whatever could has been refused before.
 
 use super::calculate::Programs;
+use super::trace::Trace;
 use super::{Case, Form, FormMember, From, General, Repeated, Rule, RuleKind, Steps, TextPart, Type, Via};
 use crate::codecs::{Codec, Direction};
 use crate::path::Place;
@@ -17,7 +18,7 @@ pub(in crate::plan) fn compile(step: &CheckedStep) -> General {
     let types: Vec<Option<Type>> = step.types.iter().map(|of| is_any.then(|| compile_type(of))).collect();
     let takes_all = |of: TypeId| types.get(of.0).and_then(Option::as_ref).is_some_and(Type::takes_all);
     let plain_around_list = step.types.iter().map(|of| is_plain_around_list(of, &general, takes_all)).collect();
-    General { types, general, plain_around_list }
+    General { types, general, plain_around_list, trace: None }
 }
 
 /// Whether a type needs the general engine for the elements of its only list and for nothing else, and elements that
@@ -34,6 +35,16 @@ fn is_plain_around_list(of: &CheckedType, general: &[bool], takes_all: impl Fn(T
         CheckedKind::Equation { .. } | CheckedKind::Added { .. } | CheckedKind::Removed { .. } => true,
     });
     all && lists == 1
+}
+
+/// All types of a step, with a place for notes of what their rules do.
+pub(in crate::plan) fn compile_traced(step: &CheckedStep) -> General {
+    General {
+        types: step.types.iter().map(|of| Some(compile_type(of))).collect(),
+        general: vec![true; step.types.len()],
+        plain_around_list: vec![false; step.types.len()],
+        trace: Some(Trace::default()),
+    }
 }
 
 impl Type {
@@ -60,10 +71,10 @@ fn compile_type(of: &CheckedType) -> Type {
             *new |= rest.new;
         }
     }
-    Type { rules: of.rules.iter().filter_map(compile_rule).collect(), drops }
+    Type { rules: of.rules.iter().enumerate().filter_map(|(index, rule)| compile_rule(index, rule)).collect(), drops }
 }
 
-fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
+fn compile_rule(index: usize, rule: &CheckedRule) -> Option<Rule> {
     let steps = |places: &[Place]| places.iter().map(Place::steps).collect::<Vec<Steps>>();
     let always = || [None, None];
     Some(match &rule.kind {
@@ -81,16 +92,17 @@ fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
             let defaults = [default(Direction::Down), default(Direction::Up)];
             let places = [steps(olds), steps(news)];
             Rule {
+                index,
                 when: always(),
                 kind: RuleKind::Equation { places, via, defaults, unfit: Unfit::Refuse, keys: None, only: None },
             }
         }
-        CheckedKind::Added { place, default } => one_sided(true, place, default),
-        CheckedKind::Removed { place, default } => one_sided(false, place, default),
+        CheckedKind::Added { place, default } => one_sided(index, true, place, default),
+        CheckedKind::Removed { place, default } => one_sided(index, false, place, default),
         CheckedKind::Mapping(mapping) => match mapping.as_ref() {
             Mapping::Rest(_) => return None,
             Mapping::Cases(cases) => {
-                Rule { when: always(), kind: RuleKind::Cases(cases.iter().map(compile_case).collect()) }
+                Rule { index, when: always(), kind: RuleKind::Cases(cases.iter().map(compile_case).collect()) }
             }
             Mapping::Equation(one) => {
                 let via = compile_via(&one.via);
@@ -99,6 +111,7 @@ fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
                     _ => None,
                 });
                 Rule {
+                    index,
                     when: when(&one.when),
                     kind: RuleKind::Equation {
                         places: [steps(&one.olds), steps(&one.news)],
@@ -111,6 +124,7 @@ fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
                 }
             }
             Mapping::Derived(one) => Rule {
+                index,
                 when: when(&one.when),
                 kind: RuleKind::Derived {
                     is_new: one.is_new,
@@ -129,7 +143,7 @@ fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
     })
 }
 
-fn one_sided(is_new: bool, place: &Place, default: &Option<String>) -> Rule {
+fn one_sided(index: usize, is_new: bool, place: &Place, default: &Option<String>) -> Rule {
     let kind = RuleKind::Derived {
         is_new,
         place: place.steps(),
@@ -138,7 +152,7 @@ fn one_sided(is_new: bool, place: &Place, default: &Option<String>) -> Rule {
         default: default.clone(),
         unfit: Unfit::Refuse,
     };
-    Rule { when: [None, None], kind }
+    Rule { index, when: [None, None], kind }
 }
 
 fn when(when: &mapping::When) -> [Option<crate::path::query::Query>; 2] {

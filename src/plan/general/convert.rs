@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::generate::Generator;
 use super::place::{Owned, is_kind, text_of};
+use super::trace::Part;
 use super::value::{At, LAST, Member, Out, order};
 use super::{Case, Direction, Fault, Run, TypeId, Unfit, Via, side, source_side};
 use crate::codecs::Codec;
@@ -24,6 +25,7 @@ impl<'a> Run<'a> {
             Via::Value(codec) => {
                 let mut out = Vec::new();
                 let written = codec.convert(direction, value.map(|tree| tree.raw), &mut out).map_err(Fault::guard)?;
+                self.met_row(codec, direction, value);
                 return Ok(written.then(|| Out::Text(self.text(&out))));
             }
             Via::Flip(inner) => return self.convert(inner, direction.reverse(), value),
@@ -78,7 +80,10 @@ impl<'a> Run<'a> {
         value: Option<&'a Tree<'a>>,
     ) -> Result<Option<Out<'a>>, Fault> {
         let mut current = value.map(Out::Tree);
+        let begin = self.mark();
         let mut step = |via: &'a Via| -> Result<(), Fault> {
+            // What the step before wrote is input to this one, and no place of the target.
+            self.nowhere(begin);
             let tree = current.as_ref().map(|out| self.settle(out)).transpose()?;
             current = self.convert(via, direction, tree)?;
             Ok(())
@@ -101,8 +106,12 @@ impl<'a> Run<'a> {
         let Some(elements) = tree.elements() else { return Ok(Out::Tree(tree)) };
         let mut made = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
+            let mark = self.mark();
             match self.convert(of, direction, Some(element)) {
-                Ok(one) => made.extend(one),
+                Ok(one) => {
+                    self.inside(mark, || format!("[{index}]"));
+                    made.extend(one);
+                }
                 Err(fault) => {
                     made.extend(self.unfit(unfit, direction, Some(element), fault.within(&format!("[{index}]")))?);
                 }
@@ -115,7 +124,9 @@ impl<'a> Run<'a> {
         let TreeKind::Object(members) = &tree.kind else { return Ok(Out::Tree(tree)) };
         let mut made = Vec::with_capacity(members.len());
         for (name, value) in members {
+            let mark = self.mark();
             let value_made = self.convert(of, direction, Some(value)).map_err(|fault| fault.within(name))?;
+            self.inside(mark, || name.to_string());
             if let Some(value_made) = value_made {
                 made.push(Member { name: Cow::Borrowed(name), order: order(value), value: value_made });
             }
@@ -134,6 +145,7 @@ impl<'a> Run<'a> {
                     continue;
                 }
             };
+            self.met(case, Part::Whole);
             let mut owned = Owned::default();
             for found in &fitting.read {
                 if let Some(tree) = found.tree {

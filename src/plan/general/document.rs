@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::form::too_costly;
 use super::generate::Generator;
 use super::place::{Found, Owned};
+use super::trace::Part;
 use super::value::{At, LAST, Member, Out, order};
 use super::{Case, Direction, Fault, From, Rule, RuleKind, Run, TypeId, Unfit, Via, side, source_side};
 use crate::json::{Tree, TreeKind};
@@ -55,7 +56,7 @@ impl<'a> Run<'a> {
         let mut result = match &tree.kind {
             _ if drops || owned.is_whole(tree) => None,
             TreeKind::Object(_) => self.rest(tree, owned, &reserved, &mut Vec::new())?,
-            _ => Some(Out::Tree(tree)),
+            _ => Some(self.pass(tree)),
         };
         let mut found: Vec<Vec<At<'a>>> = Vec::new();
         for Write { mut path, mut value, order } in effects.into_iter().flat_map(|effect| effect.writes) {
@@ -141,6 +142,7 @@ impl<'a> Run<'a> {
                 let Some((mut effect, case)) = self.cases(cases, direction, tree)? else { continue };
                 note(&effect, owned);
                 effect.rule = index;
+                self.met_rule(rule, &effect);
                 effects.push(effect);
                 let inner = effects.len();
                 if let Some(of) = case.rules.and_then(|of| self.general.get(of)) {
@@ -153,6 +155,7 @@ impl<'a> Run<'a> {
             let mut effect = self.rule(rule, direction, tree, owned)?;
             note(&effect, owned);
             effect.rule = index;
+            self.met_rule(rule, &effect);
             effects.push(effect);
         }
         // The most exact pattern owns a name.
@@ -162,6 +165,7 @@ impl<'a> Run<'a> {
             let mut effect = self.rule(rule, direction, tree, owned)?;
             note(&effect, owned);
             effect.rule = index;
+            self.met_rule(rule, &effect);
             effects.push(effect);
         }
         Ok(())
@@ -180,6 +184,7 @@ impl<'a> Run<'a> {
         if let Some(query) = side(&rule.when, from)
             && !query.matches(tree).map_err(|_| too_costly())?
         {
+            self.met(rule, Part::Unmet);
             return Ok(Effect::default());
         }
         match &rule.kind {
@@ -196,12 +201,14 @@ impl<'a> Run<'a> {
                     return Ok(effect);
                 }
                 let path = self.target(place, 1 - from, &[])?;
+                let mark = self.mark();
                 let derived = self.derived(made_from.as_ref(), (via, unfit), direction, tree);
                 // Where nothing of the source is to blame, the place that cannot be made is what can be told.
                 let (value, order) = derived
                     .map_err(|fault| if fault.place.is_empty() { fault.within(&shown(&path)) } else { fault })?;
                 let fallback = default.as_ref().filter(|_| !self.partial).map(|text| Out::Text(text.as_bytes()));
                 if let Some(value) = value.or(fallback) {
+                    self.inside_path(mark, &path);
                     effect.writes.push(Write { path, value, order });
                 }
                 Ok(effect)
@@ -232,6 +239,7 @@ impl<'a> Run<'a> {
         effect: &mut Effect<'a>,
     ) -> Result<(), Fault> {
         let name = || shown(&found.path);
+        let mark = self.mark();
         let value = match self.convert(via, direction, found.tree) {
             Ok(value) => value,
             Err(fault) => self.unfit(unfit, direction, found.tree, fault.within(&name()))?,
@@ -249,6 +257,7 @@ impl<'a> Run<'a> {
         }
         let order = found.tree.map_or(LAST, order);
         let path = self.target(target, 1 - source_side(direction), &captures)?;
+        self.inside_path(mark, &path);
         effect.writes.push(Write { path, value, order });
         Ok(())
     }
@@ -327,6 +336,7 @@ impl<'a> Run<'a> {
         for case in cases {
             match self.fit(case, direction, tree) {
                 Ok(fitting) => {
+                    self.met(case, Part::Whole);
                     let generator = Generator { run: self, case, direction };
                     let writes = match generator.writes(&fitting.bindings, fitting.first) {
                         Ok(writes) => writes,
@@ -431,7 +441,7 @@ impl<'a> Run<'a> {
                     } else if owned.is_entered(value) || (leads && value.is_object()) {
                         self.rest(value, owned, reserved, path)?
                     } else {
-                        Some(Out::Tree(value))
+                        Some(self.pass(value))
                     };
                     path.pop();
                     if let Some(value_kept) = value_kept {
@@ -448,13 +458,13 @@ impl<'a> Run<'a> {
                         let kept = self.rest(element, owned, &[], &mut Vec::new())?;
                         kept.filter(|kept| !holds_only_selectors(kept, owned))
                     } else {
-                        Some(Out::Tree(element))
+                        Some(self.pass(element))
                     };
                     kept.extend(element);
                 }
                 Ok((!kept.is_empty() || elements.is_empty()).then_some(Out::List(kept)))
             }
-            _ => Ok(Some(Out::Tree(tree))),
+            _ => Ok(Some(self.pass(tree))),
         }
     }
 }

@@ -13,6 +13,7 @@ mod generate;
 mod names;
 mod place;
 mod put;
+mod trace;
 mod value;
 
 use std::cell::Cell;
@@ -26,7 +27,8 @@ use crate::path::query::Query;
 use crate::path::{Step, View};
 use crate::rules::mapping::{Entries, Flat, Kind, NameStyle, Reduce, Unfit};
 
-pub(super) use compile::compile;
+pub(super) use compile::{compile, compile_traced};
+pub use trace::{Note, Notes, Point, PointId, What};
 
 /// The types of a step that the one-pass engine does not translate.
 #[derive(Debug, Default)]
@@ -37,6 +39,8 @@ pub(super) struct General {
     general: Vec<bool>,
     /// By type: whether the one-pass engine translates what stands around its only list.
     plain_around_list: Vec<bool>,
+    /// Where what rules do is noted, if anywhere.
+    trace: Option<trace::Trace>,
 }
 
 /// One type's rules.
@@ -52,6 +56,8 @@ type Steps = Vec<Step>;
 /// One rule.
 #[derive(Debug)]
 struct Rule {
+    /// Its index in the checked type.
+    index: usize,
     when: [Option<Query>; 2],
     kind: RuleKind,
 }
@@ -186,6 +192,9 @@ struct Run<'a> {
     requests: [Option<&'a Tree<'a>>; 2],
     dropped: Cell<usize>,
     work: Cell<usize>,
+    trace: Option<&'a trace::Trace>,
+    /// The whole document's: parts may go the other way.
+    direction: Direction,
 }
 
 impl General {
@@ -227,8 +236,8 @@ impl General {
     ) -> Result<usize, Fault> {
         let texts = Arena::new();
         let memory = Memory::default();
-        let run = Run::new(self, &memory, &texts, limits, of.0 >= self.types.len());
-        let run = run.with_requests(requests)?;
+        let mut run = Run::new(self, &memory, &texts, limits, of.0 >= self.types.len()).with_requests(requests)?;
+        (run.trace, run.direction) = (self.trace.as_ref(), direction);
         let tree = run.keep(Tree::parse(input, limits.depth)?);
         let result = run.nested(of, direction, tree)?;
         run.finish(&result, out)?;
@@ -259,7 +268,18 @@ impl General {
 impl<'a> Run<'a> {
     fn new(general: &'a General, memory: &'a Memory<'a>, texts: &'a Arena<u8>, limits: Limits, partial: bool) -> Self {
         let (dropped, work) = (Cell::new(0), Cell::new(MAX_WORK));
-        Self { general, memory, texts, limits, partial, requests: [None, None], dropped, work }
+        Self {
+            general,
+            memory,
+            texts,
+            limits,
+            partial,
+            requests: [None, None],
+            dropped,
+            work,
+            trace: None,
+            direction: Direction::Up,
+        }
     }
 
     fn with_requests(mut self, requests: Requests<'a>) -> Result<Self, Fault> {
