@@ -1,5 +1,6 @@
 //! What a request may see: services, version lines, routes and compiled lenses. Immutable once built.
 
+mod calls;
 mod compile;
 mod cut;
 mod edit;
@@ -29,6 +30,7 @@ use http::Uri;
 
 pub use crate::codecs::Direction;
 pub use crate::rules::checked::TypeId;
+pub use calls::{Answer, CallFault, CallOut, Failure, Fan, Next, Progress, wire};
 pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};
@@ -133,6 +135,7 @@ pub struct StepPlan {
     puts: Vec<Vec<put::PutRule>>,
     general: general::General,
     routes: Vec<route::Route>,
+    calls: Vec<calls::Calls>,
 }
 
 impl StepPlan {
@@ -145,6 +148,7 @@ impl StepPlan {
             puts: step.types.iter().map(put::compile_put).collect(),
             general: general::compile(&step),
             routes: step.routes.iter().map(|route| route::Route::compile(route, &step)).collect(),
+            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, &step)).collect(),
         }
     }
 

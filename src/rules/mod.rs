@@ -15,6 +15,7 @@ pub mod mapping;
 pub mod yaml;
 
 pub mod ast;
+pub mod calls;
 mod parse;
 
 mod check;

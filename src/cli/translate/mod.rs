@@ -1,5 +1,6 @@
 //! `bifocal translate`
 
+mod calls;
 mod documents;
 mod types;
 
@@ -30,7 +31,9 @@ use crate::rules::load::load_folder;
 /// to standard output as soon as it is done. With `--type` a document is one of that type. Without it a document is a
 /// message: a request `{method, path, query, headers, body}` or a response `{status, headers, body, request}`, where
 /// `request` is the exchange's request as its caller sent it. A response goes back to its caller, so its `--from` is
-/// the version of the service that gave it. Ends with 0 where every document was translated, 1 where one was not, 2
+/// the version of the service that gave it. Where one old call becomes several, a request gives `{calls: [...]}`, those
+/// that can be made at once, and `{request, calls: [{response}, ...]}` (`--from` the newer version) what the answers
+/// so far come to: the next calls, or the old response. Ends with 0 where every document was translated, 1 where one was not, 2
 /// where it could not run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -136,9 +139,10 @@ impl<'p> Job<'p> {
         Messages::new(checked, plan, (from, to), (route.transpose()?, part), base).map(Self::Message)
     }
 
-    fn translate(&mut self, document: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    /// Translates one document; what is left to say of it, if anything.
+    fn translate(&mut self, document: &[u8], out: &mut Vec<u8>) -> Result<Option<String>, String> {
         match self {
-            Self::Type(line) => line.translate(document, out),
+            Self::Type(line) => line.translate(document, out).map(|()| None),
             Self::Message(messages) => messages.translate(document, out),
         }
     }
@@ -182,12 +186,18 @@ fn stream(mut job: Job<'_>, strict: bool) -> io::Result<bool> {
     while let Some(next) = documents.next()? {
         translated.clear();
         let done = next.and_then(|(line, document)| {
-            job.translate(&document, &mut translated).map_err(|reason| Bad { line, reason })
+            let note = job.translate(&document, &mut translated).map_err(|reason| Bad { line, reason });
+            note.map(|note| (line, note))
         });
         match done {
-            Ok(()) => {
+            Ok((line, note)) => {
                 output.write_all(&translated)?;
                 output.write_all(b"\n")?;
+                if let Some(note) = note {
+                    output.flush()?;
+                    // As below: where nobody listens there is nobody to tell.
+                    let _ = writeln!(io::stderr().lock(), "bifocal: line {line}: {note}");
+                }
             }
             Err(Bad { line, reason }) => {
                 all = false;
