@@ -8,16 +8,21 @@ use super::outgoing::{write_answer, write_calls};
 use crate::json::Tree;
 use crate::plan::{Answer, CallOut, Fan, Next, Progress, ResponseIn, Scratch, ServicePlan};
 
-/// The calls that a request becomes at once, and a note on those that wait; nothing where it becomes one call.
+/// That a request became calls, and what is left to say of those that wait.
+pub(super) struct First {
+    pub(super) note: Option<String>,
+}
+
+/// The calls that a request becomes at once; nothing where it becomes one call.
 pub(super) fn first(
     plan: &ServicePlan,
     way: (usize, usize),
     request: &Request<'_>,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> Result<Option<Option<String>>, String> {
+) -> Result<Option<First>, String> {
     let Some((fan, mut progress)) = begin(plan, way, request, scratch)? else { return Ok(None) };
-    step(&fan, &mut progress, request, scratch, out).map(|(note, _)| Some(note))
+    step(&fan, &mut progress, request, scratch, out).map(|(note, _)| Some(First { note }))
 }
 
 /// `{request, calls: [{response}, …]}`: what these answers come to. They are in the order in which the calls are printed.

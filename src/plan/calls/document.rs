@@ -4,6 +4,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::CallFault;
 use crate::json::{MAX_DEPTH, Tree, write_string};
+use crate::path::query::Query;
 use crate::path::{Place, Step};
 use crate::plan::message::{Source, pack_whole};
 use crate::plan::route::Params;
@@ -122,4 +123,15 @@ pub(super) fn address(place: &Place, document: &Tree<'_>) -> Result<(String, Opt
         return Err(unfit());
     }
     Ok((path.to_owned(), query))
+}
+
+/// Reads a document.
+pub(super) fn parse(text: &[u8]) -> Result<Tree<'_>, Fault> {
+    Ok(Tree::parse(text, MAX_DEPTH)?)
+}
+
+/// Whether a condition holds for a document.
+pub(super) fn holds(query: &Query, text: &[u8]) -> Result<bool, Fault> {
+    let costly = |_| Fault::new(FaultKind::TooLarge, "a condition needs more steps than the limit");
+    query.matches(&parse(text)?).map_err(costly)
 }

@@ -5,6 +5,8 @@
 
 mod document;
 mod progress;
+mod request;
+mod response;
 pub mod wire;
 
 use http::StatusCode;
@@ -25,7 +27,8 @@ pub use progress::{Answer, CallOut, Next, Progress};
 pub(super) struct Calls {
     old: Side,
     when: Option<Query>,
-    calls: Vec<Call>,
+    /// In written order.
+    all: Vec<Call>,
     responses: Vec<(StatusKey, Message)>,
     mapped: Vec<Mapped>,
 }
@@ -76,7 +79,7 @@ impl Calls {
         Self {
             old: Side { label: calls.old.to_string(), template: calls.old.clone() },
             when: calls.when.clone(),
-            calls: calls
+            all: calls
                 .calls
                 .iter()
                 .map(|call| Call {
@@ -137,7 +140,7 @@ impl Fan<'_> {
 
     /// The names of its calls, in written order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.calls.calls.iter().map(|call| call.name.as_str())
+        self.calls.all.iter().map(|call| call.name.as_str())
     }
 }
 

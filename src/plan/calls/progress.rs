@@ -3,20 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-
-use super::document::{self, Asked, extend};
+use super::document::{self, Asked, extend, holds, parse};
 use super::{Call, CallFault, Failure, Fan};
-use crate::json::{MAX_DEPTH, Tree};
-use crate::path::query::Query;
-use crate::plan::exchange::write_path;
-use crate::plan::general::Requests;
-use crate::plan::route::{Message, Params};
-use crate::plan::{
-    BodyOut, Direction, Fault, FaultKind, Limits, RequestIn, RequestOut, ResponseIn, ResponseOut, Scratch, Unplaced,
-    message,
-};
-use crate::rules::ast::StatusKey;
+use crate::plan::{BodyOut, Fault, Limits, RequestIn, RequestOut, ResponseIn, ResponseOut, Scratch};
 use crate::rules::calls::MAX_EACH;
 
 /// A call to be made.
@@ -59,18 +48,20 @@ pub enum Next {
 /// The calls of one request.
 #[derive(Debug)]
 pub struct Progress {
-    asked: Asked,
-    states: Vec<State>,
+    pub(super) asked: Asked,
+    /// The request as its caller sent it, where that is another version's.
+    pub(super) original: Option<RequestOut>,
+    pub(super) states: Vec<State>,
     /// Calls that were made and not answered.
     flying: usize,
-    failed: Option<Failure>,
+    pub(super) failed: Option<Failure>,
     /// No further call is made.
     ended: bool,
 }
 
 /// How far one call has come.
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     Waiting,
     /// It is made for these elements, as many of them as were sent yet.
     Going {
@@ -93,7 +84,7 @@ impl State {
     }
 
     /// Its answers as one document.
-    fn document(&self, is_list: bool) -> Option<Cow<'_, [u8]>> {
+    pub(super) fn document(&self, is_list: bool) -> Option<Cow<'_, [u8]>> {
         let Self::Going { answers, .. } = self else { return None };
         if !is_list {
             return answers.first()?.as_deref().map(Cow::Borrowed);
@@ -134,8 +125,15 @@ impl Fan<'_> {
         {
             return Ok(None);
         }
-        let states = self.calls.calls.iter().map(|_| State::Waiting).collect();
-        Ok(Some(Progress { asked, states, flying: 0, failed: None, ended: false }))
+        let states = self.calls.all.iter().map(|_| State::Waiting).collect();
+        let original = self.before.served_template().map(|_| RequestOut {
+            method: request.method.clone(),
+            path: request.path.to_owned(),
+            query: request.query.map(str::to_owned),
+            headers: request.headers.clone(),
+            body: BodyOut::Replaced(request.body.map(<[u8]>::to_vec).unwrap_or_default()),
+        });
+        Ok(Some(Progress { asked, original, states, flying: 0, failed: None, ended: false }))
     }
 
     /// What is to be done now, with at most `at_once` calls under way.
@@ -152,7 +150,7 @@ impl Fan<'_> {
         let mut out = Vec::new();
         let mut changed = true;
         while std::mem::take(&mut changed) && !progress.ended {
-            for (index, call) in self.calls.calls.iter().enumerate() {
+            for (index, call) in self.calls.all.iter().enumerate() {
                 let is_ready = |one: &usize| progress.states.get(*one).is_some_and(State::is_settled);
                 if matches!(progress.states.get(index), Some(State::Waiting)) && call.after.iter().all(is_ready) {
                     let state = self.start(call, progress)?;
@@ -186,7 +184,7 @@ impl Fan<'_> {
         limits: Limits,
     ) -> Result<(), CallFault> {
         let (Some(call), Some(State::Going { sent, answers, open, .. })) =
-            (self.calls.calls.get(index), progress.states.get_mut(index))
+            (self.calls.all.get(index), progress.states.get_mut(index))
         else {
             return Ok(());
         };
@@ -226,16 +224,16 @@ impl Fan<'_> {
     /// The calls that were not made, each with those whose answers it waits for.
     pub fn waiting(&self, progress: &Progress) -> Vec<(&str, Vec<&str>)> {
         let is_open = |index: &usize| progress.states.get(*index).is_some_and(|state| !state.is_settled());
-        let calls = self.calls.calls.iter().enumerate();
+        let calls = self.calls.all.iter().enumerate();
         let waiting = calls.filter(|(index, _)| matches!(progress.states.get(*index), Some(State::Waiting)));
-        let name = |index: &usize| self.calls.calls.get(*index).map(|call| call.name.as_str());
+        let name = |index: &usize| self.calls.all.get(*index).map(|call| call.name.as_str());
         let needs = |call: &Call| call.after.iter().filter(|index| is_open(index)).filter_map(name).collect();
         waiting.map(|(_, call)| (call.name.as_str(), needs(call))).collect()
     }
 
     /// The old request with every answer so far.
     fn document(&self, progress: &Progress, item: Option<&[u8]>) -> Vec<u8> {
-        let calls = self.calls.calls.iter().zip(&progress.states);
+        let calls = self.calls.all.iter().zip(&progress.states);
         let answers = calls.filter_map(|(call, state)| {
             let document = state.document(call.how.each.is_some())?;
             Some((call.name.as_str(), document))
@@ -283,7 +281,7 @@ impl Fan<'_> {
         limits: Limits,
     ) -> Result<Option<CallOut>, CallFault> {
         let (Some(call), Some(State::Going { items, sent, .. })) =
-            (self.calls.calls.get(index), progress.states.get(index))
+            (self.calls.all.get(index), progress.states.get(index))
         else {
             return Ok(None);
         };
@@ -300,209 +298,16 @@ impl Fan<'_> {
         Ok(Some(CallOut { name: call.name.clone(), call: index, item, request, timeout: call.how.timeout }))
     }
 
-    /// A call's request, as its rules make it.
-    fn request(
-        &self,
-        call: &Call,
-        text: &[u8],
-        progress: &Progress,
-        scratch: &mut Scratch,
-        limits: Limits,
-    ) -> Result<RequestOut, Fault> {
-        let asked = &progress.asked;
-        let (template, document) = (&call.target.template, parse(text)?);
-        let method = match template.method.as_str() {
-            "*" => asked.method.clone(),
-            name => Method::from_bytes(name.as_bytes()).unwrap_or_else(|_| asked.method.clone()),
-        };
-        let mut out = Vec::new();
-        let mut headers = asked.headers.clone();
-        let unpacked = match &call.request {
-            None => message::Unpacked::default(),
-            Some(rules) => {
-                let limits = Limits { unplaced: Unplaced::Refuse, ..limits };
-                let requests = Requests { old: Some(&asked.view), new: Some(&asked.view) };
-                self.step.translate_within(rules.of, Direction::Up, text, requests, &mut out, scratch, limits)?;
-                let unpacked = message::unpack(&out)?;
-                message::write_headers(&mut headers, rules.parts(Direction::Up), &unpacked)?;
-                unpacked
-            }
-        };
-        let body = unpacked.body.map(<[u8]>::to_vec).unwrap_or_default();
-        if body.is_empty() {
-            headers.remove(header::CONTENT_TYPE);
-        }
-        let query = match &call.request {
-            None => None,
-            Some(rules) => message::write_query(None, rules.parts(Direction::Up), &unpacked.query, false)?,
-        };
-        let (path, query) = if let Some(place) = &call.target.address {
-            let (path, own) = document::address(place, &document)?;
-            let both: Vec<String> = own.into_iter().chain(query).collect();
-            (path, Some(both.join("&")).filter(|query| !query.is_empty()))
-        } else {
-            let mut given = unpacked.path.clone();
-            for (name, place) in &call.target.given {
-                let missing = || Fault::new(FaultKind::Missing, "there is no value for the call's path");
-                let value = document::value_at(place, &document).ok_or_else(|| missing().within(&place.to_string()))?;
-                given.push((Cow::Borrowed(name.as_str()), value.clone()));
-            }
-            let params: Params<'_> = asked.params.iter().map(|(name, raw)| (name.as_str(), raw.as_str())).collect();
-            let query = message::give_query(template, query.as_deref(), &params, &given)?;
-            (write_path(&template.segments, &params, &given)?, query)
-        };
-        Ok(RequestOut { method, path, query, headers, body: BodyOut::Replaced(body) })
-    }
-
-    /// A call's request as the version that answers wants it.
-    fn forth(&self, own: &RequestOut, scratch: &mut Scratch, limits: Limits) -> Result<RequestOut, Fault> {
-        let seen = seen(own);
-        let moved = match self.after {
-            (spoken, served) if spoken == served => None,
-            (spoken, served) => Some(self.exchange(&seen, spoken, served)?.request(&seen, None, scratch, limits)?),
-        };
-        let body = |request: &RequestOut| match &request.body {
-            BodyOut::Unchanged => own.body.clone(),
-            replaced @ BodyOut::Replaced(_) => replaced.clone(),
-        };
-        let out = moved.as_ref().unwrap_or(own);
-        let (path, query, headers) = (out.path.clone(), out.query.clone(), out.headers.clone());
-        Ok(RequestOut { method: out.method.clone(), path, query, headers, body: body(out) })
-    }
-
-    /// An answer as the version that the call speaks would have given it.
-    fn back(
-        &self,
-        response: &ResponseIn<'_>,
-        own: Option<&RequestOut>,
-        scratch: &mut Scratch,
-        limits: Limits,
-    ) -> Result<ResponseOut, Fault> {
-        if let (Some(own), (spoken, served)) = (own, self.after)
-            && spoken != served
-        {
-            let seen = seen(own);
-            return self.exchange(&seen, spoken, served)?.response(response, Some(&seen), scratch, limits);
-        }
-        let (status, headers) = (response.status, response.headers.clone());
-        Ok(ResponseOut { status, headers, body: BodyOut::Unchanged, dropped: 0 })
-    }
-
-    fn exchange(&self, seen: &RequestIn<'_>, from: usize, to: usize) -> Result<crate::plan::Exchange<'_>, Fault> {
-        let found = self.plan.exchange(from, to, seen.method.as_str(), (seen.path, seen.query));
-        found.map_err(|_| {
-            Fault::new(FaultKind::Missing, "a later version has no route for one of the calls").within("path")
-        })
-    }
-
-    /// The response that the answers come to.
-    fn finish(&self, progress: &Progress, scratch: &mut Scratch, limits: Limits) -> Result<Next, CallFault> {
-        if let Some(failure) = progress.failed.as_ref().filter(|failure| failure.status.is_none()) {
-            return Ok(Next::Failed(failure.clone()));
-        }
-        let status = progress.failed.as_ref().and_then(|failure| failure.status);
-        let status = status.or_else(|| self.last_good(progress)).unwrap_or(StatusCode::OK);
-        let text = self.answers(progress);
-        let Some((own, rules)) = self.rules(status, &text)? else {
-            let unknown = Failure { call: None, status: Some(status) };
-            return Ok(Next::Failed(progress.failed.clone().unwrap_or(unknown)));
-        };
-        let status = match own {
-            StatusKey::Exact(own) => StatusCode::from_u16(own).unwrap_or(status),
-            StatusKey::Class(_) | StatusKey::Default => status,
-        };
-        let mut response =
-            ResponseOut { status, headers: HeaderMap::new(), body: BodyOut::Replaced(Vec::new()), dropped: 0 };
-        if let Some(rules) = rules {
-            self.response(rules, &text, progress, &mut response, scratch, limits).map_err(CallFault::service)?;
-        }
-        Ok(Next::Done(response))
-    }
-
-    fn response(
-        &self,
-        rules: &Message,
-        text: &[u8],
-        progress: &Progress,
-        response: &mut ResponseOut,
-        scratch: &mut Scratch,
-        limits: Limits,
-    ) -> Result<(), Fault> {
-        let limits = Limits { unplaced: Unplaced::Drop, ..limits };
-        let requests = Requests { old: Some(&progress.asked.view), new: Some(&progress.asked.view) };
-        let mut out = Vec::new();
-        self.step.translate_within(rules.of, Direction::Down, text, requests, &mut out, scratch, limits)?;
-        response.dropped = scratch.dropped();
-        let unpacked = message::unpack(&out)?;
-        message::write_headers(&mut response.headers, rules.parts(Direction::Down), &unpacked)?;
-        if let Some(status) = &unpacked.status {
-            let number = std::str::from_utf8(status.raw).ok().and_then(|text| text.parse().ok());
-            let unfit = || Fault::guard("expected a status of three digits".into()).within("status");
-            response.status = number.ok_or_else(unfit)?;
-        }
-        if let Some(body) = unpacked.body {
-            let json = HeaderValue::from_static("application/json");
-            response.headers.entry(header::CONTENT_TYPE).or_insert(json);
-            response.body = BodyOut::Replaced(body.to_vec());
-        }
-        Ok(())
-    }
-
-    /// All answers, and the request as `request`.
-    fn answers(&self, progress: &Progress) -> Vec<u8> {
-        let calls = self.calls.calls.iter().zip(&progress.states);
-        let documents: Vec<_> = calls
-            .filter_map(|(call, state)| Some((call.name.as_str(), state.document(call.how.each.is_some())?)))
-            .collect();
-        let mut members: Vec<(&str, &[u8])> = vec![("request", &progress.asked.view)];
-        members.extend(documents.iter().map(|(name, document)| (*name, document.as_ref())));
-        extend(b"{}", &members)
-    }
-
-    /// The rules for a status, and the status that the caller gets.
-    fn rules(&self, status: StatusCode, text: &[u8]) -> Result<Option<(StatusKey, Option<&Message>)>, CallFault> {
-        for one in self.calls.mapped.iter().filter(|one| one.new.covers(status.as_u16())) {
-            let fits = match &one.when.new {
-                None => true,
-                Some(query) => holds(query, text).map_err(CallFault::service)?,
-            };
-            if fits {
-                return Ok(Some((one.old, one.message.as_ref())));
-            }
-        }
-        let rank = |key: &StatusKey| match key {
-            StatusKey::Exact(_) => 2,
-            StatusKey::Class(_) => 1,
-            StatusKey::Default => 0,
-        };
-        let fitting = self.calls.responses.iter().filter(|(key, _)| key.covers(status.as_u16()));
-        Ok(fitting.max_by_key(|(key, _)| rank(key)).map(|(key, message)| (*key, Some(message))))
-    }
-
-    /// The status of the last answer, in written order, that is none of a failure.
-    fn last_good(&self, progress: &Progress) -> Option<StatusCode> {
-        let answers = progress.states.iter().rev().filter_map(|state| match state {
-            State::Going { answers, .. } => Some(answers.iter().rev().flatten()),
-            State::Waiting | State::Absent => None,
-        });
-        let statuses = answers.flatten().filter_map(|text| {
-            let tree = Tree::parse(text, MAX_DEPTH).ok()?;
-            let status = std::str::from_utf8(tree.get("status")?.raw).ok()?.parse::<u16>().ok()?;
-            StatusCode::from_u16(status).ok()
-        });
-        statuses.into_iter().find(StatusCode::is_success)
-    }
-
     /// Whose fault it is: that of an answer that it lies in, else the caller's.
     fn blame(&self, mut fault: Fault) -> CallFault {
         fault.offset = None;
         let first = fault.place.split(['.', '[']).next().unwrap_or_default();
-        if self.calls.calls.iter().any(|call| call.name == first) {
+        if self.calls.all.iter().any(|call| call.name == first) {
             return CallFault::service(fault);
         }
-        if let Some(place) = fault.place.strip_prefix("body.") {
-            fault.place = place.to_owned();
-        }
+        // The caller's own fields are named as it sent them.
+        let place = fault.place.strip_prefix("body.").map(str::to_owned);
+        fault.place = place.unwrap_or(fault.place);
         CallFault::caller(fault)
     }
 }
@@ -513,24 +318,4 @@ impl Progress {
             *slot = state;
         }
     }
-}
-
-/// A request that rules have made, as rules see it.
-fn seen(request: &RequestOut) -> RequestIn<'_> {
-    let body = match &request.body {
-        BodyOut::Unchanged => None,
-        BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-    };
-    let (path, query) = (request.path.as_str(), request.query.as_deref());
-    RequestIn { method: &request.method, path, query, headers: &request.headers, body }
-}
-
-fn parse(text: &[u8]) -> Result<Tree<'_>, Fault> {
-    Ok(Tree::parse(text, MAX_DEPTH)?)
-}
-
-/// Whether a condition holds for a document.
-fn holds(query: &Query, text: &[u8]) -> Result<bool, Fault> {
-    let costly = |_| Fault::new(FaultKind::TooLarge, "a condition needs more steps than the limit");
-    query.matches(&parse(text)?).map_err(costly)
 }

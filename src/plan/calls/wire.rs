@@ -106,3 +106,52 @@ pub fn encode(headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<u8>, Fault> {
         _ => Ok(body),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(media_type: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::CONTENT_TYPE, http::HeaderValue::from_static(media_type))])
+    }
+
+    #[test]
+    fn bodies_are_read_by_their_media_type() {
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        for (media_type, body, expected) in [
+            ("application/json", "{\"a\": 1.10}", Some("{\"a\": 1.10}")),
+            ("application/problem+json", "1", Some("1")),
+            ("Text/Plain", "a \"b\"\n", Some(r#""a \"b\"\n""#)),
+            (form, "a=1&b=x+y&a=%C3%A9&c", Some(r#"{"a":["1","é"],"b":"x y","c":""}"#)),
+            (form, "", Some("{}")),
+            ("application/octet-stream", "x", None),
+        ] {
+            let read = decode(&typed(media_type), body.as_bytes()).unwrap();
+            assert_eq!(read.as_deref(), expected.map(str::as_bytes), "{media_type}: {body}");
+        }
+        assert!(decode(&typed("text/plain"), b"\xff").is_err());
+        assert!(decode(&typed(form), b"a=%ff").is_err());
+    }
+
+    #[test]
+    fn bodies_are_written_by_their_media_type() {
+        for (media_type, body, expected) in [
+            ("application/json", r#""é""#, Some(r#""é""#)),
+            ("text/plain", r#""\u00e9\n""#, Some("é\n")),
+            ("text/plain", "{}", None),
+            ("application/octet-stream", r#""raw""#, Some("raw")),
+            ("application/octet-stream", "{}", Some("{}")),
+            (
+                "application/x-www-form-urlencoded",
+                r#"{"a b":[1.10,true],"c":"&=","n":null}"#,
+                Some("a%20b=1.10&a%20b=true&c=%26%3D"),
+            ),
+            ("application/x-www-form-urlencoded", r#"{"a":{}}"#, None),
+            ("application/x-www-form-urlencoded", "[]", None),
+        ] {
+            let written = encode(&typed(media_type), body.as_bytes().to_vec()).ok();
+            assert_eq!(written.as_deref(), expected.map(str::as_bytes), "{media_type}: {body}");
+        }
+        assert_eq!(encode(&HeaderMap::new(), b"\"x\"".to_vec()).unwrap(), b"\"x\"");
+    }
+}

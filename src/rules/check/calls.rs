@@ -168,7 +168,9 @@ fn needs_of(rule: &Rule, names: &[&str], needs: &mut Vec<String>, diagnostics: &
             if let Mapping::Cases(cases) = mapping.as_ref() {
                 for case in cases {
                     if let Some(TypeRef::Inline(rules, _)) = &case.rules {
-                        rules.iter().for_each(|rule| needs_of(rule, names, needs, diagnostics));
+                        for rule in rules {
+                            needs_of(rule, names, needs, diagnostics);
+                        }
                     }
                 }
             }
@@ -184,22 +186,22 @@ fn find_roots(text: &str, at: Span, names: &[&str], is_condition: bool, diagnost
         match (quote, one) {
             (Some(_), '\\') => _ = rest.next(),
             (Some(open), _) if one == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(one),
             (None, '[') => depth += 1,
             (None, ']') => depth = depth.saturating_sub(1),
             // Inside of filters `@` is an element.
-            (None, '@') if !is_condition || depth > 0 => {}
-            (None, '$' | '@') => match root(text.get(index + 1..).unwrap_or_default()) {
-                Some(name) if RESERVED.contains(&name) || names.contains(&name) => roots.push(name.to_owned()),
-                Some(name) => unknown(name, at, names, diagnostics),
-                None => {
-                    diagnostics
-                        .error(codes::E12, at, "a query that may look at any answer")
-                        .help("begin it with a call's name or a part of the request: `$.name.body.id`");
+            (None, '$' | '@') if one == '$' || is_condition && depth == 0 => {
+                match root(text.get(index + 1..).unwrap_or_default()) {
+                    Some(name) if RESERVED.contains(&name) || names.contains(&name) => roots.push(name.to_owned()),
+                    Some(name) => unknown(name, at, names, diagnostics),
+                    None => {
+                        diagnostics
+                            .error(codes::E12, at, "a query that may look at any answer")
+                            .help("begin it with a call's name or a part of the request: `$.name.body.id`");
+                    }
                 }
-            },
-            (None, _) => {}
+            }
+            _ => {}
         }
     }
     roots

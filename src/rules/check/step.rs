@@ -88,7 +88,8 @@ pub(super) fn check_step(
         file.examples.iter().filter_map(|example| check_example(example, &types, diagnostics)).collect();
     types.check_endless(diagnostics);
     // Schemas may lead to a type that no rule names; so may what could not be read.
-    if !has_schemas && !(routes.is_empty() && calls.is_empty()) && !diagnostics.has_errors() {
+    let is_routed = !(routes.is_empty() && calls.is_empty());
+    if is_routed && !has_schemas && !diagnostics.has_errors() {
         types.check_unused(&routes, &calls, &examples, diagnostics);
     }
     CheckedStep { types: types.finish(), routes, calls, examples, strict: file.strict }

@@ -54,7 +54,9 @@ impl Parser<'_> {
     fn calls(&mut self, node: &Node) -> Option<Vec<CallDecl>> {
         let map = self.map(node, "`calls`")?;
         if map.is_empty() {
-            self.shape(node, "`calls`", "a map of calls by name");
+            self.diagnostics
+                .error(codes::R6, node.span, "`calls` must not be empty")
+                .help("`calls: {name: GET /v2/…}`");
             return None;
         }
         self.bounded(map.len(), node.span, "`calls`").then_some(())?;
@@ -148,10 +150,10 @@ impl Parser<'_> {
             let Some((inner, after)) = inside.split_once('}') else { break };
             if inner == "item" || inner.contains(['.', '[']) && !inner.ends_with("...") {
                 let name = format!("-{}", given.len());
-                written.push_str(&format!("{{{name}}}"));
+                written.extend(["{", &name, "}"]);
                 given.push((name, self.value_place(node, inner)?));
             } else {
-                written.push_str(&format!("{{{inner}}}"));
+                written.extend(["{", inner, "}"]);
             }
             rest = after;
         }

@@ -6,6 +6,7 @@
 mod support;
 
 mod cache;
+mod calls;
 mod conditional;
 mod exchange;
 mod http;
