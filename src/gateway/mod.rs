@@ -17,6 +17,7 @@ mod target;
 mod trouble;
 
 mod body;
+mod calls;
 mod events;
 mod exchange;
 mod headers;

@@ -14,6 +14,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::body::coding::{Coding, accepts, content_encoding, encode, readable_accept_encoding};
 use super::body::media::Media;
 use super::body::records::Framing;
+use super::calls;
 use super::events::{self, Ended};
 use super::exchange::Call;
 use super::headers::{add_vary, remove_hop_by_hop};
@@ -39,6 +40,10 @@ const LARGE: usize = 64 << 10;
 
 /// Serves a caller of one version by the service of another.
 pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Body) -> Result<Response, Trouble> {
+    let body = match calls::serve(call, &headers, body).await? {
+        calls::Taken::Answered(response) => return Ok(response),
+        calls::Taken::Left(body) => body,
+    };
     let exchange = find_route(call)?;
     call.facts.change(|known| known.route = Some(exchange.label().to_owned()));
 
@@ -295,7 +300,7 @@ fn taken(body: &mut Option<Body>) -> Result<Body, Trouble> {
 }
 
 /// A head that rules have written keeps the limits that callers' heads have to keep.
-fn check_head(out: &RequestOut, limits: &crate::settings::Limits) -> Result<(), Trouble> {
+pub(super) fn check_head(out: &RequestOut, limits: &crate::settings::Limits) -> Result<(), Trouble> {
     let target = out.path.len() + out.query.as_ref().map_or(0, |query| query.len() + 1);
     if target > limits.uri {
         return Err(Trouble::new(Kind::Value).detail("a value is too long for the service's address"));

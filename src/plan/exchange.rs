@@ -587,7 +587,11 @@ fn body_out(message: &Message, source_has_rules: bool, body: Option<&[u8]>, unpa
 }
 
 /// The target's path: literals as written, params as the rules give them or as they came.
-fn write_path(segments: &[Segment], params: &Params<'_>, given: &[(Cow<'_, str>, Tree<'_>)]) -> Result<String, Fault> {
+pub(super) fn write_path(
+    segments: &[Segment],
+    params: &Params<'_>,
+    given: &[(Cow<'_, str>, Tree<'_>)],
+) -> Result<String, Fault> {
     let mut path = String::new();
     for segment in segments {
         path.push('/');

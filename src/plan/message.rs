@@ -205,13 +205,13 @@ fn decode<'v>(part: &str, name: &str, value: &'v str, form: bool) -> Result<Cow<
 }
 
 /// A query's parameters as on the wire.
-fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
     let parts = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     parts.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// Percent-decoding with `+` as space, as forms write queries.
-fn form_decode(text: &str) -> Option<Cow<'_, str>> {
+pub(super) fn form_decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains(['+', '%']) {
         return Some(Cow::Borrowed(text));
     }
@@ -286,7 +286,7 @@ fn scalar<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Option<Cow<'t,
 }
 
 /// One or several scalars.
-fn scalars<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Vec<Cow<'t, str>>, Fault> {
+pub(super) fn scalars<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Vec<Cow<'t, str>>, Fault> {
     let values = value.elements().unwrap_or(std::slice::from_ref(value));
     values.iter().filter_map(|value| scalar(part, name, value).transpose()).collect()
 }
@@ -431,7 +431,7 @@ fn append_pair(pair: &str, query: &mut String) {
 }
 
 /// Unreserved characters (RFC 3986, 2.3) stay, everything else is percent-encoded.
-fn encode_unreserved(text: &str, out: &mut String) {
+pub(super) fn encode_unreserved(text: &str, out: &mut String) {
     const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

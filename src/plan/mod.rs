@@ -1,6 +1,7 @@
 //! What a request may see: services, version lines, routes and compiled lenses. Immutable once built.
 
 mod bodies;
+mod calls;
 mod compile;
 mod cut;
 mod edit;
@@ -31,6 +32,7 @@ use http::Uri;
 
 pub use crate::codecs::Direction;
 pub use crate::rules::checked::TypeId;
+pub use calls::{Answer, CallFault, CallOut, Failure, Fan, Next, Progress, wire};
 pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};
@@ -137,6 +139,7 @@ pub struct StepPlan {
     puts: Vec<Vec<put::PutRule>>,
     general: Arc<general::General>,
     routes: Vec<route::Route>,
+    calls: Vec<calls::Calls>,
 }
 
 impl StepPlan {
@@ -150,6 +153,7 @@ impl StepPlan {
             puts: step.types.iter().map(put::compile_put).collect(),
             general: Arc::new(general::compile(&step)),
             routes: step.routes.iter().map(|route| route::Route::compile(route, &step, &bodies)).collect(),
+            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, &step)).collect(),
         }
     }
 
@@ -167,6 +171,7 @@ impl StepPlan {
             down: Arc::new(compile::compile_lenses(&step, Direction::Down)),
             puts: step.types.iter().map(put::compile_put).collect(),
             general: Arc::new(general::compile_traced(&step)),
+            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, &step)).collect(),
             routes,
         }
     }

@@ -8,7 +8,7 @@ use crate::path::Step;
 use crate::path::query::Query;
 use crate::path::template::{QueryValue, Segment, Template, percent_decode};
 use crate::rules::ast::{StatusKey, WriteMode};
-use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRoute, CheckedStep, TypeId};
+use crate::rules::checked::{BoundCodec, CheckedKind, CheckedMapped, CheckedRoute, CheckedStep, TypeId};
 use crate::rules::mapping::When;
 
 /// One compiled route.
@@ -85,11 +85,7 @@ impl Route {
                 message(of).partial(if patches { step.types.len() } else { 0 })
             }),
             responses: route.responses.iter().map(|(key, of)| (*key, message(*of))).collect(),
-            mapped: route
-                .mapped
-                .iter()
-                .map(|one| Mapped { old: one.old, new: one.new, when: one.when.clone(), message: one.of.map(message) })
-                .collect(),
+            mapped: route.mapped.iter().map(|one| Mapped::compile(one, step)).collect(),
             looks_back: {
                 let general = step.general();
                 let is_general = |of: TypeId| general.get(of.0) == Some(&true);
@@ -131,6 +127,11 @@ impl Route {
 }
 
 impl Mapped {
+    pub(super) fn compile(one: &CheckedMapped, step: &CheckedStep) -> Self {
+        let message = one.of.map(|of| Message::compile(of, step));
+        Self { old: one.old, new: one.new, when: one.when.clone(), message }
+    }
+
     /// The source's and the target's status.
     pub(super) fn sides(&self, direction: Direction) -> (StatusKey, StatusKey) {
         match direction {
@@ -148,7 +149,7 @@ impl Mapped {
 }
 
 impl Message {
-    fn compile(of: TypeId, step: &CheckedStep) -> Self {
+    pub(super) fn compile(of: TypeId, step: &CheckedStep) -> Self {
         let rules = step.types.get(of.0).map(|of| of.rules.as_slice()).unwrap_or_default();
         let (mut old, mut new) = (Parts::default(), Parts::default());
         for rule in rules {

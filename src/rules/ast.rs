@@ -77,6 +77,8 @@ pub struct RuleFile {
     pub types: Vec<TypeDecl>,
     /// `routes:`.
     pub routes: Vec<RouteDecl>,
+    /// Those of them that become several calls.
+    pub calls: Vec<super::calls::CallsDecl>,
     /// `examples:`.
     pub examples: Vec<Example>,
 }

@@ -18,6 +18,7 @@ pub mod schema;
 pub mod yaml;
 
 pub mod ast;
+pub mod calls;
 mod parse;
 
 mod check;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+mod calls;
 mod cli;
 mod codecs;
 mod corpus_documents;

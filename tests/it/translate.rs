@@ -9,7 +9,7 @@ fn translate(args: &str, input: &str) -> (Option<i32>, String, String) {
     run(&format!("--rules {rules} --service orders {args}"), input)
 }
 
-fn run(args: &str, input: &str) -> (Option<i32>, String, String) {
+pub(crate) fn run(args: &str, input: &str) -> (Option<i32>, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_bifocal"))
         .arg("translate")
         .args(words(args))

@@ -1,5 +1,6 @@
 //! `bifocal translate`
 
+mod calls;
 mod documents;
 mod large;
 mod types;
@@ -34,7 +35,9 @@ use crate::rules::load::load_folder;
 /// to standard output as soon as it is done. With `--type` a document is one of that type. Without it a document is a
 /// message: a request `{method, path, query, headers, body}` or a response `{status, headers, body, request}`, where
 /// `request` is the exchange's request as its caller sent it. A response goes back to its caller, so its `--from` is
-/// the version of the service that gave it. Ends with 0 where every document was translated, 1 where one was not, 2
+/// the version of the service that gave it. Where one old call becomes several, a request gives `{calls: [...]}`, those
+/// that can be made at once, and `{request, calls: [{response}, ...]}` (`--from` the newer version) what the answers
+/// so far come to: the next calls, or the old response. Ends with 0 where every document was translated, 1 where one was not, 2
 /// where it could not run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -155,9 +158,10 @@ impl<'p> Job<'p> {
         }
     }
 
-    fn translate(&mut self, document: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    /// Translates one document; what is left to say of it, if anything.
+    fn translate(&mut self, document: &[u8], out: &mut Vec<u8>) -> Result<Option<String>, String> {
         match self {
-            Self::Type(line) => line.translate(document, out),
+            Self::Type(line) => line.translate(document, out).map(|()| None),
             Self::Message(messages) => messages.translate(document, out),
         }
     }
@@ -225,17 +229,22 @@ fn stream(mut job: Job<'_>, mut tracing: Option<Tracing<'_>>, strict: bool) -> i
         }
         translated.clear();
         let done = next.and_then(|Document { line, text, .. }| {
-            job.translate(&text, &mut translated).map_err(|reason| Bad { line, reason })?;
-            Ok(tracing.as_mut().map(|tracing| tracing.tell(line, &text)))
+            let note = job.translate(&text, &mut translated).map_err(|reason| Bad { line, reason })?;
+            Ok((line, note, tracing.as_mut().map(|tracing| tracing.tell(line, &text))))
         });
         match done {
-            Ok(traced) => {
+            Ok((line, note, traced)) => {
                 output.write_all(&translated)?;
                 output.write_all(b"\n")?;
-                if let Some(traced) = traced {
+                if note.is_some() || traced.is_some() {
                     output.flush()?;
+                }
+                if let Some(traced) = traced {
                     // Where standard error is closed there is nobody left to tell.
                     let _ = io::stderr().lock().write_all(traced.as_bytes());
+                }
+                if let Some(note) = note {
+                    let _ = writeln!(io::stderr().lock(), "bifocal: line {line}: {note}");
                 }
             }
             Err(bad) => {

@@ -33,7 +33,7 @@ impl<'p> Tracing<'p> {
         let done = self.job.translate(document, &mut Vec::new());
         let told = self.tracer.tell();
         match done {
-            Ok(()) => format!("line {line}:\n{told}"),
+            Ok(_) => format!("line {line}:\n{told}"),
             Err(reason) => format!("line {line}: no trace: {reason}\n"),
         }
     }

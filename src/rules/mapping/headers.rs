@@ -35,11 +35,18 @@ impl<T> Mapping<T> {
     }
 }
 
-fn fold_place(place: &mut Place) {
-    if place.segments.first().is_none_or(|part| part != "header") {
-        return;
+/// Where a place's part `header` stands: first, or behind the name of a call in documents of several answers.
+pub(crate) fn header_at(segments: &[String]) -> Option<usize> {
+    match segments {
+        [part, ..] if part == "header" => Some(0),
+        [call, part, ..] if part == "header" && !crate::rules::calls::RESERVED.contains(&call.as_str()) => Some(1),
+        _ => None,
     }
-    for name in place.segments.iter_mut().skip(1) {
+}
+
+fn fold_place(place: &mut Place) {
+    let Some(at) = header_at(&place.segments) else { return };
+    for name in place.segments.iter_mut().skip(at + 1) {
         name.make_ascii_lowercase();
     }
     for step in &mut place.tail {

@@ -6,6 +6,8 @@ mod headers;
 mod places;
 mod types;
 
+pub(crate) use headers::header_at;
+
 use crate::codecs::Codec;
 use crate::path::Place;
 use crate::path::query::Query;

@@ -7,6 +7,7 @@ mod support;
 
 mod bodies;
 mod cache;
+mod calls;
 mod conditional;
 mod exchange;
 mod http;
