@@ -78,12 +78,9 @@ impl Template {
         let mut at = text.len() - path.len();
         let (path, query) = match path.split_once('?') {
             None => (path, Vec::new()),
-            Some((path, query)) => match parse_query(query) {
-                Some(query) => (path, query),
-                None => {
-                    let help = "write `?name=value`, or `?name={param}` for any value";
-                    return error(at + path.len()..text.len(), "a query that cannot be read", Some(help));
-                }
+            Some((path, query)) => if let Some(query) = parse_query(query) { (path, query) } else {
+                let help = "write `?name=value`, or `?name={param}` for any value";
+                return error(at + path.len()..text.len(), "a query that cannot be read", Some(help));
             },
         };
         let Some(rest) = path.strip_prefix('/') else {

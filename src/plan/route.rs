@@ -288,7 +288,7 @@ pub(super) fn match_path<'a>(template: &'a Template, path: &'a str) -> Option<Pa
     }
     let mut parts = rest.split('/');
     let mut at = rest;
-    while let Some(part) = parts.next() {
+    for part in parts {
         let here = at;
         at = at.get(part.len() + 1..).unwrap_or_default();
         match segments.next()? {

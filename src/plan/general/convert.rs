@@ -198,24 +198,21 @@ impl<'a> Run<'a> {
                         value: Out::Tree(self.string(name)?),
                     };
                     let mut entry = vec![key];
-                    match &entries.value {
-                        Some(member) => entry.push(Member {
-                            name: Cow::Borrowed(member.as_str()),
-                            order: LAST,
-                            value: Out::Tree(value),
-                        }),
-                        None => {
-                            let TreeKind::Object(inner) = &value.kind else {
-                                return Err(Fault::guard("expected an object".into()).within(name));
-                            };
-                            for (inner_name, inner) in inner {
-                                if *inner_name == entries.key {
-                                    self.unplaced(&[name, inner_name])?;
-                                    continue;
-                                }
-                                let name = Cow::Borrowed(inner_name.as_ref());
-                                entry.push(Member { name, order: order(inner), value: Out::Tree(inner) });
+                    if let Some(member) = &entries.value { entry.push(Member {
+                        name: Cow::Borrowed(member.as_str()),
+                        order: LAST,
+                        value: Out::Tree(value),
+                    }) } else {
+                        let TreeKind::Object(inner) = &value.kind else {
+                            return Err(Fault::guard("expected an object".into()).within(name));
+                        };
+                        for (inner_name, inner) in inner {
+                            if *inner_name == entries.key {
+                                self.unplaced(&[name, inner_name])?;
+                                continue;
                             }
+                            let name = Cow::Borrowed(inner_name.as_ref());
+                            entry.push(Member { name, order: order(inner), value: Out::Tree(inner) });
                         }
                     }
                     made.push(Out::Object(entry));

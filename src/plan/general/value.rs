@@ -139,21 +139,18 @@ impl<'a> Out<'a> {
                     At::Find(conditions) => position(run, elements, conditions)?,
                     At::Name(_) | At::Append => None,
                 };
-                let index = match index {
-                    Some(index) => index,
-                    None => {
-                        let mut made = Self::fresh(rest);
-                        if let At::Find(conditions) = first {
-                            made = Self::Object(Vec::new());
-                            for (names, value) in *conditions {
-                                let path: Vec<At<'a>> =
-                                    names.iter().map(|name| At::Name(Cow::Borrowed(name))).collect();
-                                made.set(run, &path, Self::Text(value.as_bytes()), LAST)?;
-                            }
+                let index = if let Some(index) = index { index } else {
+                    let mut made = Self::fresh(rest);
+                    if let At::Find(conditions) = first {
+                        made = Self::Object(Vec::new());
+                        for (names, value) in *conditions {
+                            let path: Vec<At<'a>> =
+                                names.iter().map(|name| At::Name(Cow::Borrowed(name))).collect();
+                            made.set(run, &path, Self::Text(value.as_bytes()), LAST)?;
                         }
-                        elements.push(made);
-                        elements.len() - 1
                     }
+                    elements.push(made);
+                    elements.len() - 1
                 };
                 let Some(element) = elements.get_mut(index) else { return Ok(()) };
                 element.set(run, rest, value, order)

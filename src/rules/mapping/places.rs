@@ -13,7 +13,7 @@ impl<T> Mapping<T> {
             Some(From::Pattern(pattern)) => pattern.read(&mut places),
             // A query may lead anywhere.
             Some(From::Query(..)) => {
-                places.push(Place::plain(vec!["body".to_owned()], crate::diagnostic::Span::NOWHERE))
+                places.push(Place::plain(vec!["body".to_owned()], crate::diagnostic::Span::NOWHERE));
             }
             None => {}
         }

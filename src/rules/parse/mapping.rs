@@ -123,11 +123,10 @@ impl Parser<'_> {
 
     /// A place, a text with `{places}` in it, or a structure with `$places`.
     fn from(&mut self, node: &Node) -> Option<From> {
-        if let Some(text) = node.as_str() {
-            if !text.contains(['{', '}']) {
+        if let Some(text) = node.as_str()
+            && !text.contains(['{', '}']) {
                 return self.place(node, 0, text.len()).map(From::Place);
             }
-        }
         self.pattern(node, Names::Places).map(From::Pattern)
     }
 
