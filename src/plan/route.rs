@@ -61,7 +61,6 @@ pub(super) struct Parts {
     pub(super) body: bool,
     /// Whether the other side's rules write into the body, so that what they do not name of it passes.
     pub(super) keeps_body: bool,
-    inside_body: bool,
     pub(super) status: bool,
     pub(super) path: BTreeSet<String>,
     pub(super) query: BTreeSet<String>,
@@ -156,17 +155,17 @@ impl Message {
             match &rule.kind {
                 CheckedKind::Equation { olds, news, .. } => {
                     for place in olds {
-                        old.add(place);
+                        old.add(place, &mut new);
                     }
                     for place in news {
-                        new.add(place);
+                        new.add(place, &mut old);
                     }
                 }
-                CheckedKind::Added { place, .. } => new.add(place),
-                CheckedKind::Removed { place, .. } => old.add(place),
+                CheckedKind::Added { place, .. } => new.add(place, &mut old),
+                CheckedKind::Removed { place, .. } => old.add(place, &mut new),
                 CheckedKind::Mapping(mapping) => {
-                    mapping.places(false).iter().for_each(|place| old.add(place));
-                    mapping.places(true).iter().for_each(|place| new.add(place));
+                    mapping.places(false).iter().for_each(|place| old.add(place, &mut new));
+                    mapping.places(true).iter().for_each(|place| new.add(place, &mut old));
                     // What a derived value is made from is read where the other side has it.
                     for (is_new, place) in mapping.sources() {
                         let side = if is_new { &mut new } else { &mut old };
@@ -175,7 +174,6 @@ impl Message {
                 }
             }
         }
-        (old.keeps_body, new.keeps_body) = (new.inside_body, old.inside_body);
         let body_only = match rules {
             [rule] => match &rule.kind {
                 CheckedKind::Equation { olds, news, codec: BoundCodec::As(of), default: None }
@@ -218,7 +216,7 @@ fn is_body(places: &[Place]) -> bool {
 }
 
 impl Parts {
-    fn add(&mut self, place: &Place) {
+    fn add(&mut self, place: &Place, other: &mut Self) {
         let (part, name) = match place.segments.as_slice() {
             [part, name, ..] => (part.as_str(), name.clone()),
             [part] => (part.as_str(), String::new()),
@@ -235,7 +233,7 @@ impl Parts {
         match part {
             "body" => {
                 self.body = true;
-                self.inside_body |= place.segments.len() > 1 || !place.tail.is_empty();
+                other.keeps_body |= place.segments.len() > 1 || !place.tail.is_empty();
             }
             "status" => self.status = true,
             "path" => _ = self.path.insert(name),

@@ -1,5 +1,6 @@
 //! The schemas for editors are fresh, accept every rule file there is, and refuse what the parser refuses.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -99,7 +100,7 @@ fn schemas_accept_what_the_parser_accepts() {
     let [rules, service] = &schemas;
     let mut list = String::new();
     let mut add = |schema: &PathBuf, expected: &str, file: &PathBuf| {
-        list += &format!("{}\t{expected}\t{}\n", schema.display(), file.display());
+        writeln!(list, "{}\t{expected}\t{}", schema.display(), file.display()).unwrap();
     };
     for file in rule_files() {
         let is_service = file.file_name().is_some_and(|name| name == "service.yaml");
