@@ -86,15 +86,15 @@ pub(super) async fn receive_request(
         DecodeFault::Corrupt => Trouble::new(Kind::CorruptCoding),
     })?;
     let decoded = as_json(media, &raw, decoded)
-        .ok_or_else(|| Trouble::new(Kind::UnsupportedType).detail("the body is not what its Content-Type says"))?;
+        .map_err(|()| Trouble::new(Kind::UnsupportedType).detail("the body is not what its Content-Type says"))?;
     Ok(Received::Whole { raw, decoded, codings })
 }
 
-/// A body as rules see it: forms and texts as JSON. `None`: it is not what it should be.
-fn as_json(media: Option<Media>, raw: &[u8], decoded: Option<Vec<u8>>) -> Option<Option<Vec<u8>>> {
+/// A body as rules see it: forms and texts as JSON. `Err`: it is not what it should be.
+fn as_json(media: Option<Media>, raw: &[u8], decoded: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, ()> {
     match media {
-        None => Some(decoded),
-        Some(media) => media.read(decoded.as_deref().unwrap_or(raw)).map(Some),
+        None => Ok(decoded),
+        Some(media) => media.read(decoded.as_deref().unwrap_or(raw)).map(Some).ok_or(()),
     }
 }
 
@@ -193,7 +193,6 @@ pub(super) async fn receive_response(
         DecodeFault::TooLarge => contract("the body without its coding is over the limit"),
         DecodeFault::Corrupt => contract("the body is not what its content coding says"),
     })?;
-    let decoded =
-        as_json(media, &raw, decoded).ok_or_else(|| contract("the body is not what its Content-Type says"))?;
+    let decoded = as_json(media, &raw, decoded).map_err(|()| contract("the body is not what its Content-Type says"))?;
     Ok(Received::Whole { raw, decoded, codings })
 }

@@ -57,6 +57,7 @@ pub(super) struct Message {
 
 /// What the rules name of one side of a message.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of one part")]
 pub(super) struct Parts {
     pub(super) body: bool,
     /// Whether the other side's rules write into the body, so that what they do not name of it passes.
@@ -284,7 +285,7 @@ pub(super) fn match_path<'a>(template: &'a Template, path: &'a str) -> Option<Pa
     if rest.is_empty() {
         return template.segments.is_empty().then_some(params);
     }
-    let mut parts = rest.split('/');
+    let parts = rest.split('/');
     let mut at = rest;
     for part in parts {
         let here = at;

@@ -8,7 +8,7 @@ use crate::path::query::Query;
 use crate::path::{Place, Step};
 use crate::plan::message::{Source, pack_whole};
 use crate::plan::route::Params;
-use crate::plan::{Fault, FaultKind, RequestIn, message, route};
+use crate::plan::{Fault, FaultKind, RequestIn, route};
 
 /// The caller's conditions and ranges are about one representation, and this answer is made of several.
 const NOT_FOR_CALLS: [header::HeaderName; 8] = [
@@ -41,7 +41,7 @@ impl Asked {
             Tree::parse(body, MAX_DEPTH).map_err(|error| CallFault::caller(error.into()))?;
         }
         let mut params: Params<'_> = route::match_path(template, request.path).unwrap_or_default();
-        let (_, asked) = message::take_query(template, request.query);
+        let (_, asked) = crate::plan::query::take_query(template, request.query);
         params.extend(asked.iter().map(|(name, value)| (*name, value.as_str())));
         let source = Source {
             params: &params,
@@ -50,7 +50,7 @@ impl Asked {
             status: None,
             body: request.body,
         };
-        let view = pack_whole(&source, Some(request.method.as_str()), None).text;
+        let view = pack_whole(&source, Some(request.method.as_str()), None).map_err(CallFault::caller)?.text;
         let mut headers = request.headers.clone();
         for name in NOT_FOR_CALLS {
             headers.remove(name);
@@ -81,7 +81,7 @@ pub(super) fn answered(status: StatusCode, headers: &HeaderMap, body: Option<&[u
         Tree::parse(body, MAX_DEPTH)?;
     }
     let source = Source { params: &Params::new(), query: None, headers, status: Some(status.as_u16()), body };
-    Ok(pack_whole(&source, None, None).text)
+    Ok(pack_whole(&source, None, None)?.text)
 }
 
 /// The value at the place of one value.

@@ -13,7 +13,7 @@ use http::StatusCode;
 
 use super::exchange::Exchange;
 use super::route::{self, Mapped, Message, Side};
-use super::{Fault, ServicePlan, StepPlan, message};
+use super::{Fault, ServicePlan, StepPlan};
 use crate::path::query::Query;
 use crate::path::template::Template;
 use crate::rules::ast::StatusKey;
@@ -110,7 +110,7 @@ impl ServicePlan {
                 None => {
                     route::takes(template, method)
                         && route::match_path(template, path).is_some()
-                        && message::has_query(template, query)
+                        && crate::plan::query::has_query(template, query)
                 }
                 Some(known) => {
                     let method = if known.method == "*" { method } else { &known.method };

@@ -7,8 +7,8 @@ use http::{Method, header};
 use super::document::{self, parse};
 use super::progress::Progress;
 use super::{Call, Fan};
-use crate::plan::exchange::write_path;
 use crate::plan::general::Requests;
+use crate::plan::hop::write_path;
 use crate::plan::route::Params;
 use crate::plan::{
     BodyOut, Direction, Exchange, Fault, FaultKind, Limits, RequestIn, RequestOut, ResponseIn, ResponseOut, Scratch,
@@ -50,7 +50,7 @@ impl Fan<'_> {
         }
         let query = match &call.request {
             None => None,
-            Some(rules) => message::write_query(None, rules.parts(Direction::Up), &unpacked.query, false)?,
+            Some(rules) => crate::plan::query::write_query(None, rules.parts(Direction::Up), &unpacked.query, false)?,
         };
         let (path, query) = if let Some(place) = &call.target.address {
             let (path, own) = document::address(place, &document)?;
@@ -64,7 +64,7 @@ impl Fan<'_> {
                 given.push((Cow::Borrowed(name.as_str()), value.clone()));
             }
             let params: Params<'_> = asked.params.iter().map(|(name, raw)| (name.as_str(), raw.as_str())).collect();
-            let query = message::give_query(template, query.as_deref(), &params, &given)?;
+            let query = crate::plan::query::give_query(template, query.as_deref(), &params, &given)?;
             (write_path(&template.segments, &params, &given)?, query)
         };
         Ok(RequestOut { method, path, query, headers, body: BodyOut::Replaced(body) })

@@ -6,7 +6,8 @@ use http::{HeaderMap, header};
 
 use super::document::extend;
 use crate::json::{MAX_DEPTH, Tree, TreeKind, write_string};
-use crate::plan::message::{encode_unreserved, form_decode, pairs, scalars};
+use crate::plan::message::scalars;
+use crate::plan::query::{encode_unreserved, form_decode, pairs};
 use crate::plan::{Fault, FaultKind};
 
 /// What a body is by its media type.

@@ -18,7 +18,7 @@ pub(in crate::plan) fn compile(step: &CheckedStep) -> General {
     let types: Vec<Option<Type>> = step.types.iter().map(|of| is_any.then(|| compile_type(of))).collect();
     let takes_all = |of: TypeId| types.get(of.0).and_then(Option::as_ref).is_some_and(Type::takes_all);
     let plain_around_list = step.types.iter().map(|of| is_plain_around_list(of, &general, takes_all)).collect();
-    General { types, general, plain_around_list, trace: None }
+    General { types, needed: general, plain_around_list, trace: None }
 }
 
 /// Whether a type needs the general engine for the elements of its only list and for nothing else, and elements that
@@ -41,7 +41,7 @@ fn is_plain_around_list(of: &CheckedType, general: &[bool], takes_all: impl Fn(T
 pub(in crate::plan) fn compile_traced(step: &CheckedStep) -> General {
     General {
         types: step.types.iter().map(|of| Some(compile_type(of))).collect(),
-        general: vec![true; step.types.len()],
+        needed: vec![true; step.types.len()],
         plain_around_list: vec![false; step.types.len()],
         trace: Some(Trace::default()),
     }
@@ -97,8 +97,8 @@ fn compile_rule(index: usize, rule: &CheckedRule) -> Option<Rule> {
                 kind: RuleKind::Equation { places, via, defaults, unfit: Unfit::Refuse, keys: None, only: None },
             }
         }
-        CheckedKind::Added { place, default } => one_sided(index, true, place, default),
-        CheckedKind::Removed { place, default } => one_sided(index, false, place, default),
+        CheckedKind::Added { place, default } => one_sided(index, true, place, default.as_ref()),
+        CheckedKind::Removed { place, default } => one_sided(index, false, place, default.as_ref()),
         CheckedKind::Mapping(mapping) => match mapping.as_ref() {
             Mapping::Rest(_) => return None,
             Mapping::Cases(cases) => {
@@ -143,13 +143,13 @@ fn compile_rule(index: usize, rule: &CheckedRule) -> Option<Rule> {
     })
 }
 
-fn one_sided(index: usize, is_new: bool, place: &Place, default: &Option<String>) -> Rule {
+fn one_sided(index: usize, is_new: bool, place: &Place, default: Option<&String>) -> Rule {
     let kind = RuleKind::Derived {
         is_new,
         place: place.steps(),
         from: None,
         via: Via::Value(Codec::Same),
-        default: default.clone(),
+        default: default.cloned(),
         unfit: Unfit::Refuse,
     };
     Rule { index, when: [None, None], kind }

@@ -103,7 +103,11 @@ impl<'a> Run<'a> {
     }
 
     fn each(&self, of: &'a Via, unfit: &'a Unfit, direction: Direction, tree: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
-        let Some(elements) = tree.elements() else { return Ok(Out::Tree(tree)) };
+        let Some(elements) = tree.elements() else {
+            // A type's rules speak of documents; what is none passes. A value that must be converted may not.
+            let passes = matches!(of, Via::As(_));
+            return passes.then_some(Out::Tree(tree)).ok_or_else(|| Fault::guard("expected a list".into()));
+        };
         let mut made = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
             let mark = self.mark();
@@ -121,7 +125,10 @@ impl<'a> Run<'a> {
     }
 
     fn values(&self, of: &'a Via, direction: Direction, tree: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
-        let TreeKind::Object(members) = &tree.kind else { return Ok(Out::Tree(tree)) };
+        let TreeKind::Object(members) = &tree.kind else {
+            let passes = matches!(of, Via::As(_));
+            return passes.then_some(Out::Tree(tree)).ok_or_else(|| Fault::guard("expected an object".into()));
+        };
         let mut made = Vec::with_capacity(members.len());
         for (name, value) in members {
             let mark = self.mark();
@@ -154,7 +161,7 @@ impl<'a> Run<'a> {
                 }
             }
             if let Some(of) = case.rules {
-                return self.document_of_case(case, of, fitting, owned, direction, tree);
+                return self.document_of_case(case, of, &fitting, owned, direction, tree);
             }
             let generator = Generator { run: self, case, direction };
             let writes = match generator.writes(&fitting.bindings, fitting.first) {
@@ -198,11 +205,13 @@ impl<'a> Run<'a> {
                         value: Out::Tree(self.string(name)?),
                     };
                     let mut entry = vec![key];
-                    if let Some(member) = &entries.value { entry.push(Member {
-                        name: Cow::Borrowed(member.as_str()),
-                        order: LAST,
-                        value: Out::Tree(value),
-                    }) } else {
+                    if let Some(member) = &entries.value {
+                        entry.push(Member {
+                            name: Cow::Borrowed(member.as_str()),
+                            order: LAST,
+                            value: Out::Tree(value),
+                        });
+                    } else {
                         let TreeKind::Object(inner) = &value.kind else {
                             return Err(Fault::guard("expected an object".into()).within(name));
                         };
@@ -313,7 +322,7 @@ impl<'a> Run<'a> {
         &self,
         case: &'a Case,
         of: TypeId,
-        fitting: super::form::Fitting<'a>,
+        fitting: &super::form::Fitting<'a>,
         mut owned: Owned,
         direction: Direction,
         tree: &'a Tree<'a>,

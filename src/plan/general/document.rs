@@ -6,7 +6,7 @@ use super::form::too_costly;
 use super::generate::Generator;
 use super::place::{Found, Owned};
 use super::trace::Part;
-use super::value::{At, LAST, Member, Out, order};
+use super::value::{At, LAST, Out, order};
 use super::{Case, Direction, Fault, From, Rule, RuleKind, Run, TypeId, Unfit, Via, side, source_side};
 use crate::json::{Tree, TreeKind};
 use crate::path::Step;
@@ -415,58 +415,6 @@ impl<'a> Run<'a> {
         let found = self.find(steps, root, side, &Owned::default(), None)?;
         Ok(found.first().and_then(|found| found.tree))
     }
-
-    /// What no rule owns of an object; nothing where rules took all there was.
-    pub(super) fn rest(
-        &self,
-        tree: &'a Tree<'a>,
-        owned: &Owned,
-        reserved: &[&'a [Step]],
-        path: &mut Vec<&'a str>,
-    ) -> Result<Option<Out<'a>>, Fault> {
-        self.spend()?;
-        match &tree.kind {
-            TreeKind::Object(members) => {
-                let mut kept = Vec::new();
-                for (name, value) in members {
-                    if owned.is_whole(value) {
-                        continue;
-                    }
-                    path.push(name);
-                    let taken = !owned.is_entered(value) && is_reserved(reserved, path);
-                    let leads = leads_to_reserved(reserved, path);
-                    let value_kept = if taken {
-                        self.unplaced(path)?;
-                        None
-                    } else if owned.is_entered(value) || (leads && value.is_object()) {
-                        self.rest(value, owned, reserved, path)?
-                    } else {
-                        Some(self.pass(value))
-                    };
-                    path.pop();
-                    if let Some(value_kept) = value_kept {
-                        kept.push(Member { name: Cow::Borrowed(name), order: order(value), value: value_kept });
-                    }
-                }
-                Ok((!kept.is_empty() || members.is_empty()).then_some(Out::Object(kept)))
-            }
-            TreeKind::Array(elements) => {
-                let mut kept = Vec::new();
-                for element in elements.iter().filter(|one| !owned.is_whole(one)) {
-                    let element = if owned.is_entered(element) {
-                        // An element of which only that is left by which it was found would say nothing any more.
-                        let kept = self.rest(element, owned, &[], &mut Vec::new())?;
-                        kept.filter(|kept| !holds_only_selectors(kept, owned))
-                    } else {
-                        Some(self.pass(element))
-                    };
-                    kept.extend(element);
-                }
-                Ok((!kept.is_empty() || elements.is_empty()).then_some(Out::List(kept)))
-            }
-            _ => Ok(Some(self.pass(tree))),
-        }
-    }
 }
 
 pub(super) fn note(effect: &Effect<'_>, owned: &mut Owned) {
@@ -488,19 +436,6 @@ pub(super) fn is_patient(rule: &Rule, from: usize) -> bool {
     patience(rule, from).is_some()
 }
 
-fn holds_only_selectors(kept: &Out<'_>, owned: &Owned) -> bool {
-    match kept {
-        Out::Object(members) => members.iter().all(|member| holds_only_selectors(&member.value, owned)),
-        Out::Tree(tree) if owned.is_selector(tree) => true,
-        Out::Tree(tree) => {
-            tree.is_object()
-                && tree.members().iter().all(|(_, value)| owned.is_selector(value))
-                && !tree.members().is_empty()
-        }
-        Out::List(_) | Out::Text(_) => false,
-    }
-}
-
 /// How exact the pattern is by which a rule takes what other rules leave; nothing where it names its places.
 fn patience(rule: &Rule, from: usize) -> Option<usize> {
     let places: &[super::Steps] = match &rule.kind {
@@ -516,25 +451,6 @@ fn patience(rule: &Rule, from: usize) -> Option<usize> {
     places.iter().flatten().filter_map(open).min()
 }
 
-/// Whether a rule writes exactly this place.
-fn is_reserved(reserved: &[&[Step]], path: &[&str]) -> bool {
-    reserved.iter().any(|steps| steps.len() == path.len() && fits(steps, path))
-}
-
-/// Whether rules write places below this one.
-fn leads_to_reserved(reserved: &[&[Step]], path: &[&str]) -> bool {
-    reserved.iter().any(|steps| {
-        steps.len() > path.len() && fits(steps, path) && matches!(steps.get(path.len()), Some(Step::Name(_)))
-    })
-}
-
-fn fits(steps: &[Step], path: &[&str]) -> bool {
-    path.iter().zip(steps).all(|(name, step)| match step {
-        Step::Name(known) => known == name,
-        _ => false,
-    })
-}
-
 /// A place of the source for people.
 pub(super) fn shown(path: &[At<'_>]) -> String {
     let mut text = String::new();
@@ -546,7 +462,11 @@ pub(super) fn shown(path: &[At<'_>]) -> String {
                 }
                 text.push_str(name);
             }
-            At::Index(index) => text.push_str(&format!("[{index}]")),
+            At::Index(index) => {
+                text.push('[');
+                text.push_str(&index.to_string());
+                text.push(']');
+            }
             At::Find(_) | At::Append => text.push_str("[…]"),
         }
     }

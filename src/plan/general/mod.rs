@@ -13,6 +13,7 @@ mod generate;
 mod names;
 mod place;
 mod put;
+mod rest;
 mod trace;
 mod value;
 
@@ -36,7 +37,7 @@ pub(super) struct General {
     /// By type; nothing where no type of the step needs it.
     types: Vec<Option<Type>>,
     /// By type: whether the one-pass engine does not translate it.
-    general: Vec<bool>,
+    needed: Vec<bool>,
     /// By type: whether the one-pass engine translates what stands around its only list.
     plain_around_list: Vec<bool>,
     /// Where what rules do is noted, if anywhere.
@@ -200,7 +201,7 @@ struct Run<'a> {
 impl General {
     /// Whether it translates a type.
     pub(super) fn has(&self, of: TypeId) -> bool {
-        self.general.get(self.whole(of)) == Some(&true)
+        self.needed.get(self.whole(of)) == Some(&true)
     }
 
     /// Whether the one-pass engine translates a type as far as its lists are empty: all of it, or all but the elements

@@ -50,12 +50,12 @@ impl<'a> Run<'a> {
             let down = self.rule(rule, Direction::Down, base, owned_base);
             super::document::note(&up, owned_old);
             let Ok(down) = down else {
-                self.rewrite(rule, up, Effect::default(), result)?;
+                self.rewrite(rule, up, &Effect::default(), result)?;
                 continue;
             };
             super::document::note(&down, owned_base);
             if !self.shows(&down, &up)? {
-                self.rewrite(rule, up, down, result)?;
+                self.rewrite(rule, up, &down, result)?;
             }
             if let RuleKind::Cases(cases) = &rule.kind {
                 let Some((_, case)) = self.cases(cases, Direction::Up, old)? else { continue };
@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
     }
 
     /// Puts what a rule makes of the old document in place of what it reads of the live one.
-    fn rewrite(&self, rule: &'a Rule, up: Effect<'a>, down: Effect<'a>, result: &mut Out<'a>) -> Result<(), Fault> {
+    fn rewrite(&self, rule: &'a Rule, up: Effect<'a>, down: &Effect<'a>, result: &mut Out<'a>) -> Result<(), Fault> {
         if let (RuleKind::Equation { via, .. }, [said], [base]) = (&rule.kind, up.read.as_slice(), down.read.as_slice())
             && let (Some(old), Some(live)) = (said.tree, base.tree)
             && let Some(value) =

@@ -139,13 +139,14 @@ impl<'a> Out<'a> {
                     At::Find(conditions) => position(run, elements, conditions)?,
                     At::Name(_) | At::Append => None,
                 };
-                let index = if let Some(index) = index { index } else {
+                let index = if let Some(index) = index {
+                    index
+                } else {
                     let mut made = Self::fresh(rest);
                     if let At::Find(conditions) = first {
                         made = Self::Object(Vec::new());
                         for (names, value) in *conditions {
-                            let path: Vec<At<'a>> =
-                                names.iter().map(|name| At::Name(Cow::Borrowed(name))).collect();
+                            let path: Vec<At<'a>> = names.iter().map(|name| At::Name(Cow::Borrowed(name))).collect();
                             made.set(run, &path, Self::Text(value.as_bytes()), LAST)?;
                         }
                     }
@@ -217,7 +218,9 @@ impl<'a> Out<'a> {
     pub(super) fn forget_order(&mut self) {
         if let Self::Object(members) = self {
             members.sort_by_key(|member| member.order);
-            members.iter_mut().for_each(|member| member.order = LAST);
+            for member in members {
+                member.order = LAST;
+            }
         }
     }
 

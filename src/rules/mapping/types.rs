@@ -6,6 +6,7 @@ use crate::path::Place;
 
 impl<T> Each<T> {
     /// The type and key of a list of documents, if that is all that it is.
+    #[expect(clippy::result_large_err, reason = "what is no such list is given back, not an error")]
     pub fn into_core(self) -> Result<(T, Option<Place>), Self> {
         match self {
             Self { of: Convert::As(of), key, unfit: Unfit::Refuse } => Ok((of, key)),

@@ -207,7 +207,7 @@ impl Parser<'_> {
         let is_each = value("each").is_some();
         Beside {
             loss: value("loss").and_then(|node| self.text(node, "`loss`")),
-            default: value("default").map(|node| self.json(node)),
+            default: value("default").map(|node| self.json(node).ok_or(())),
             // Beside `each` it speaks of the elements.
             unfit: value("unfit").filter(|_| !is_each).and_then(|node| self.unfit(node)).unwrap_or(Unfit::Refuse),
             when: value("when").and_then(|node| self.when(node)).unwrap_or(When::ALWAYS),
@@ -376,11 +376,11 @@ impl Parser<'_> {
     }
 
     /// The rules of a case that is written as `old = new: rules` under `on:`.
-    pub(super) fn rules_of_case(&mut self, node: &Node) -> Option<Option<TypeRef>> {
+    pub(super) fn rules_of_case(&mut self, node: &Node) -> Result<Option<TypeRef>, ()> {
         if node.is_null() {
-            return Some(None);
+            return Ok(None);
         }
-        self.type_ref(node).map(Some)
+        self.type_ref(node).map(Some).ok_or(())
     }
 
     /// The loss that a rule's map admits.

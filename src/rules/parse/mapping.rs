@@ -63,7 +63,7 @@ impl Parser<'_> {
                     Pattern::Object(vec![Member::Named { name: name.clone(), optional: false, value }])
                 })
             };
-            let rules = self.rules_of_case(rules)?;
+            let rules = self.rules_of_case(rules).ok()?;
             let (old, new) = (form(old, &old_tag), form(new, &new_tag));
             made.push(Case { when: When::ALWAYS, old, new, with: Vec::new(), rules });
         }
@@ -124,9 +124,10 @@ impl Parser<'_> {
     /// A place, a text with `{places}` in it, or a structure with `$places`.
     fn from(&mut self, node: &Node) -> Option<From> {
         if let Some(text) = node.as_str()
-            && !text.contains(['{', '}']) {
-                return self.place(node, 0, text.len()).map(From::Place);
-            }
+            && !text.contains(['{', '}'])
+        {
+            return self.place(node, 0, text.len()).map(From::Place);
+        }
         self.pattern(node, Names::Places).map(From::Pattern)
     }
 
