@@ -179,7 +179,7 @@ async fn a_failure_in_the_middle_ends_it() {
 #[tokio::test]
 async fn what_may_fail_is_made_up_for() {
     const ROUTES: &str = "
-  - GET /v1/home/{id}:
+  - GET /v1/start/{id}:
       calls:
         user: GET /v2/users/{id}
         mail: {call: GET /v2/mail, timeout: 50ms, partial: {body: {unread: 0}}}
@@ -203,10 +203,10 @@ async fn what_may_fail_is_made_up_for() {
     })
     .await;
     let gateway = gateway(&service, ROUTES).await;
-    let answer = gateway.ask("GET /v1/home/1", &[], b"").await;
+    let answer = gateway.ask("GET /v1/start/1", &[], b"").await;
     assert!(same(answer.text(), r#"{"name":"Ana","unread":0,"ads":500}"#), "{}", answer.text());
     assert_eq!(answer.status, 200);
-    let answer = gateway.ask("GET /v1/home/2", &[], b"").await;
+    let answer = gateway.ask("GET /v1/start/2", &[], b"").await;
     assert_eq!((answer.status, &answer.json()["detail"]), (502, &"the call `user` was answered 500".into()));
     let answer = gateway.ask("GET /v1/late", &[], b"").await;
     assert_eq!((answer.status, answer.code().as_str()), (504, "upstream_timeout"));
