@@ -57,7 +57,6 @@ pub(super) struct Message {
 
 /// What the rules name of one side of a message.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each says one thing of one part")]
 pub(super) struct Parts {
     pub(super) body: bool,
     /// Whether the other side's rules write into the body, so that what they do not name of it passes.

@@ -13,7 +13,7 @@ impl<'a> Run<'a> {
     /// One document of a type onto another. Recursion is bounded by the documents' depth.
     pub(super) fn put(&self, of: TypeId, old: &'a Tree<'a>, base: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
         let Some(of_type) = self.general.get(of) else { return Ok(Out::Tree(old)) };
-        if !(old.is_object() && base.is_object()) && !of_type.takes_all() {
+        if !(of_type.takes_all() || old.is_object() && base.is_object()) {
             return self.document(of, Direction::Up, old);
         }
         let mut result = Out::Tree(base);

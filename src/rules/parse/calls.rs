@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::route::RouteBody;
-use super::{Parser, short};
+use super::{Parser, keys, short};
 use crate::diagnostic::codes;
 use crate::path::query::Query;
 use crate::path::template::Template;
@@ -15,7 +15,6 @@ use crate::rules::yaml::{Kind, Node};
 
 /// Keys of a route with calls that other routes do not have.
 const OWN: [&str; 3] = ["calls", "when", "loss"];
-const CALL_KEYS: [&str; 8] = ["call", "request", "each", "when", "stop", "optional", "partial", "timeout"];
 
 impl Parser<'_> {
     /// A route with `calls`.
@@ -76,7 +75,7 @@ impl Parser<'_> {
             let target = self.target(node)?;
             return Some(CallDecl { name, target, request: None, how: How::default() });
         }
-        let members = self.members(node, "a call", &CALL_KEYS)?;
+        let members = self.members(node, "a call", keys::CALL)?;
         let Some(target) = members.get("call") else {
             self.missing(node.span, "a call", "call", "the method and path: `call: GET /v2/orders/{id}`");
             return None;

@@ -21,6 +21,8 @@ pub(in crate::rules) const FLAT: &[&str] = &["separator", "list"];
 pub(in crate::rules) const CEL: &[&str] = &["up", "down"];
 /// Of an entry of `responses`.
 pub(in crate::rules) const RESPONSE: &[&str] = &["status", "when", "rules"];
+pub(in crate::rules) const CALL: &[&str] =
+    &["call", "request", "each", "when", "stop", "optional", "partial", "timeout"];
 /// Of `service.yaml`.
 pub(in crate::rules) const SERVICE: &[&str] = &["match", "versions", "negotiate", "default", "answer_header"];
 /// Of `match`.

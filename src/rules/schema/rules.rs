@@ -205,6 +205,9 @@ fn route() -> Value {
             "write": explained("write", json!({"enum": ["replace", "merge"]})),
             "request": refers("message"),
             "responses": {"type": "array", "items": refers("response"), "minItems": 1},
+            "when": refers("when"),
+            "loss": text("why half of several calls may be done where one of them fails"),
+            "calls": {"type": "object", "minProperties": 1, "additionalProperties": call()},
         },
         "patternProperties": {status: {"anyOf": [{"type": "null"}, refers("message")]}}
     });
@@ -214,6 +217,18 @@ fn route() -> Value {
         {"type": "object", "minProperties": 1, "maxProperties": 1, "description": line,
             "additionalProperties": {"anyOf": [{"type": "null"}, body]}}
     ]})
+}
+
+fn call() -> Value {
+    closed(members(keys::CALL, |key| match key {
+        "call" => text("METHOD /new/{id}"),
+        "request" => refers("message"),
+        "when" | "stop" => refers("when"),
+        "each" => text("the list whose elements get a call each"),
+        "optional" => json!({"type": "boolean"}),
+        "timeout" => text("how long its answer may take, `2s`"),
+        _ => json!({}),
+    }))
 }
 
 fn response() -> Value {
