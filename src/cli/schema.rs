@@ -24,7 +24,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Files {
-    /// <old>-<new>.yaml
+    /// `<old>-<new>.yaml`
     Rules,
     /// service.yaml
     Service,
