@@ -155,10 +155,7 @@ impl<'w> Writer<'w> {
                 self.copy(item.start, item.value_start);
                 let any = self.object(*child, at + 1, item.next as usize)?;
                 self.copy(item.value_end, item.end);
-                // What was empty already stays so on the way up, since an old document must come back exactly; what
-                // moves have emptied will be made again by them.
-                let had_members = item.next as usize > at + 1;
-                let emptied = |child: &Node| child.closed || (child.read && (had_members || !self.lens.keeps_emptied));
+                let emptied = |child: &Node| child.closed || (child.read && !self.lens.keeps_emptied);
                 if !any && self.lens.nodes.get(*child).is_some_and(emptied) {
                     self.truncate(before);
                 }

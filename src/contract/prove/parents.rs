@@ -12,12 +12,12 @@ use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, TypeId, Verdic
 
 impl Prover<'_, '_> {
     /// E5 for parents: a required object is missing from the result where none of the members that rules write into it
-    /// is there.
+    /// is there. (On the way up an object of the same name is kept even if rules took everything out of it.)
     pub(super) fn check_parents(&mut self, id: TypeId, rules: &[CheckedRule], sites: &Sites) {
         for side in [Side::Old, Side::New] {
-            let (root, source_root) = match side {
-                Side::Old => (sites.a, sites.b),
-                Side::New => (sites.b, sites.a),
+            let (root, source, source_root) = match side {
+                Side::Old => (sites.a, Side::New, sites.b),
+                Side::New => (sites.b, Side::Old, sites.a),
             };
             let mut parents: BTreeSet<Vec<String>> = BTreeSet::new();
             let mut filled: BTreeSet<Vec<String>> = BTreeSet::new();
@@ -38,8 +38,10 @@ impl Prover<'_, '_> {
                 let Some(target) = self.quietly(side, root, parent, sites.is_message).filter(|one| one.always) else {
                     continue;
                 };
+                let stays = side == Side::New
+                    && self.quietly(source, source_root, parent, sites.is_message).is_some_and(|one| one.always);
                 let is_part = sites.is_message && parent.len() == 1;
-                if is_part {
+                if stays || is_part {
                     continue;
                 }
                 self.report_parent(id, rules, side, parent, target);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::form::too_costly;
 use super::generate::Generator;
-use super::place::{Found, Owned};
+use super::place::{Found, Owned, patience, shown};
 use super::trace::Part;
 use super::value::{At, LAST, Out, order};
 use super::{Case, Direction, Fault, From, Rule, RuleKind, Run, TypeId, Unfit, Via, side, source_side};
@@ -429,46 +429,4 @@ pub(super) fn note(effect: &Effect<'_>, owned: &mut Owned) {
             }
         }
     }
-}
-
-/// Whether a rule takes what other rules leave.
-pub(super) fn is_patient(rule: &Rule, from: usize) -> bool {
-    patience(rule, from).is_some()
-}
-
-/// How exact the pattern is by which a rule takes what other rules leave; nothing where it names its places.
-fn patience(rule: &Rule, from: usize) -> Option<usize> {
-    let places: &[super::Steps] = match &rule.kind {
-        RuleKind::Equation { places, .. } => side(places, from).as_slice(),
-        RuleKind::Derived { place, is_new, .. } if usize::from(*is_new) == from => std::slice::from_ref(place),
-        RuleKind::Derived { .. } | RuleKind::Cases(_) => &[],
-    };
-    let open = |step: &Step| match step {
-        Step::Pattern { .. } => Some(step.exactness()),
-        Step::Rest => Some(0),
-        _ => None,
-    };
-    places.iter().flatten().filter_map(open).min()
-}
-
-/// A place of the source for people.
-pub(super) fn shown(path: &[At<'_>]) -> String {
-    let mut text = String::new();
-    for at in path {
-        match at {
-            At::Name(name) => {
-                if !text.is_empty() {
-                    text.push('.');
-                }
-                text.push_str(name);
-            }
-            At::Index(index) => {
-                text.push('[');
-                text.push_str(&index.to_string());
-                text.push(']');
-            }
-            At::Find(_) | At::Append => text.push_str("[…]"),
-        }
-    }
-    text
 }

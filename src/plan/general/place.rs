@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::value::{At, has_members, is_literal};
-use super::{Fault, Run};
+use super::{Fault, Rule, RuleKind, Run, side};
 use crate::json::{Tree, TreeKind};
 use crate::path::{Step, View};
 use crate::rules::mapping::{JsonType, Kind};
@@ -225,4 +225,46 @@ pub(super) fn is_kind(tree: &Tree<'_>, kind: &Kind) -> bool {
     let is_so = (kind.types.is_empty() || kind.types.iter().any(of_type))
         && (kind.values.is_empty() || kind.values.iter().any(is_value));
     is_so != kind.negated
+}
+
+/// A place of the source for people.
+pub(super) fn shown(path: &[At<'_>]) -> String {
+    let mut text = String::new();
+    for at in path {
+        match at {
+            At::Name(name) => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(name);
+            }
+            At::Index(index) => {
+                text.push('[');
+                text.push_str(&index.to_string());
+                text.push(']');
+            }
+            At::Find(_) | At::Append => text.push_str("[…]"),
+        }
+    }
+    text
+}
+
+/// Whether a rule takes what other rules leave.
+pub(super) fn is_patient(rule: &Rule, from: usize) -> bool {
+    patience(rule, from).is_some()
+}
+
+/// How exact the pattern is by which a rule takes what other rules leave; nothing where it names its places.
+pub(super) fn patience(rule: &Rule, from: usize) -> Option<usize> {
+    let places: &[super::Steps] = match &rule.kind {
+        RuleKind::Equation { places, .. } => side(places, from).as_slice(),
+        RuleKind::Derived { place, is_new, .. } if usize::from(*is_new) == from => std::slice::from_ref(place),
+        RuleKind::Derived { .. } | RuleKind::Cases(_) => &[],
+    };
+    let open = |step: &Step| match step {
+        Step::Pattern { .. } => Some(step.exactness()),
+        Step::Rest => Some(0),
+        _ => None,
+    };
+    places.iter().flatten().filter_map(open).min()
 }

@@ -35,7 +35,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), Fault> {
         let mut rules: Vec<&'a Rule> = rules.iter().collect();
         // As when translating: what takes the rest comes last.
-        rules.sort_by_key(|rule| super::document::is_patient(rule, 0) || super::document::is_patient(rule, 1));
+        rules.sort_by_key(|rule| super::place::is_patient(rule, 0) || super::place::is_patient(rule, 1));
         for rule in rules {
             if let RuleKind::Derived { .. } = rule.kind {
                 // Its own side's value stays, and the old document's is no news.
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         if let (RuleKind::Equation { via, .. }, [said], [base]) = (&rule.kind, up.read.as_slice(), down.read.as_slice())
             && let (Some(old), Some(live)) = (said.tree, base.tree)
             && let Some(value) =
-                self.put_value(via, old, live).map_err(|fault| fault.within(&super::document::shown(&said.path)))?
+                self.put_value(via, old, live).map_err(|fault| fault.within(&super::place::shown(&said.path)))?
         {
             let path = base.path.clone();
             return result.set(self, &path, value, order(live));

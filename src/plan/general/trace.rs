@@ -3,7 +3,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::document::{Effect, shown};
+use super::document::Effect;
+use super::place::shown;
 use super::value::{At, Out};
 use super::{Case, Direction, General, Rule, RuleKind, Run, TypeId, Via};
 use crate::codecs::Codec;
