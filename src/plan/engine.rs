@@ -192,10 +192,15 @@ fn run(
         *memory = Memory { shapes, stencils };
     }
     std::mem::swap(out, &mut scratch.side[0]);
-    if result.is_err() {
+    result.map_err(|mut fault| {
         out.truncate(before);
-    }
-    Ok(result?)
+        scratch.dropped = 0;
+        if fault.kind == FaultKind::TooLarge {
+            // The limit is the whole document's: where it was reached says nothing.
+            fault.place.clear();
+        }
+        *fault
+    })
 }
 
 impl Engine<'_> {
