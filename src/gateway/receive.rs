@@ -18,6 +18,7 @@ use super::streaming::{self, Passing};
 use super::translate::busy;
 use super::trouble::{Kind, Trouble};
 use crate::plan::Exchange;
+use crate::plan::wire::media_type;
 
 /// A body as it came and, where it had to be read, without its codings.
 pub(super) enum Received {
@@ -137,12 +138,6 @@ pub(super) fn check_json_type(headers: &HeaderMap) -> Result<(), &'static str> {
         Some((_, value)) if !value.trim_matches('"').eq_ignore_ascii_case("utf-8") => Err("JSON is always UTF-8"),
         _ => Ok(()),
     }
-}
-
-/// The media type of a body in lower case, without its parameters; empty where there is none.
-pub(super) fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Whether a body is a JSON Patch (RFC 6902): a list of operations on a document instead of the document.

@@ -32,7 +32,7 @@ pub struct RequestIn<'a> {
 }
 
 /// A request as the service gets it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RequestOut {
     /// Method.
     pub method: Method,
@@ -46,6 +46,36 @@ pub struct RequestOut {
     pub body: BodyOut,
 }
 
+impl RequestOut {
+    /// A request that no hop has changed, with this body.
+    pub(super) fn of(request: &RequestIn<'_>, body: BodyOut) -> Self {
+        Self {
+            method: request.method.clone(),
+            path: request.path.to_owned(),
+            query: request.query.map(str::to_owned),
+            headers: request.headers.clone(),
+            body,
+        }
+    }
+
+    /// The same as the next hop's rules see it.
+    pub(super) fn seen(&self) -> RequestIn<'_> {
+        self.seen_over(None)
+    }
+
+    /// The same, where a body that is unchanged is this one.
+    pub(super) fn seen_over<'a>(&'a self, unchanged: Option<&'a [u8]>) -> RequestIn<'a> {
+        let (path, query) = (self.path.as_str(), self.query.as_deref());
+        RequestIn { method: &self.method, path, query, headers: &self.headers, body: self.body.over(unchanged) }
+    }
+
+    /// What the next hop made of it: one that leaves the body alone passes on what the hops before made of that.
+    pub(super) fn then(self, next: Self) -> Self {
+        let body = if next.body == BodyOut::Unchanged { self.body } else { next.body };
+        Self { body, ..next }
+    }
+}
+
 /// What becomes of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyOut {
@@ -53,6 +83,16 @@ pub enum BodyOut {
     Unchanged,
     /// These bytes (not content-coded) replace it; empty where the rules leave no body.
     Replaced(Vec<u8>),
+}
+
+impl BodyOut {
+    /// The body where an unchanged one is this; none where it is empty.
+    pub(crate) fn over<'a>(&'a self, unchanged: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        match self {
+            Self::Unchanged => unchanged,
+            Self::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
+        }
+    }
 }
 
 /// A response as the service gave it.
@@ -80,7 +120,7 @@ pub struct ResponseOut {
 }
 
 /// One exchange between a caller of one version and a service of another.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Exchange<'p> {
     /// In the order that a request takes.
     pub(super) hops: Vec<Hop<'p>>,
@@ -98,7 +138,7 @@ pub(super) struct Hop<'p> {
 impl ServicePlan {
     /// The route of one exchange between a caller of version `asked` and the service of version `served`.
     ///
-    /// `path` and `query` are the request's as on the wire (percent-encoded).
+    /// `target` is the request's path and query as on the wire (percent-encoded).
     ///
     /// # Errors
     /// [`NoRoute`] where no rule maps this method and path all the way.
@@ -107,28 +147,20 @@ impl ServicePlan {
         asked: usize,
         served: usize,
         method: &str,
-        (path, query): (&str, Option<&str>),
+        target: (&str, Option<&str>),
     ) -> Result<Exchange<'_>, NoRoute> {
         let (direction, steps): (_, Vec<&StepPlan>) = if asked <= served {
             (Direction::Up, self.steps.get(asked..served).into_iter().flatten().collect())
         } else {
             (Direction::Down, self.steps.get(served..asked).into_iter().flatten().rev().collect())
         };
-        let mut hops: Vec<Hop<'_>> = Vec::with_capacity(steps.len());
+        let mut way = Exchange { hops: Vec::with_capacity(steps.len()) };
         for step in steps {
-            let found = match hops.last() {
-                None => step.find_route(direction, method, |side| {
-                    route::match_path(&side.template, path).is_some() && super::query::has_query(&side.template, query)
-                }),
-                Some(last) => {
-                    let (_, target) = last.route.sides(direction);
-                    let method = if target.template.method == "*" { method } else { &target.template.method };
-                    step.find_route(direction, method, |side| route::covers(&side.template, &target.template))
-                }
-            };
-            hops.push(Hop { step, route: found?, direction });
+            let route =
+                step.find_route(direction, way.next_method(method), |side| way.leads_to(&side.template, target))?;
+            way.hops.push(Hop { step, route, direction });
         }
-        Ok(Exchange { hops })
+        Ok(way)
     }
 }
 
@@ -140,15 +172,15 @@ impl StepPlan {
         method: &str,
         matches: impl Fn(&route::Side) -> bool,
     ) -> Result<&Route, NoRoute> {
-        let side = |route: &'_ Route| match direction {
-            Direction::Up => route.old.template.clone(),
-            Direction::Down => route.new.template.clone(),
+        let of_path = || {
+            let sides = self.routes.iter().map(|route| (route, route.sides(direction).0));
+            sides.filter(|(_, side)| matches(side))
         };
-        let of_path = || self.routes.iter().filter(|route| matches(route.sides(direction).0));
-        let of_method = of_path().filter(|route| route::takes(&route.sides(direction).0.template, method));
+        let of_method = of_path().filter(|(_, side)| route::takes(&side.template, method));
         of_method
-            .max_by_key(|route| side(route).specificity())
-            .ok_or_else(|| NoRoute { methods: of_path().map(|route| side(route).method).collect() })
+            .max_by_key(|(_, side)| side.template.specificity())
+            .map(|(route, _)| route)
+            .ok_or_else(|| NoRoute { methods: of_path().map(|(_, side)| side.template.method.clone()).collect() })
     }
 }
 
@@ -161,6 +193,22 @@ impl<'p> Exchange<'p> {
     /// The route in the service's terms. `None` where both speak one version.
     pub fn served_template(&self) -> Option<&'p Template> {
         self.hops.last().map(|hop| &hop.route.sides(hop.direction).1.template)
+    }
+
+    /// The method that a request of this one has at the end of the way so far.
+    pub(super) fn next_method<'m>(&self, asked: &'m str) -> &'m str
+    where
+        'p: 'm,
+    {
+        self.served_template().map_or(asked, |known| if known.method == "*" { asked } else { &known.method })
+    }
+
+    /// Whether a request that has come the way so far, or begins it with this path and query, is one of the template's.
+    pub(super) fn leads_to(&self, template: &Template, (path, query): (&str, Option<&str>)) -> bool {
+        match self.served_template() {
+            None => route::match_path(template, path).is_some() && super::query::has_query(template, query),
+            Some(known) => route::covers(template, known),
+        }
     }
 
     /// Whether translating the request needs its body.
@@ -245,31 +293,10 @@ impl<'p> Exchange<'p> {
     ) -> Result<RequestOut, Fault> {
         let limits = Limits { unplaced: Unplaced::Refuse, ..limits };
         let bases = self.bases(base.filter(|_| self.merges()), scratch, limits)?;
-        let mut current = RequestOut {
-            method: request.method.clone(),
-            path: request.path.to_owned(),
-            query: request.query.map(str::to_owned),
-            headers: request.headers.clone(),
-            body: BodyOut::Unchanged,
-        };
+        let mut current = RequestOut::of(request, BodyOut::Unchanged);
         for (hop, base) in self.hops.iter().zip(&bases) {
-            let next = {
-                let body = match &current.body {
-                    BodyOut::Unchanged => request.body,
-                    BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-                };
-                let seen = RequestIn {
-                    method: &current.method,
-                    path: &current.path,
-                    query: current.query.as_deref(),
-                    headers: &current.headers,
-                    body,
-                };
-                hop.request(&seen, base.as_deref(), scratch, limits)?
-            };
-            // A hop that leaves the body alone passes on what the one before made of it.
-            let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
-            current = RequestOut { body, ..next };
+            let next = hop.request(&current.seen_over(request.body), base.as_deref(), scratch, limits)?;
+            current = current.then(next);
         }
         Ok(current)
     }
@@ -311,51 +338,17 @@ impl<'p> Exchange<'p> {
         };
         let limits = Limits { unplaced: Unplaced::Drop, ..limits };
         let mut views = Vec::new();
-        let mut current = RequestOut {
-            method: request.method.clone(),
-            path: request.path.to_owned(),
-            query: request.query.map(str::to_owned),
-            headers: request.headers.clone(),
-            body: request.body.map_or(BodyOut::Unchanged, |body| BodyOut::Replaced(body.to_vec())),
-        };
+        let body = request.body.filter(|body| !body.is_empty());
+        let mut current = RequestOut::of(request, BodyOut::Unchanged);
         for hop in &self.hops {
-            let next = {
-                let body = match &current.body {
-                    BodyOut::Unchanged => None,
-                    BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-                };
-                let seen = RequestIn {
-                    method: &current.method,
-                    path: &current.path,
-                    query: current.query.as_deref(),
-                    headers: &current.headers,
-                    body,
-                };
-                let Ok(view) = super::hop::view(&hop.route.sides(hop.direction).0.template, &seen) else {
-                    return views;
-                };
-                views.push(view);
-                match hop.request(&seen, None, scratch, limits) {
-                    Ok(next) => next,
-                    Err(_) => return views,
-                }
-            };
-            let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
-            current = RequestOut { body, ..next };
+            let seen = current.seen_over(body);
+            let Ok(view) = super::hop::view(&hop.route.sides(hop.direction).0.template, &seen) else { return views };
+            views.push(view);
+            let Ok(next) = hop.request(&seen, None, scratch, limits) else { return views };
+            current = current.then(next);
         }
         if let Some(hop) = self.hops.last() {
-            let body = match &current.body {
-                BodyOut::Unchanged => None,
-                BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-            };
-            let seen = RequestIn {
-                method: &current.method,
-                path: &current.path,
-                query: current.query.as_deref(),
-                headers: &current.headers,
-                body,
-            };
-            views.extend(super::hop::view(&hop.route.sides(hop.direction).1.template, &seen));
+            views.extend(super::hop::view(&hop.route.sides(hop.direction).1.template, &current.seen_over(body)));
         }
         views
     }
@@ -388,14 +381,9 @@ impl<'p> Exchange<'p> {
                 Direction::Up => Requests { old: asked, new: served },
                 Direction::Down => Requests { old: served, new: asked },
             };
-            let next = {
-                let body = match &current.body {
-                    BodyOut::Unchanged => response.body,
-                    BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-                };
-                let seen = ResponseIn { status: current.status, headers: &current.headers, body };
-                hop.response(&seen, requests, scratch, limits)?
-            };
+            let body = current.body.over(response.body);
+            let seen = ResponseIn { status: current.status, headers: &current.headers, body };
+            let next = hop.response(&seen, requests, scratch, limits)?;
             let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
             current = ResponseOut { body, dropped: current.dropped + next.dropped, ..next };
         }

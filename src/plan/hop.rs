@@ -8,11 +8,11 @@ use super::exchange::{BodyOut, Hop, RequestIn, RequestOut, ResponseIn, ResponseO
 use super::general::Requests;
 use super::message::{self, Envelope, Source, Unpacked};
 use super::query;
-use super::route::{self, Message, Params};
+use super::route::{self, Mapped, Message, Params};
 use super::{Direction, Fault, FaultKind, Limits, Scratch};
 use crate::json::Tree;
 use crate::path::template::{Segment, Template, percent_encode};
-use crate::rules::ast::{StatusKey, WriteMode};
+use crate::rules::ast::WriteMode;
 
 impl Hop<'_> {
     pub(super) fn request(
@@ -34,18 +34,17 @@ impl Hop<'_> {
             "GET" if *request.method == Method::HEAD && source.template.method != "HEAD" => Method::HEAD,
             name => Method::from_bytes(name.as_bytes()).unwrap_or_else(|_| request.method.clone()),
         };
-        let mut headers = request.headers.clone();
-        let Some(message) = &self.route.request else {
+        // Where no rule names anything beside the body.
+        let beside = |body: BodyOut| -> Result<RequestOut, Fault> {
             let path = write_path(&target.template.segments, &params, &[])?;
             let query = query::give_query(&target.template, request.query, &params, &[])?;
-            return Ok(RequestOut { method, path, query, headers, body: BodyOut::Unchanged });
+            Ok(RequestOut { method: method.clone(), path, query, headers: request.headers.clone(), body })
         };
+        let Some(message) = &self.route.request else { return beside(BodyOut::Unchanged) };
         if let (Some(of), Some(body), None) = (message.body_only, request.body, base) {
             let mut out = Vec::with_capacity(body.len() + body.len() / 4);
             self.step.translate(of, self.direction, body, &mut out, scratch, limits)?;
-            let path = write_path(&target.template.segments, &params, &[])?;
-            let query = query::give_query(&target.template, request.query, &params, &[])?;
-            return Ok(RequestOut { method, path, query, headers, body: BodyOut::Replaced(out) });
+            return beside(BodyOut::Replaced(out));
         }
         let parts = message.parts(self.direction);
         let packed = Source {
@@ -73,6 +72,7 @@ impl Hop<'_> {
         };
         result.map_err(|fault| envelope.fault(fault))?;
         let unpacked = message::unpack(&out)?;
+        let mut headers = request.headers.clone();
         message::write_headers(&mut headers, parts, &unpacked)?;
         let query = query::write_query(request.query, parts, &unpacked.query, true)?;
         Ok(RequestOut {
@@ -84,34 +84,29 @@ impl Hop<'_> {
         })
     }
 
-    /// The rules of a response, and the status that it takes.
+    /// The rules of a response, the status that it takes, and it as a document where a condition had to see that.
     fn response_rules(
         &self,
         response: &ResponseIn<'_>,
         requests: Requests<'_>,
-    ) -> Result<(StatusCode, Option<&Message>), Fault> {
+    ) -> Result<(StatusCode, Option<&Message>, Option<Envelope>), Fault> {
         let direction = self.direction.reverse();
-        let mut whole: Option<Envelope> = None;
-        for one in self.route.mapped(response.status.as_u16(), direction) {
-            if let Some(query) = one.condition(direction) {
-                let envelope = match whole.take() {
-                    Some(envelope) => envelope,
-                    None => pack_response(response, requests, direction)?,
-                };
-                let envelope = whole.insert(envelope);
-                let tree = Tree::parse(&envelope.text, crate::json::MAX_DEPTH)?;
-                let costly = |_| Fault::new(FaultKind::TooLarge, "a condition needs more steps than the limit");
-                if !query.matches(&tree).map_err(costly)? {
-                    continue;
-                }
-            }
-            let status = match one.sides(direction).1 {
-                StatusKey::Exact(status) => StatusCode::from_u16(status).unwrap_or(response.status),
-                StatusKey::Class(_) | StatusKey::Default => response.status,
+        let mut mapped = self.route.mapped(response.status.as_u16(), direction).peekable();
+        // Without a condition the first is the one.
+        let asks = mapped.peek().is_some_and(|one| one.condition(direction).is_some());
+        let whole = asks.then(|| pack_response(response, requests, direction)).transpose()?;
+        let chosen = {
+            let tree = whole.as_ref().map(|whole| Tree::parse(&whole.text, crate::json::MAX_DEPTH)).transpose()?;
+            let fits = |one: &Mapped| match (one.condition(direction), &tree) {
+                (Some(query), Some(tree)) => message::holds(query, tree),
+                _ => Ok(true),
             };
-            return Ok((status, one.message.as_ref()));
-        }
-        Ok((response.status, self.route.response(response.status.as_u16())))
+            mapped.find_map(|one| fits(one).map(|fits| fits.then_some(one)).transpose()).transpose()?
+        };
+        Ok(match chosen {
+            Some(one) => (one.sides(direction).1.or(response.status), one.message.as_ref(), whole),
+            None => (response.status, self.route.response(response.status.as_u16()), whole),
+        })
     }
 
     pub(super) fn response(
@@ -122,7 +117,7 @@ impl Hop<'_> {
         limits: Limits,
     ) -> Result<ResponseOut, Fault> {
         let mut headers = response.headers.clone();
-        let (mapped_status, message) = self.response_rules(response, requests)?;
+        let (mapped_status, message, whole) = self.response_rules(response, requests)?;
         let Some(message) = message else {
             return Ok(ResponseOut { status: mapped_status, headers, body: BodyOut::Unchanged, dropped: 0 });
         };
@@ -134,17 +129,10 @@ impl Hop<'_> {
             return Ok(ResponseOut { status, headers, body: BodyOut::Replaced(out), dropped });
         }
         let parts = message.parts(direction);
-        let packed = Source {
-            params: &Params::new(),
-            query: None,
-            headers: response.headers,
-            status: Some(response.status.as_u16()),
-            body: response.body,
-        };
-        let envelope = if message.general {
-            pack_response(response, requests, direction)?
-        } else {
-            Envelope::pack(parts.0, &packed)?
+        let envelope = match whole {
+            Some(whole) if message.general => whole,
+            _ if message.general => pack_response(response, requests, direction)?,
+            _ => Envelope::pack(parts.0, &source(response, &Params::new()))?,
         };
         let mut out = Vec::new();
         let text = &envelope.text;
@@ -153,14 +141,8 @@ impl Hop<'_> {
         let dropped = scratch.dropped();
         let unpacked = message::unpack(&out)?;
         message::write_headers(&mut headers, parts, &unpacked)?;
-        let own_status = unpacked.status.as_ref().filter(|_| parts.1.status);
-        let status = match own_status {
-            Some(tree) => std::str::from_utf8(tree.raw)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| Fault::guard("expected a status of three digits".into()).within("status"))?,
-            None => mapped_status,
-        };
+        let own_status = if parts.1.status { unpacked.status_code()? } else { None };
+        let status = own_status.unwrap_or(mapped_status);
         let body = body_out(message, parts.0.body, response.body, &unpacked);
         Ok(ResponseOut { status, headers, body, dropped })
     }
@@ -171,26 +153,32 @@ pub(super) fn view(template: &Template, request: &RequestIn<'_>) -> Result<Vec<u
     let mut params = route::match_path(template, request.path).unwrap_or_default();
     let (_, asked) = query::take_query(template, request.query);
     params.extend(asked.iter().map(|(name, value)| (*name, value.as_str())));
+    view_of(&params, request)
+}
+
+/// The same with the parameters of its path and query.
+pub(super) fn view_of(params: &Params<'_>, request: &RequestIn<'_>) -> Result<Vec<u8>, Fault> {
     let (headers, query, body) = (request.headers, request.query, request.body);
-    let source = Source { params: &params, query, headers, status: None, body };
+    let source = Source { params, query, headers, status: None, body };
     Ok(message::pack_whole(&source, Some(request.method.as_str()), None)?.text)
 }
 
 /// A response as a document, with the request that it answers in it.
-fn pack_response(response: &ResponseIn<'_>, requests: Requests<'_>, direction: Direction) -> Result<Envelope, Fault> {
+pub(super) fn pack_response(
+    response: &ResponseIn<'_>,
+    requests: Requests<'_>,
+    direction: Direction,
+) -> Result<Envelope, Fault> {
     let request = match direction {
         Direction::Up => requests.old,
         Direction::Down => requests.new,
     };
-    let params = Params::new();
-    let source = Source {
-        params: &params,
-        query: None,
-        headers: response.headers,
-        status: Some(response.status.as_u16()),
-        body: response.body,
-    };
-    message::pack_whole(&source, None, request)
+    message::pack_whole(&source(response, &Params::new()), None, request)
+}
+
+fn source<'a>(response: &ResponseIn<'a>, params: &'a Params<'a>) -> Source<'a> {
+    let (headers, status) = (response.headers, Some(response.status.as_u16()));
+    Source { params, query: None, headers, status, body: response.body }
 }
 
 fn body_out(message: &Message, source_has_rules: bool, body: Option<&[u8]>, unpacked: &Unpacked<'_>) -> BodyOut {
@@ -207,53 +195,49 @@ pub(super) fn write_path(
     params: &Params<'_>,
     given: &[(Cow<'_, str>, Tree<'_>)],
 ) -> Result<String, Fault> {
+    let given_of = |name: &str| given.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+    let write_param =
+        |name: &str, path: &mut String| match (given_of(name), params.iter().find(|(known, _)| *known == name)) {
+            (None, Some((_, raw))) => {
+                path.push_str(raw);
+                Ok(())
+            }
+            (value, _) => message::write_segment(name, value, params, path),
+        };
     let mut path = String::new();
     for segment in segments {
         path.push('/');
         match segment {
             Segment::Literal(text) => percent_encode(text, &mut path),
-            Segment::Rest(name) => match given.iter().find(|(known, _)| known == name) {
-                Some((_, value)) => {
-                    let text = value.text().unwrap_or_default();
-                    for (index, part) in text.split('/').enumerate() {
-                        if index > 0 {
-                            path.push('/');
-                        }
-                        let fault =
-                            || Fault::guard("expected the segments of a path".into()).within(name).within("path");
-                        if matches!(part, "" | "." | "..") || part.contains(char::is_control) {
-                            return Err(fault());
-                        }
-                        percent_encode(part, &mut path);
-                    }
-                }
-                None => match params.iter().find(|(known, _)| known == name) {
-                    Some((_, raw)) => path.push_str(raw),
-                    None => message::write_segment(name, None, params, &mut path)?,
-                },
+            Segment::Rest(name) => match given_of(name) {
+                Some(value) => write_rest(name, value, &mut path)?,
+                None => write_param(name, &mut path)?,
             },
             Segment::Part { prefix, name, suffix } => {
                 percent_encode(prefix, &mut path);
-                match given.iter().find(|(known, _)| known == name) {
-                    Some((_, value)) => message::write_segment(name, Some(value), params, &mut path)?,
-                    None => match params.iter().find(|(known, _)| known == name) {
-                        Some((_, raw)) => path.push_str(raw),
-                        None => message::write_segment(name, None, params, &mut path)?,
-                    },
-                }
+                write_param(name, &mut path)?;
                 percent_encode(suffix, &mut path);
             }
-            Segment::Param(name) => match given.iter().find(|(known, _)| known == name) {
-                Some((_, value)) => message::write_segment(name, Some(value), params, &mut path)?,
-                None => match params.iter().find(|(known, _)| known == name) {
-                    Some((_, raw)) => path.push_str(raw),
-                    None => message::write_segment(name, None, params, &mut path)?,
-                },
-            },
+            Segment::Param(name) => write_param(name, &mut path)?,
         }
     }
     if path.is_empty() {
         path.push('/');
     }
     Ok(path)
+}
+
+/// Segments that rules give.
+fn write_rest(name: &str, value: &Tree<'_>, path: &mut String) -> Result<(), Fault> {
+    let text = value.text().unwrap_or_default();
+    for (index, part) in text.split('/').enumerate() {
+        if index > 0 {
+            path.push('/');
+        }
+        if matches!(part, "" | "." | "..") || part.contains(char::is_control) {
+            return Err(Fault::guard("expected the segments of a path".into()).within(name).within("path"));
+        }
+        percent_encode(part, path);
+    }
+    Ok(())
 }

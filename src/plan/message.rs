@@ -5,12 +5,13 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::query::{encode_unreserved, form_decode, pairs};
+use super::query::{by_name, encode_unreserved, form_decode, pairs};
 use super::route::{Params, Parts};
 use super::{Fault, FaultKind};
 use crate::json::{self, Scanner, Tree, TreeKind, write_string};
+use crate::path::query::Query;
 use crate::path::template::percent_decode;
 
 /// The named parts of a message, written as JSON.
@@ -48,16 +49,10 @@ pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Opt
             let whole = percent_decode(value).map(Cow::Owned);
             Some((*name, vec![whole?]))
         });
-        group("path", decoded.collect(), &mut text);
-        let mut values: Vec<(Cow<'_, str>, Vec<Cow<'_, str>>)> = Vec::new();
-        for (name, value) in pairs(source.query) {
-            let (Some(name), Some(value)) = (form_decode(name), form_decode(value)) else { continue };
-            match values.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, values)) => values.push(value),
-                None => values.push((name, vec![value])),
-            }
-        }
-        group("query", values.iter().map(|(name, values)| (&**name, values.clone())).collect(), &mut text);
+        group("path", decoded, &mut text);
+        let asked = pairs(source.query);
+        let decoded = asked.filter_map(|(name, value)| Some((form_decode(name)?, form_decode(value)?)));
+        group("query", by_name(decoded), &mut text);
         let mut crumbs: Vec<(&str, Vec<Cow<'_, str>>)> = Vec::new();
         for (name, value) in cookies(source.headers) {
             if crumbs.iter().all(|(known, _)| *known != name) {
@@ -73,7 +68,7 @@ pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Opt
             lines.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)).collect(),
         )
     });
-    group("header", values.collect(), &mut text);
+    group("header", values, &mut text);
     if let Some(request) = request {
         member("request", &mut text);
         text.extend_from_slice(request);
@@ -131,7 +126,7 @@ impl Envelope {
                 let values = crumbs.iter().filter(|(known, _)| known == name);
                 (name.as_str(), values.take(1).map(|(_, value)| Cow::Borrowed(*value)).collect())
             });
-            group("cookie", values.collect(), &mut text);
+            group("cookie", values, &mut text);
         }
         let mut body_at = text.len();
         if let Some(body) = source.body.filter(|_| parts.body || parts.keeps_body) {
@@ -177,19 +172,27 @@ fn member(name: &str, text: &mut Vec<u8>) {
     text.push(b':');
 }
 
-/// Writes a group of named texts: one value is a string, several are a list, none is absent.
-fn group(name: &str, values: Vec<(&str, Vec<Cow<'_, str>>)>, text: &mut Vec<u8>) {
+/// Writes a group of named texts.
+fn group<'v, N: AsRef<str>>(name: &str, values: impl IntoIterator<Item = (N, Vec<Cow<'v, str>>)>, text: &mut Vec<u8>) {
     member(name, text);
+    write_texts(values, text);
+}
+
+/// Writes named texts as an object: one value is a string, several are a list, none is absent.
+pub(super) fn write_texts<'v, N: AsRef<str>>(
+    values: impl IntoIterator<Item = (N, Vec<Cow<'v, str>>)>,
+    text: &mut Vec<u8>,
+) {
     text.push(b'{');
     for (name, values) in values {
         match values.as_slice() {
             [] => {}
             [value] => {
-                member(name, text);
+                member(name.as_ref(), text);
                 write_string(value, text);
             }
             several => {
-                member(name, text);
+                member(name.as_ref(), text);
                 text.push(b'[');
                 for (index, value) in several.iter().enumerate() {
                     if index > 0 {
@@ -223,6 +226,26 @@ pub(super) struct Unpacked<'t> {
     pub(super) headers: Vec<(Cow<'t, str>, Tree<'t>)>,
     pub(super) cookies: Vec<(Cow<'t, str>, Tree<'t>)>,
     pub(super) body: Option<&'t [u8]>,
+}
+
+impl Unpacked<'_> {
+    /// # Errors
+    /// A status that is none.
+    pub(super) fn status_code(&self) -> Result<Option<StatusCode>, Fault> {
+        let Some(tree) = &self.status else { return Ok(None) };
+        let number = std::str::from_utf8(tree.raw).ok().and_then(|text| text.parse().ok());
+        let unfit = || Fault::guard("expected a status of three digits".into()).within("status");
+        number.map(Some).ok_or_else(unfit)
+    }
+}
+
+/// Whether a condition holds for a message's document.
+///
+/// # Errors
+/// A document that is not JSON; a condition that needs more steps than the limit.
+pub(super) fn holds(query: &Query, tree: &Tree<'_>) -> Result<bool, Fault> {
+    let costly = |_| Fault::new(FaultKind::TooLarge, "a condition needs more steps than the limit");
+    query.matches(tree).map_err(costly)
 }
 
 /// Reads a translated envelope; the body is skipped, not built.

@@ -23,6 +23,7 @@ mod route;
 mod shape;
 mod stencil;
 mod stream;
+pub mod wire;
 mod write;
 
 #[cfg(test)]
@@ -34,7 +35,7 @@ use http::Uri;
 
 pub use crate::codecs::Direction;
 pub use crate::rules::checked::TypeId;
-pub use calls::{Answer, CallFault, CallOut, Failure, Fan, Next, Progress, wire};
+pub use calls::{Answer, CallFault, CallOut, Failure, Fan, Next, Progress};
 pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};

@@ -1,6 +1,7 @@
 //! Queries of messages: what templates ask of them, what rules take and give.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::message::{scalar, scalars};
 use super::route::{Params, Parts};
@@ -20,6 +21,24 @@ pub(super) fn form_decode(text: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(text));
     }
     percent_decode(&text.replace('+', "%20")).map(Cow::Owned)
+}
+
+/// Texts by their names.
+pub(super) type Named<'q> = Vec<(Cow<'q, str>, Vec<Cow<'q, str>>)>;
+
+/// Gathers what has the same name, names in the order of their first appearance.
+pub(super) fn by_name<'q>(pairs: impl IntoIterator<Item = (Cow<'q, str>, Cow<'q, str>)>) -> Named<'q> {
+    let mut named: Named<'q> = Vec::new();
+    // A form may have as many names as a body has room for.
+    let mut places: HashMap<Cow<'q, str>, usize> = HashMap::new();
+    for (name, value) in pairs {
+        let place = *places.entry(name.clone()).or_insert(named.len());
+        match named.get_mut(place) {
+            Some((_, values)) => values.push(value),
+            None => named.push((name, vec![value])),
+        }
+    }
+    named
 }
 
 /// The query of the target: unnamed parameters as they were, then what the rules give.

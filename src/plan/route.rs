@@ -110,19 +110,23 @@ impl Route {
 
     /// The rules for a response status, the most specific first.
     pub(super) fn response(&self, status: u16) -> Option<&Message> {
-        let rank = |key: StatusKey| match key {
-            StatusKey::Exact(exact) => (exact == status).then_some(2),
-            StatusKey::Class(class) => (u16::from(class) == status / 100).then_some(1),
-            StatusKey::Default => Some(0),
-        };
-        let ranked = self.responses.iter().filter_map(|(key, message)| Some((rank(*key)?, message)));
-        ranked.max_by_key(|(rank, _)| *rank).map(|(_, message)| message)
+        for_status(&self.responses, status).map(|(_, message)| message)
     }
 
     /// Responses of a status that are told apart by more than it, in the order in which they are tried.
     pub(super) fn mapped(&self, status: u16, direction: Direction) -> impl Iterator<Item = &Mapped> {
         self.mapped.iter().filter(move |one| one.sides(direction).0.covers(status))
     }
+}
+
+/// The most specific rules for a response status; of equals the last.
+pub(super) fn for_status(all: &[(StatusKey, Message)], status: u16) -> Option<&(StatusKey, Message)> {
+    let rank = |key: StatusKey| match key {
+        StatusKey::Exact(_) => 2,
+        StatusKey::Class(_) => 1,
+        StatusKey::Default => 0,
+    };
+    all.iter().filter(|(key, _)| key.covers(status)).max_by_key(|(key, _)| rank(*key))
 }
 
 impl Mapped {

@@ -141,11 +141,7 @@ impl<'o> Object<'o> {
 
     /// The body's bytes as they are.
     fn body(&mut self, translated: &BodyOut, source: Option<&[u8]>) {
-        let body = match translated {
-            BodyOut::Unchanged => source,
-            BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-        };
-        if let Some(body) = body {
+        if let Some(body) = translated.over(source) {
             self.raw("body", body);
         }
     }

@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 
-use crate::gateway::receive::media_type;
-use crate::json::{MAX_DEPTH, Tree, TreeKind, write_string};
-use crate::path::template::percent_decode;
+use crate::json::{MAX_DEPTH, Tree, TreeKind};
+use crate::plan::wire::{media_type, read_form, read_text};
 
 /// What a body is, by what its sender says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +28,10 @@ impl Media {
 
     /// The body as JSON; nothing where it is not what it should be.
     pub(in crate::gateway) fn read(self, body: &[u8]) -> Option<Vec<u8>> {
-        let text = std::str::from_utf8(body).ok()?;
-        let mut json = Vec::with_capacity(body.len() + 2);
         match self {
-            Self::Text => write_string(text, &mut json),
-            Self::Form => write_fields(&read_fields(text)?, &mut json),
+            Self::Text => read_text(body),
+            Self::Form => read_form(body),
         }
-        Some(json)
     }
 
     /// The body's bytes from the JSON that rules made; nothing where it cannot be written so.
@@ -71,45 +67,6 @@ fn scalar<'t>(value: &Tree<'t>) -> Option<Cow<'t, str>> {
         TreeKind::Null => Some(Cow::Borrowed("")),
         TreeKind::Array(_) | TreeKind::Object(_) => None,
     }
-}
-
-/// Names in the order of their first appearance, each with its values.
-fn read_fields(form: &str) -> Option<Vec<(String, Vec<String>)>> {
-    let decode = |text: &str| percent_decode(&text.replace('+', "%20"));
-    let mut fields: Vec<(String, Vec<String>)> = Vec::new();
-    for pair in form.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decode(name)?, decode(value)?);
-        match fields.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, values)) => values.push(value),
-            None => fields.push((name, vec![value])),
-        }
-    }
-    Some(fields)
-}
-
-fn write_fields(fields: &[(String, Vec<String>)], json: &mut Vec<u8>) {
-    json.push(b'{');
-    for (index, (name, values)) in fields.iter().enumerate() {
-        if index > 0 {
-            json.push(b',');
-        }
-        write_string(name, json);
-        json.push(b':');
-        if let [value] = values.as_slice() {
-            write_string(value, json);
-            continue;
-        }
-        json.push(b'[');
-        for (index, value) in values.iter().enumerate() {
-            if index > 0 {
-                json.push(b',');
-            }
-            write_string(value, json);
-        }
-        json.push(b']');
-    }
-    json.push(b'}');
 }
 
 /// As `application/x-www-form-urlencoded` (URL Standard, 5.2): everything but `*-._`, letters and digits in

@@ -6,9 +6,9 @@ use super::CallFault;
 use crate::json::{MAX_DEPTH, Tree, write_string};
 use crate::path::query::Query;
 use crate::path::{Place, Step};
-use crate::plan::message::{Source, pack_whole};
+use crate::plan::general::Requests;
 use crate::plan::route::Params;
-use crate::plan::{Fault, FaultKind, RequestIn, route};
+use crate::plan::{Direction, Fault, FaultKind, RequestIn, ResponseIn, hop, message, route};
 
 /// The caller's conditions and ranges are about one representation, and this answer is made of several.
 const NOT_FOR_CALLS: [header::HeaderName; 8] = [
@@ -43,14 +43,7 @@ impl Asked {
         let mut params: Params<'_> = route::match_path(template, request.path).unwrap_or_default();
         let (_, asked) = crate::plan::query::take_query(template, request.query);
         params.extend(asked.iter().map(|(name, value)| (*name, value.as_str())));
-        let source = Source {
-            params: &params,
-            query: request.query,
-            headers: request.headers,
-            status: None,
-            body: request.body,
-        };
-        let view = pack_whole(&source, Some(request.method.as_str()), None).map_err(CallFault::caller)?.text;
+        let view = hop::view_of(&params, request).map_err(CallFault::caller)?;
         let mut headers = request.headers.clone();
         for name in NOT_FOR_CALLS {
             headers.remove(name);
@@ -80,8 +73,7 @@ pub(super) fn answered(status: StatusCode, headers: &HeaderMap, body: Option<&[u
     if let Some(body) = body {
         Tree::parse(body, MAX_DEPTH)?;
     }
-    let source = Source { params: &Params::new(), query: None, headers, status: Some(status.as_u16()), body };
-    Ok(pack_whole(&source, None, None)?.text)
+    Ok(hop::pack_response(&ResponseIn { status, headers, body }, Requests::default(), Direction::Up)?.text)
 }
 
 /// The value at the place of one value.
@@ -132,6 +124,5 @@ pub(super) fn parse(text: &[u8]) -> Result<Tree<'_>, Fault> {
 
 /// Whether a condition holds for a document.
 pub(super) fn holds(query: &Query, text: &[u8]) -> Result<bool, Fault> {
-    let costly = |_| Fault::new(FaultKind::TooLarge, "a condition needs more steps than the limit");
-    query.matches(&parse(text)?).map_err(costly)
+    message::holds(query, &parse(text)?)
 }

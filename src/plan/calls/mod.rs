@@ -7,7 +7,6 @@ mod document;
 mod progress;
 mod request;
 mod response;
-pub mod wire;
 
 use http::StatusCode;
 
@@ -101,32 +100,20 @@ impl ServicePlan {
     /// answers, the first to be tried first. They go before [`ServicePlan::exchange`]; which one it is depends on what
     /// its condition says of the request ([`Fan::begin`]). Only callers of older versions have any.
     pub fn fans(&self, asked: usize, served: usize, method: &str, target: (&str, Option<&str>)) -> Vec<Fan<'_>> {
-        let (path, query) = target;
         let mut fans = Vec::new();
         for at in asked..served {
             let Some(step) = self.steps.get(at).filter(|step| !step.calls.is_empty()) else { continue };
             let Ok(before) = self.exchange(asked, at, method, target) else { continue };
-            let fits = |template: &Template| match before.served_template() {
-                None => {
-                    route::takes(template, method)
-                        && route::match_path(template, path).is_some()
-                        && crate::plan::query::has_query(template, query)
-                }
-                Some(known) => {
-                    let method = if known.method == "*" { method } else { &known.method };
-                    route::takes(template, method) && route::covers(template, known)
-                }
-            };
+            let method = before.next_method(method);
+            let fits = |one: &Template| route::takes(one, method) && before.leads_to(one, target);
             let other = step.routes.iter().map(|route| &route.old.template).filter(|one| fits(one));
             let other = other.map(Template::specificity).max();
             let mut found: Vec<&Calls> = step.calls.iter().filter(|one| fits(&one.old.template)).collect();
             found.retain(|one| other.as_ref().is_none_or(|other| one.old.template.specificity() >= *other));
             // The sort is stable: of equals the first written comes first.
             found.sort_by_key(|one| std::cmp::Reverse(one.old.template.specificity()));
-            for calls in found {
-                let Ok(before) = self.exchange(asked, at, method, target) else { continue };
-                fans.push(Fan { plan: self, step, calls, before, after: (at + 1, served) });
-            }
+            let after = (at + 1, served);
+            fans.extend(found.into_iter().map(|calls| Fan { plan: self, step, calls, before: before.clone(), after }));
         }
         fans
     }

@@ -17,7 +17,7 @@ pub struct CallOut {
     pub call: usize,
     /// Which element of its list it is made for.
     pub item: usize,
-    /// The request. Its body is JSON whatever its media type; [`super::wire::encode`] says how it is sent.
+    /// The request. Its body is JSON whatever its media type; [`crate::plan::wire::encode`] says how it is sent.
     pub request: RequestOut,
     /// How long it may take.
     pub timeout: Option<Duration>,
@@ -26,7 +26,7 @@ pub struct CallOut {
 /// What came of a call.
 #[derive(Debug, Clone, Copy)]
 pub enum Answer<'a> {
-    /// An answer; its body is JSON (see [`super::wire::decode`]).
+    /// An answer; its body is JSON (see [`crate::plan::wire::decode`]).
     Given(ResponseIn<'a>),
     /// None.
     Missing,
@@ -113,26 +113,17 @@ impl Fan<'_> {
         limits: Limits,
     ) -> Result<Option<Progress>, CallFault> {
         let moved = self.before.request(request, None, scratch, limits).map_err(CallFault::caller)?;
-        let body = match &moved.body {
-            BodyOut::Unchanged => request.body,
-            BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-        };
-        let (method, query, headers) = (&moved.method, moved.query.as_deref(), &moved.headers);
-        let seen = RequestIn { method, path: &moved.path, query, headers, body };
-        let asked = Asked::new(&self.calls.old.template, &seen)?;
+        let asked = Asked::new(&self.calls.old.template, &moved.seen_over(request.body))?;
         if let Some(when) = &self.calls.when
             && !holds(when, &asked.view).map_err(CallFault::caller)?
         {
             return Ok(None);
         }
         let states = self.calls.all.iter().map(|_| State::Waiting).collect();
-        let original = self.before.served_template().map(|_| RequestOut {
-            method: request.method.clone(),
-            path: request.path.to_owned(),
-            query: request.query.map(str::to_owned),
-            headers: request.headers.clone(),
-            body: BodyOut::Replaced(request.body.map(<[u8]>::to_vec).unwrap_or_default()),
-        });
+        let original = self
+            .before
+            .served_template()
+            .map(|_| RequestOut::of(request, BodyOut::Replaced(request.body.map(<[u8]>::to_vec).unwrap_or_default())));
         Ok(Some(Progress { asked, original, states, flying: 0, failed: None, ended: false }))
     }
 
@@ -195,10 +186,7 @@ impl Fan<'_> {
             Answer::Given(response) => {
                 let name = |fault: Fault| CallFault::service(fault.within(&call.name));
                 let moved = self.back(&response, sent.get(item), scratch, limits).map_err(name)?;
-                let body = match &moved.body {
-                    BodyOut::Unchanged => response.body,
-                    BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-                };
+                let body = moved.body.over(response.body);
                 Some((moved.status, document::answered(moved.status, &moved.headers, body).map_err(name)?))
             }
         };
@@ -231,14 +219,15 @@ impl Fan<'_> {
         waiting.map(|(_, call)| (call.name.as_str(), needs(call))).collect()
     }
 
+    /// Every answer so far by its call's name.
+    pub(super) fn documents<'q>(&'q self, progress: &'q Progress) -> Vec<(&'q str, Cow<'q, [u8]>)> {
+        let calls = self.calls.all.iter().zip(&progress.states);
+        calls.filter_map(|(call, state)| Some((call.name.as_str(), state.document(call.how.each.is_some())?))).collect()
+    }
+
     /// The old request with every answer so far.
     fn document(&self, progress: &Progress, item: Option<&[u8]>) -> Vec<u8> {
-        let calls = self.calls.all.iter().zip(&progress.states);
-        let answers = calls.filter_map(|(call, state)| {
-            let document = state.document(call.how.each.is_some())?;
-            Some((call.name.as_str(), document))
-        });
-        let answers: Vec<_> = answers.collect();
+        let answers = self.documents(progress);
         let mut members: Vec<(&str, &[u8])> = answers.iter().map(|(name, answer)| (*name, answer.as_ref())).collect();
         members.extend(item.map(|item| ("item", item)));
         extend(&progress.asked.view, &members)

@@ -72,18 +72,13 @@ impl Fan<'_> {
 
     /// A call's request as the version that answers wants it.
     pub(super) fn forth(&self, own: &RequestOut, scratch: &mut Scratch, limits: Limits) -> Result<RequestOut, Fault> {
+        let (spoken, served) = self.after;
+        if spoken == served {
+            return Ok(own.clone());
+        }
         let seen = own.seen();
-        let moved = match self.after {
-            (spoken, served) if spoken == served => None,
-            (spoken, served) => Some(self.exchange(&seen, spoken, served)?.request(&seen, None, scratch, limits)?),
-        };
-        let body = |request: &RequestOut| match &request.body {
-            BodyOut::Unchanged => own.body.clone(),
-            replaced @ BodyOut::Replaced(_) => replaced.clone(),
-        };
-        let out = moved.as_ref().unwrap_or(own);
-        let (path, query, headers) = (out.path.clone(), out.query.clone(), out.headers.clone());
-        Ok(RequestOut { method: out.method.clone(), path, query, headers, body: body(out) })
+        let moved = self.exchange(&seen, spoken, served)?.request(&seen, None, scratch, limits)?;
+        Ok(own.clone().then(moved))
     }
 
     /// An answer as the version that the call speaks would have given it.
@@ -109,17 +104,5 @@ impl Fan<'_> {
         found.map_err(|_| {
             Fault::new(FaultKind::Missing, "a later version has no route for one of the calls").within("path")
         })
-    }
-}
-
-impl RequestOut {
-    /// The same as rules see it.
-    pub(super) fn seen(&self) -> RequestIn<'_> {
-        let body = match &self.body {
-            BodyOut::Unchanged => None,
-            BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-        };
-        let (path, query) = (self.path.as_str(), self.query.as_deref());
-        RequestIn { method: &self.method, path, query, headers: &self.headers, body }
     }
 }

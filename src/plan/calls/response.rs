@@ -7,7 +7,7 @@ use super::progress::{Next, Progress, State};
 use super::{CallFault, Failure, Fan};
 use crate::json::{MAX_DEPTH, Tree};
 use crate::plan::general::Requests;
-use crate::plan::route::Message;
+use crate::plan::route::{self, Message};
 use crate::plan::{BodyOut, Direction, Fault, Limits, ResponseIn, ResponseOut, Scratch, Unplaced, message};
 use crate::rules::ast::StatusKey;
 
@@ -24,12 +24,8 @@ impl Fan<'_> {
             let unknown = Failure { call: None, status: Some(status) };
             return Ok(Next::Failed(progress.failed.clone().unwrap_or(unknown)));
         };
-        let status = match own {
-            StatusKey::Exact(own) => StatusCode::from_u16(own).unwrap_or(status),
-            StatusKey::Class(_) | StatusKey::Default => status,
-        };
-        let mut response =
-            ResponseOut { status, headers: HeaderMap::new(), body: BodyOut::Replaced(Vec::new()), dropped: 0 };
+        let (headers, body) = (HeaderMap::new(), BodyOut::Replaced(Vec::new()));
+        let mut response = ResponseOut { status: own.or(status), headers, body, dropped: 0 };
         if let Some(rules) = rules {
             self.response(rules, &text, progress, &mut response, scratch, limits).map_err(CallFault::service)?;
         }
@@ -53,10 +49,8 @@ impl Fan<'_> {
         response.dropped = scratch.dropped();
         let unpacked = message::unpack(&out)?;
         message::write_headers(&mut response.headers, rules.parts(Direction::Down), &unpacked)?;
-        if let Some(status) = &unpacked.status {
-            let number = std::str::from_utf8(status.raw).ok().and_then(|text| text.parse().ok());
-            let unfit = || Fault::guard("expected a status of three digits".into()).within("status");
-            response.status = number.ok_or_else(unfit)?;
+        if let Some(status) = unpacked.status_code()? {
+            response.status = status;
         }
         if let Some(body) = unpacked.body {
             let json = HeaderValue::from_static("application/json");
@@ -75,11 +69,7 @@ impl Fan<'_> {
         limits: Limits,
     ) -> Result<ResponseOut, Fault> {
         let Some(original) = &progress.original else { return Ok(made) };
-        let body = match &made.body {
-            BodyOut::Unchanged => None,
-            BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-        };
-        let seen = ResponseIn { status: made.status, headers: &made.headers, body };
+        let seen = ResponseIn { status: made.status, headers: &made.headers, body: made.body.over(None) };
         let moved = self.before.response(&seen, Some(&original.seen()), scratch, limits)?;
         let body = if moved.body == BodyOut::Unchanged { made.body } else { moved.body };
         Ok(ResponseOut { body, dropped: made.dropped + moved.dropped, ..moved })
@@ -87,10 +77,7 @@ impl Fan<'_> {
 
     /// All answers, and the request as `request`.
     fn answers(&self, progress: &Progress) -> Vec<u8> {
-        let calls = self.calls.all.iter().zip(&progress.states);
-        let documents: Vec<_> = calls
-            .filter_map(|(call, state)| Some((call.name.as_str(), state.document(call.how.each.is_some())?)))
-            .collect();
+        let documents = self.documents(progress);
         let mut members: Vec<(&str, &[u8])> = vec![("request", &progress.asked.view)];
         members.extend(documents.iter().map(|(name, document)| (*name, document.as_ref())));
         extend(b"{}", &members)
@@ -107,13 +94,8 @@ impl Fan<'_> {
                 return Ok(Some((one.old, one.message.as_ref())));
             }
         }
-        let rank = |key: &StatusKey| match key {
-            StatusKey::Exact(_) => 2,
-            StatusKey::Class(_) => 1,
-            StatusKey::Default => 0,
-        };
-        let fitting = self.calls.responses.iter().filter(|(key, _)| key.covers(status.as_u16()));
-        Ok(fitting.max_by_key(|(key, _)| rank(key)).map(|(key, message)| (*key, Some(message))))
+        let rules = route::for_status(&self.calls.responses, status.as_u16());
+        Ok(rules.map(|(key, message)| (*key, Some(message))))
     }
 }
 

@@ -4,11 +4,10 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, header};
 
-use super::document::extend;
+use super::message::{scalars, write_texts};
+use super::query::{by_name, encode_unreserved, form_decode, pairs};
+use super::{Fault, FaultKind};
 use crate::json::{MAX_DEPTH, Tree, TreeKind, write_string};
-use crate::plan::message::scalars;
-use crate::plan::query::{encode_unreserved, form_decode, pairs};
-use crate::plan::{Fault, FaultKind};
 
 /// What a body is by its media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +22,7 @@ enum Form {
 
 impl Form {
     fn of(headers: &HeaderMap) -> Self {
-        let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let name = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match name.as_str() {
+        match media_type(headers).as_str() {
             "application/json" => Self::Json,
             "application/x-www-form-urlencoded" => Self::Fields,
             name if name.ends_with("+json") => Self::Json,
@@ -44,36 +41,33 @@ pub fn decode<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Option<Cow<'b, 
     Ok(match Form::of(headers) {
         Form::Json => Some(Cow::Borrowed(body)),
         Form::Other => None,
-        Form::Text => {
-            let mut text = Vec::with_capacity(body.len() + 2);
-            write_string(std::str::from_utf8(body).map_err(|_| unfit())?, &mut text);
-            Some(Cow::Owned(text))
-        }
-        Form::Fields => {
-            let mut fields: Vec<(Cow<'_, str>, Vec<Vec<u8>>)> = Vec::new();
-            for (name, value) in pairs(Some(std::str::from_utf8(body).map_err(|_| unfit())?)) {
-                let (name, value) = (form_decode(name).ok_or_else(unfit)?, form_decode(value).ok_or_else(unfit)?);
-                let mut text = Vec::new();
-                write_string(&value, &mut text);
-                match fields.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, values)) => values.push(text),
-                    None => fields.push((name, vec![text])),
-                }
-            }
-            let joined: Vec<(Cow<'_, str>, Vec<u8>)> =
-                fields.into_iter().map(|(name, values)| (name, list(values))).collect();
-            let members: Vec<(&str, &[u8])> = joined.iter().map(|(name, value)| (&**name, value.as_slice())).collect();
-            Some(Cow::Owned(extend(b"{}", &members)))
-        }
+        Form::Text => Some(Cow::Owned(read_text(body).ok_or_else(unfit)?)),
+        Form::Fields => Some(Cow::Owned(read_form(body).ok_or_else(unfit)?)),
     })
 }
 
-/// One value, or a list of several.
-fn list(values: Vec<Vec<u8>>) -> Vec<u8> {
-    match <[Vec<u8>; 1]>::try_from(values) {
-        Ok([value]) => value,
-        Err(values) => [b"[".as_slice(), &values.join(&b","[..]), b"]"].concat(),
-    }
+/// The media type of a body in lower case, without its parameters; empty where there is none.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// A text as a JSON string; nothing where it is not UTF-8.
+pub(crate) fn read_text(body: &[u8]) -> Option<Vec<u8>> {
+    let mut json = Vec::with_capacity(body.len() + 2);
+    write_string(std::str::from_utf8(body).ok()?, &mut json);
+    Some(json)
+}
+
+/// A form (`application/x-www-form-urlencoded`) as a JSON object: a field that comes once is a string, one that comes
+/// more often a list of them. Nothing where it is not percent-encoded UTF-8.
+pub(crate) fn read_form(body: &[u8]) -> Option<Vec<u8>> {
+    let fields = pairs(Some(std::str::from_utf8(body).ok()?))
+        .map(|(name, value)| Some((form_decode(name)?, form_decode(value)?)))
+        .collect::<Option<Vec<_>>>()?;
+    let mut json = Vec::with_capacity(body.len() + 2);
+    write_texts(by_name(fields), &mut json);
+    Some(json)
 }
 
 /// A body as it is sent: by its media type a form, a plain text, or JSON.
