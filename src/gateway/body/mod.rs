@@ -6,6 +6,7 @@ pub(super) mod media;
 pub(super) mod records;
 mod stream;
 mod translated;
+mod unbrotli;
 
 use std::time::Duration;
 
