@@ -194,7 +194,7 @@ types:
         - {old: {kind: card, number: $n}, new: {card: $n}}
         - {old: {kind: cash}, new: {cash: true}, when: {old: \"$.coins\"}}
         - {old: {kind: none}, new: {free: true}}
-    - note = remark: {when: {old: \"!$.hidden\"}}
+    - note = remark: {when: {old: \"!$.hidden\"}, loss: nobody sees it}
 examples:
   - {type: Pay, old: {kind: card, number: 4, note: x}, new: {card: 4, remark: x}}
   - {type: Pay, old: {kind: none, hidden: 1, note: y}, new: {free: true, hidden: 1, note: y}, back: {kind: none, hidden: 1}}

@@ -191,6 +191,7 @@ struct Run<'a> {
     partial: bool,
     /// The request's views.
     requests: [Option<&'a Tree<'a>>; 2],
+    unplaced: Cell<Unplaced>,
     dropped: Cell<usize>,
     work: Cell<usize>,
     trace: Option<&'a trace::Trace>,
@@ -276,6 +277,7 @@ impl<'a> Run<'a> {
             limits,
             partial,
             requests: [None, None],
+            unplaced: Cell::new(limits.unplaced),
             dropped,
             work,
             trace: None,
@@ -323,9 +325,17 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What a caller of the old interface has seen of a live document: what has no place there was left out.
+    fn seen<T>(&self, look: impl FnOnce() -> T) -> T {
+        let before = self.unplaced.replace(Unplaced::Drop);
+        let seen = look();
+        self.unplaced.set(before);
+        seen
+    }
+
     /// A member that has nowhere to go.
     fn unplaced(&self, path: &[&str]) -> Result<(), Fault> {
-        if self.limits.unplaced == Unplaced::Drop {
+        if self.unplaced.get() == Unplaced::Drop {
             self.dropped.set(self.dropped.get() + 1);
             return Ok(());
         }
