@@ -52,6 +52,11 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// Whether a body is a JSON Patch (RFC 6902): a list of operations on a document instead of the document.
+pub fn is_json_patch(headers: &HeaderMap) -> bool {
+    media_type(headers) == "application/json-patch+json"
+}
+
 /// A text as a JSON string; nothing where it is not UTF-8.
 pub(crate) fn read_text(body: &[u8]) -> Option<Vec<u8>> {
     let mut json = Vec::with_capacity(body.len() + 2);

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::json::{MAX_DEPTH, Scanner, Tree, TreeKind, unescape};
 use crate::plan::RequestIn;
+use crate::plan::wire::is_json_patch;
 
 /// A request as its document says it.
 pub(super) struct Request<'a> {
@@ -55,6 +56,16 @@ impl<'a> Request<'a> {
             headers: &self.headers.map,
             body: self.body,
         }
+    }
+
+    /// The JSON Patch that the body is, if it is one: operations on the document that the rules are about.
+    pub(super) fn patch(&self) -> Option<&'a [u8]> {
+        self.body.filter(|_| is_json_patch(&self.headers.map))
+    }
+
+    /// The request without its JSON Patch, which is translated by itself.
+    pub(super) fn beside_patch(&self) -> RequestIn<'_> {
+        RequestIn { body: self.body.filter(|_| self.patch().is_none()), ..self.input() }
     }
 }
 

@@ -8,7 +8,7 @@ use super::limits;
 use super::outgoing::{write_request, write_response};
 use crate::json::{MAX_DEPTH, Tree};
 use crate::path::template::{QueryValue, Segment, Template, percent_encode};
-use crate::plan::{Exchange, ResponseIn, Scratch, ServicePlan};
+use crate::plan::{BodyOut, Exchange, ResponseIn, Scratch, ServicePlan};
 use crate::rules::checked::CheckedService;
 
 /// Which messages.
@@ -88,7 +88,7 @@ impl<'p> Messages<'p> {
             return Ok(first.note);
         }
         let exchange = exchange(self.plan, (self.from, self.to), &request)?;
-        let input = request.input();
+        let input = request.beside_patch();
         if self.base.is_some() {
             let read = exchange.merge_read(&input, &mut self.scratch, limits()).map_err(|fault| fault.to_string())?;
             if read.is_none() {
@@ -96,7 +96,11 @@ impl<'p> Messages<'p> {
             }
         }
         let translated = exchange.request(&input, self.base.as_deref(), &mut self.scratch, limits());
-        let translated = translated.map_err(|fault| fault.to_string())?;
+        let mut translated = translated.map_err(|fault| fault.to_string())?;
+        if let Some(patch) = request.patch() {
+            let patch = exchange.patch(patch, &mut self.scratch, limits()).map_err(|fault| fault.to_string())?;
+            translated.body = BodyOut::Replaced(patch);
+        }
         write_request(&translated, &request, out);
         Ok(None)
     }
@@ -117,7 +121,7 @@ impl<'p> Messages<'p> {
         let headers = Headers::parse(members.tree("headers")?.as_ref())?;
         let body = members.get("body");
         let input = ResponseIn { status, headers: &headers.map, body };
-        let asked = members.get("request").map(|_| request.input());
+        let asked = members.get("request").map(|_| request.beside_patch());
         let translated = exchange.response(&input, asked.as_ref(), &mut self.scratch, limits());
         let translated = translated.map_err(|fault| fault.to_string())?;
         write_response(&translated, members, &headers, out);
