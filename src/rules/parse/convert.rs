@@ -117,6 +117,10 @@ impl Parser<'_> {
                 found.help(format!("`{name}` belongs to `{owner}`"));
                 continue;
             }
+            if let Some((before, after)) = name.split_once(':') {
+                found.help(format!("a colon needs a space behind it: `{}: {}`", short(before), short(after)));
+                continue;
+            }
             let structural = manual::conversions().map(|page| page.name);
             let known = codecs::ALL.iter().map(|info| info.name).chain(structural);
             let known = known.chain(beside.iter().copied()).chain(options.iter().copied());
