@@ -7,12 +7,12 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::query::{by_name, encode_unreserved, form_decode, pairs};
+use super::query::{by_name, form_decode, pairs};
 use super::route::{Params, Parts};
 use super::{Fault, FaultKind};
 use crate::json::{self, Scanner, Tree, TreeKind, write_string};
+use crate::path::percent;
 use crate::path::query::Query;
-use crate::path::template::percent_decode;
 
 /// The named parts of a message, written as JSON.
 pub(super) struct Envelope {
@@ -46,7 +46,7 @@ pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Opt
         text.extend_from_slice(status.to_string().as_bytes());
     } else {
         let decoded = source.params.iter().filter_map(|(name, value)| {
-            let whole = percent_decode(value).map(Cow::Owned);
+            let whole = percent::decode(value).map(Cow::Owned);
             Some((*name, vec![whole?]))
         });
         group("path", decoded, &mut text);
@@ -208,7 +208,7 @@ pub(super) fn write_texts<'v, N: AsRef<str>>(
 }
 
 fn decode<'v>(part: &str, name: &str, value: &'v str, form: bool) -> Result<Cow<'v, str>, Fault> {
-    let decoded = if form { form_decode(value) } else { percent_decode(value).map(Cow::Owned) };
+    let decoded = if form { form_decode(value) } else { percent::decode(value).map(Cow::Owned) };
     decoded.ok_or_else(|| Fault::guard("expected percent-encoded UTF-8".into()).within(name).within(part))
 }
 
@@ -316,9 +316,9 @@ pub(super) fn write_segment(
     // An empty segment and the dot segments (RFC 3986, 5.2.4) would change which resource is named.
     match text.filter(|text| !matches!(&**text, "" | "." | "..") && !text.contains(['\0', '\r', '\n'])) {
         Some(text) => {
-            match params.iter().find(|(_, raw)| percent_decode(raw).is_some_and(|known| known == text)) {
+            match params.iter().find(|(_, raw)| percent::decode(raw).is_some_and(|known| known == text)) {
                 Some((_, raw)) => path.push_str(raw),
-                None => encode_unreserved(&text, path),
+                None => percent::encode(&text, percent::UNRESERVED, path),
             }
             Ok(())
         }

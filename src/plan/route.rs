@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::codecs::Direction;
 use crate::path::Place;
 use crate::path::Step;
+use crate::path::percent;
 use crate::path::query::Query;
-use crate::path::template::{QueryValue, Segment, Template, percent_decode};
+use crate::path::template::{QueryValue, Segment, Template};
 use crate::rules::ast::{StatusKey, WriteMode};
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedMapped, CheckedRoute, CheckedStep, TypeId};
 use crate::rules::mapping::When;
@@ -309,7 +310,7 @@ pub(super) fn match_path<'a>(template: &'a Template, path: &'a str) -> Option<Pa
                 }
             }
             Segment::Literal(text) => {
-                if part != text && percent_decode(part)? != *text {
+                if part != text && percent::decode(part)? != *text {
                     return None;
                 }
             }

@@ -1,11 +1,11 @@
 //! Messages as their documents say them.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::json::{MAX_DEPTH, Scanner, Tree, TreeKind, unescape};
+use crate::path::percent;
 use crate::plan::RequestIn;
 use crate::plan::wire::is_json_patch;
 
@@ -145,24 +145,12 @@ fn parse_query(tree: &Tree<'_>) -> Result<String, String> {
             if !query.is_empty() {
                 query.push('&');
             }
-            encode(name, &mut query);
+            percent::encode(name, percent::UNRESERVED, &mut query);
             query.push('=');
-            encode(&text, &mut query);
+            percent::encode(&text, percent::UNRESERVED, &mut query);
         }
     }
     Ok(query)
-}
-
-/// Everything but unreserved characters (RFC 3986, 2.3) in percent-encoding.
-fn encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
 }
 
 /// A message's headers, and how their names were spelled.

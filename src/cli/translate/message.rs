@@ -7,7 +7,8 @@ use super::incoming::{Headers, Members, Request};
 use super::limits;
 use super::outgoing::{write_request, write_response};
 use crate::json::{MAX_DEPTH, Tree};
-use crate::path::template::{QueryValue, Segment, Template, percent_encode};
+use crate::path::percent;
+use crate::path::template::{QueryValue, Segment, Template};
 use crate::plan::{BodyOut, Exchange, ResponseIn, Scratch, ServicePlan};
 use crate::rules::checked::CheckedService;
 
@@ -188,13 +189,13 @@ fn request_of(template: &Template, wanted: &Template) -> Option<(Method, String)
     for segment in &template.segments {
         path.push('/');
         match segment {
-            Segment::Literal(text) => percent_encode(text, &mut path),
+            Segment::Literal(text) => percent::encode(text, percent::SEGMENT, &mut path),
             // Stands for any value: a response's rules see no path.
             Segment::Param(_) | Segment::Rest(_) => path.push('-'),
             Segment::Part { prefix, suffix, .. } => {
-                percent_encode(prefix, &mut path);
+                percent::encode(prefix, percent::SEGMENT, &mut path);
                 path.push('-');
-                percent_encode(suffix, &mut path);
+                percent::encode(suffix, percent::SEGMENT, &mut path);
             }
         }
     }

@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 use super::incoming::{Headers, Members, Request};
 use crate::json::write_string;
-use crate::path::template::percent_decode;
+use crate::path::percent;
 use crate::plan::{BodyOut, CallOut, RequestOut, ResponseOut};
 
 pub(super) fn write_request(translated: &RequestOut, request: &Request<'_>, out: &mut Vec<u8>) {
@@ -61,7 +61,7 @@ pub(super) fn write_answer(response: &ResponseOut, out: &mut Vec<u8>) {
 
 /// Names in the order of their first appearance, each with its decoded values.
 fn decode_query(query: &str) -> Vec<(String, Vec<String>)> {
-    let decode = |text: &str| percent_decode(&text.replace('+', "%20")).unwrap_or_else(|| text.to_owned());
+    let decode = |text: &str| percent::decode(&text.replace('+', "%20")).unwrap_or_else(|| text.to_owned());
     let mut all: Vec<(String, Vec<String>)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

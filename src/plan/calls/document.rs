@@ -108,9 +108,8 @@ pub(super) fn address(place: &Place, document: &Tree<'_>) -> Result<(String, Opt
     };
     let path = if path.is_empty() { "/" } else { path };
     let odd = |one: char| !one.is_ascii_graphic() || "\"<>\\^`{|}".contains(one);
-    let leads_out = path
-        .split('/')
-        .any(|part| crate::path::template::percent_decode(part).is_none_or(|part| part == "." || part == ".."));
+    let leads_out =
+        path.split('/').any(|part| crate::path::percent::decode(part).is_none_or(|part| part == "." || part == ".."));
     if !path.starts_with('/') || path.starts_with("//") || behind_host.contains(odd) || leads_out {
         return Err(unfit());
     }
