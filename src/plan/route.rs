@@ -106,10 +106,7 @@ impl Route {
 
     /// The caller's and the service's side of a request that travels in a direction.
     pub(super) fn sides(&self, direction: Direction) -> (&Side, &Side) {
-        match direction {
-            Direction::Up => (&self.old, &self.new),
-            Direction::Down => (&self.new, &self.old),
-        }
+        direction.order(&self.old, &self.new)
     }
 
     /// The rules for a response status, the most specific first.
@@ -141,10 +138,7 @@ impl Mapped {
 
     /// The source's and the target's status.
     pub(super) fn sides(&self, direction: Direction) -> (StatusKey, StatusKey) {
-        match direction {
-            Direction::Up => (self.old, self.new),
-            Direction::Down => (self.new, self.old),
-        }
+        direction.order(self.old, self.new)
     }
 
     pub(super) fn condition(&self, direction: Direction) -> Option<&Query> {
@@ -207,10 +201,7 @@ impl Message {
     }
 
     pub(super) fn parts(&self, direction: Direction) -> (&Parts, &Parts) {
-        match direction {
-            Direction::Up => (&self.old, &self.new),
-            Direction::Down => (&self.new, &self.old),
-        }
+        direction.order(&self.old, &self.new)
     }
 
     /// Whether any rule has to do with the body.
