@@ -10,7 +10,7 @@ use cel::{Context, Value};
 use super::place::text_of;
 use super::value::{LAST, Member, Out, order};
 use super::{Direction, Fault, Run};
-use crate::json::{Decimal, Tree, TreeKind};
+use crate::json::{Decimal, Tree, TreeKind, separate, write_name, write_string};
 use crate::plan::FaultKind;
 use crate::rules::expression::{self, Expression};
 use crate::rules::mapping::{Cel, Reduce};
@@ -169,13 +169,11 @@ fn from_cel(value: &Value, out: &mut Vec<u8>) -> Result<(), Fault> {
         Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::UInt(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::Float(number) if number.is_finite() => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::String(text) => crate::json::write_string(text, out),
+        Value::String(text) => write_string(text, out),
         Value::List(elements) => {
             out.push(b'[');
-            for (index, element) in elements.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
+            for element in elements.iter() {
+                separate(out);
                 from_cel(element, out)?;
             }
             out.push(b']');
@@ -189,12 +187,8 @@ fn from_cel(value: &Value, out: &mut Vec<u8>) -> Result<(), Fault> {
             let mut members = named.collect::<Result<Vec<_>, Fault>>()?;
             members.sort_by(|(a, _), (b, _)| a.cmp(b));
             out.push(b'{');
-            for (index, (name, value)) in members.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                crate::json::write_string(&name, out);
-                out.push(b':');
+            for (name, value) in members {
+                write_name(&name, out);
                 from_cel(value, out)?;
             }
             out.push(b'}');
