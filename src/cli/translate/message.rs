@@ -85,8 +85,8 @@ impl<'p> Messages<'p> {
     fn request(&mut self, members: &Members<'_>, out: &mut Vec<u8>) -> Result<Option<String>, String> {
         let named = self.named.as_ref().and_then(|named| named.request.as_ref());
         let request = Request::parse(members, named)?;
-        if let Some(first) = calls::first(self.plan, (self.from, self.to), &request, &mut self.scratch, out)? {
-            return Ok(first.note);
+        if let Some(note) = calls::first(self.plan, (self.from, self.to), &request, &mut self.scratch, out)? {
+            return Ok(note);
         }
         let exchange = exchange(self.plan, (self.from, self.to), &request)?;
         let input = request.beside_patch();
