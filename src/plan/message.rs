@@ -276,13 +276,10 @@ pub(super) fn unpack(text: &[u8]) -> Result<Unpacked<'_>, Fault> {
 
 /// A scalar as the text that a path, query or header carries. `None`: null, which is carried as absence.
 pub(super) fn scalar<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Option<Cow<'t, str>>, Fault> {
-    let text = match &value.kind {
-        TreeKind::Null => return Ok(None),
-        TreeKind::String => value.text(),
-        TreeKind::Bool(_) | TreeKind::Number => std::str::from_utf8(value.raw).ok().map(Cow::Borrowed),
-        TreeKind::Array(_) | TreeKind::Object(_) => None,
-    };
-    match text {
+    if matches!(value.kind, TreeKind::Null) {
+        return Ok(None);
+    }
+    match value.scalar_text() {
         Some(text) => Ok(Some(text)),
         None => Err(Fault::guard("expected a text, a number or a boolean".into()).within(name).within(part)),
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::json::{MAX_DEPTH, Scanner, Tree, TreeKind, unescape};
+use crate::json::{MAX_DEPTH, Scanner, Tree, unescape};
 use crate::path::percent;
 use crate::plan::RequestIn;
 use crate::plan::wire::is_json_patch;
@@ -126,11 +126,7 @@ impl<'a> Members<'a> {
 /// One text or several.
 fn texts<'t>(place: &str, name: &str, value: &Tree<'t>) -> Result<Vec<Cow<'t, str>>, String> {
     let values = value.elements().unwrap_or(std::slice::from_ref(value));
-    let text = |value: &Tree<'t>| match value.kind {
-        TreeKind::Number | TreeKind::Bool(_) => std::str::from_utf8(value.raw).ok().map(Cow::Borrowed),
-        _ => value.text(),
-    };
-    let found: Option<Vec<_>> = values.iter().map(text).collect();
+    let found: Option<Vec<_>> = values.iter().map(Tree::scalar_text).collect();
     found.ok_or_else(|| format!("`{place}.{name}`: expected a text or a list of texts"))
 }
 

@@ -62,12 +62,7 @@ impl Media {
 
 /// Null is an empty text: a form has no other nothing.
 fn scalar<'t>(value: &Tree<'t>) -> Option<Cow<'t, str>> {
-    match value.kind {
-        TreeKind::String => value.text(),
-        TreeKind::Number | TreeKind::Bool(_) => std::str::from_utf8(value.raw).ok().map(Cow::Borrowed),
-        TreeKind::Null => Some(Cow::Borrowed("")),
-        TreeKind::Array(_) | TreeKind::Object(_) => None,
-    }
+    if matches!(value.kind, TreeKind::Null) { Some(Cow::Borrowed("")) } else { value.scalar_text() }
 }
 
 /// As `application/x-www-form-urlencoded` (URL Standard, 5.2): everything but `*-._`, letters and digits in

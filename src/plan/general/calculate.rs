@@ -7,7 +7,6 @@ use std::sync::Arc;
 use cel::objects::{Key, Map};
 use cel::{Context, Value};
 
-use super::place::text_of;
 use super::value::{LAST, Member, Out, order};
 use super::{Direction, Fault, Run};
 use crate::json::{Decimal, Tree, TreeKind, separate, write_name, write_string};
@@ -100,7 +99,7 @@ impl<'a> Run<'a> {
                 found.map(|(_, tree)| Out::Tree(tree))
             }
             Reduce::Join(separator) => {
-                let texts: Option<Vec<Cow<'_, str>>> = selected.iter().map(|tree| text_of(tree)).collect();
+                let texts: Option<Vec<Cow<'_, str>>> = selected.iter().map(|tree| tree.scalar_text()).collect();
                 let texts = texts.ok_or_else(|| Fault::guard("expected texts".into()))?;
                 Some(Out::Tree(self.string(&texts.join(separator))?))
             }
@@ -220,7 +219,7 @@ impl<'a> Run<'a> {
                         TextPart::Place(view, steps) => {
                             let Some(found) = self.read(*view, steps, direction, tree)? else { return Ok(None) };
                             let fault = || Fault::guard("a part of a text must be a text".into());
-                            made.push_str(&text_of(found).ok_or_else(fault)?);
+                            made.push_str(&found.scalar_text().ok_or_else(fault)?);
                         }
                         TextPart::Variable(_) => return Ok(None),
                     }
