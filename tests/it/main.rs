@@ -11,6 +11,7 @@ mod docs;
 mod engine;
 mod gateway;
 mod gauntlet;
+mod generated;
 mod hostile_interfaces;
 mod hostile_rules;
 mod jsonpath;

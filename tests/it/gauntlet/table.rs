@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 
 use bifocal::rules::checked::Verdict;
 
@@ -30,13 +29,7 @@ ways, since several calls never become one: its case counts in neither column, a
 
 /// Fails where the page is stale; `UPDATE=1` writes it.
 pub(super) fn check(cases: &[Case], outcomes: &[Option<Outcome>], missed: &BTreeMap<String, String>) {
-    let path = super::root().join("docs/gauntlet.md");
-    let page = page(cases, outcomes, missed);
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, &page).unwrap();
-    }
-    let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page, "docs/gauntlet.md is stale; UPDATE=1 writes it anew");
+    crate::generated::check("docs/gauntlet.md", &page(cases, outcomes, missed));
 }
 
 fn page(cases: &[Case], outcomes: &[Option<Outcome>], missed: &BTreeMap<String, String>) -> String {
