@@ -20,12 +20,12 @@ use super::exchange::Call;
 use super::headers::{add_vary, remove_hop_by_hop};
 use super::location::relocate;
 use super::merge;
-use super::receive::{Received, inflow, is_json_patch, receive_request, receive_response};
+use super::receive::{Received, inflow, receive_request, receive_response};
 use super::record::Facts;
 use super::restate::{restate_request, restate_response};
 use super::trouble::{Kind, Trouble};
 use super::upstream::Payload;
-use crate::plan::wire::media_type;
+use crate::plan::wire::{is_json_patch, media_type};
 use crate::plan::{BodyOut, Exchange, Limits, NoRoute, RequestIn, RequestOut, ResponseIn, Scratch};
 
 /// Digests of a representation are not those of its translation (RFC 9530), and parts of it mean nothing.

@@ -11,7 +11,8 @@ use super::query;
 use super::route::{self, Mapped, Message, Params};
 use super::{Direction, Fault, FaultKind, Limits, Scratch};
 use crate::json::Tree;
-use crate::path::template::{Segment, Template, percent_encode};
+use crate::path::percent;
+use crate::path::template::{Segment, Template};
 use crate::rules::ast::WriteMode;
 
 impl Hop<'_> {
@@ -208,15 +209,15 @@ pub(super) fn write_path(
     for segment in segments {
         path.push('/');
         match segment {
-            Segment::Literal(text) => percent_encode(text, &mut path),
+            Segment::Literal(text) => percent::encode(text, percent::SEGMENT, &mut path),
             Segment::Rest(name) => match given_of(name) {
                 Some(value) => write_rest(name, value, &mut path)?,
                 None => write_param(name, &mut path)?,
             },
             Segment::Part { prefix, name, suffix } => {
-                percent_encode(prefix, &mut path);
+                percent::encode(prefix, percent::SEGMENT, &mut path);
                 write_param(name, &mut path)?;
-                percent_encode(suffix, &mut path);
+                percent::encode(suffix, percent::SEGMENT, &mut path);
             }
             Segment::Param(name) => write_param(name, &mut path)?,
         }
@@ -237,7 +238,7 @@ fn write_rest(name: &str, value: &Tree<'_>, path: &mut String) -> Result<(), Fau
         if matches!(part, "" | "." | "..") || part.contains(char::is_control) {
             return Err(Fault::guard("expected the segments of a path".into()).within(name).within("path"));
         }
-        percent_encode(part, path);
+        percent::encode(part, percent::SEGMENT, path);
     }
     Ok(())
 }

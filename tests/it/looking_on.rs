@@ -6,14 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-fn rules(text: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("shop")).unwrap();
-    let service = "versions: {v1: {}, v2: {upstream: \"http://127.0.0.1:1\"}}\n";
-    fs::write(dir.path().join("shop/service.yaml"), service).unwrap();
-    fs::write(dir.path().join("shop/v1-v2.yaml"), text).unwrap();
-    dir
-}
+use super::cli::rules;
 
 /// A running command over these rules.
 fn begin(rules: &Path, args: &str) -> Child {

@@ -12,6 +12,7 @@ mod engine;
 mod gateway;
 mod gauntlet;
 mod general_laws;
+mod generated;
 mod hostile_interfaces;
 mod hostile_rules;
 mod jsonpath;

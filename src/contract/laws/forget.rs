@@ -34,6 +34,10 @@ impl Shape<'_> {
                 _ if loses || loses_inside() => value.remove(&place.segments),
                 _ => {}
             }
+            // What holds values of any name, and none of them, says no more than its absence.
+            if !is_plain && value.at(&place.segments).is_some_and(is_empty) {
+                value.remove(&place.segments);
+            }
         }
     }
 
@@ -89,6 +93,14 @@ impl Shape<'_> {
                         }
                     }
             })
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        _ => false,
     }
 }
 

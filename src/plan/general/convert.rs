@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::generate::Generator;
-use super::place::{Owned, is_kind, text_of};
+use super::place::{Owned, is_kind};
 use super::trace::Part;
 use super::value::{At, LAST, Member, Out, order};
 use super::{Case, Direction, Fault, Run, TypeId, Unfit, Via, side, source_side};
@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
         let mut made: Vec<Member<'a>> = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
             let at = || format!("[{index}]");
-            let key = element.get(&entries.key).and_then(text_of);
+            let key = element.get(&entries.key).and_then(Tree::scalar_text);
             let key = key.ok_or_else(|| Fault::guard("expected an entry with a name".into()).within(&at()))?;
             let others = element.members().iter().filter(|(name, _)| *name != entries.key);
             let value = match &entries.value {

@@ -11,7 +11,7 @@ use crate::rules::manual;
 use crate::rules::mapping::{
     Case, Cel, Convert, Each, Entries, Flat, JsonType, Kind, NameStyle, Names, Pattern, Unfit, When,
 };
-use crate::rules::yaml::{Node, Plain};
+use crate::rules::yaml::{Node, Plain, get};
 
 /// What a conversion is called, for messages.
 pub(super) fn name_of(via: &Convert<TypeRef>) -> &'static str {
@@ -117,6 +117,10 @@ impl Parser<'_> {
                 found.help(format!("`{name}` belongs to `{owner}`"));
                 continue;
             }
+            if let Some((before, after)) = name.split_once(':') {
+                found.help(format!("a colon needs a space behind it: `{}: {}`", short(before), short(after)));
+                continue;
+            }
             let structural = manual::conversions().map(|page| page.name);
             let known = codecs::ALL.iter().map(|info| info.name).chain(structural);
             let known = known.chain(beside.iter().copied()).chain(options.iter().copied());
@@ -129,7 +133,7 @@ impl Parser<'_> {
     }
 
     fn conversion(&mut self, name: &str, node: &Node, map: &[(Node, Node)], value: &Node) -> Option<Convert<TypeRef>> {
-        let option = |name: &str| map.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value);
+        let option = |name: &str| get(map, name);
         Some(match name {
             "as" => Convert::As(self.type_ref(value)?),
             "each" => {

@@ -8,18 +8,7 @@ use bifocal::rules::manual;
 use crate::corpus_documents::{check_pair, compile};
 use crate::corpus_rules::SERVICE;
 
-/// Fenced blocks with their first line, in order.
-pub(super) fn fenced(text: &str) -> Vec<(&str, String)> {
-    let mut found = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if let Some(info) = line.strip_prefix("```") {
-            let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            found.push((info, body.join("\n") + "\n"));
-        }
-    }
-    found
-}
+use super::fenced;
 
 #[test]
 fn every_example_works() {
