@@ -8,6 +8,7 @@ use super::limits;
 use super::outgoing::{write_request, write_response};
 use crate::json::{MAX_DEPTH, Tree};
 use crate::path::template::{QueryValue, Segment, Template, percent_encode};
+use crate::plan::address::Surroundings;
 use crate::plan::{Exchange, ResponseIn, Scratch, ServicePlan};
 use crate::rules::checked::CheckedService;
 
@@ -127,7 +128,10 @@ impl<'p> Messages<'p> {
 
 fn exchange<'p>(plan: &'p ServicePlan, way: (usize, usize), request: &Request<'_>) -> Result<Exchange<'p>, String> {
     let (method, path) = (request.method.as_str(), &request.path);
-    plan.exchange(way.0, way.1, method, (path, request.query.as_deref())).map_err(|none| {
+    let base = plan.versions.get(way.1).and_then(|version| version.upstream.clone());
+    let here = Surroundings { base, ..Surroundings::default() };
+    let found = plan.exchange(way.0, way.1, method, (path, request.query.as_deref()));
+    found.map(|exchange| exchange.within(&here)).map_err(|none| {
         if none.methods.is_empty() {
             format!("no route maps `{method} {path}`")
         } else {
