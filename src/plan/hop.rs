@@ -16,6 +16,11 @@ use crate::path::template::{Segment, Template};
 use crate::rules::ast::WriteMode;
 
 impl Hop<'_> {
+    /// What a message is translated in that answers no request.
+    pub(super) fn alone(&self) -> Requests<'_> {
+        Requests { place: self.surroundings.as_deref().map(|here| (here, self.direction)), ..Requests::default() }
+    }
+
     pub(super) fn request(
         &self,
         request: &RequestIn<'_>,
@@ -44,7 +49,7 @@ impl Hop<'_> {
         let Some(message) = &self.route.request else { return beside(BodyOut::Unchanged) };
         if let (Some(of), Some(body), None) = (message.body_only, request.body, base) {
             let mut out = Vec::with_capacity(body.len() + body.len() / 4);
-            self.step.translate(of, self.direction, body, &mut out, scratch, limits)?;
+            self.step.translate_within(of, self.direction, body, self.alone(), &mut out, scratch, limits)?;
             return beside(BodyOut::Replaced(out));
         }
         let parts = message.parts(self.direction);
@@ -62,14 +67,15 @@ impl Hop<'_> {
         };
         let mut out = Vec::new();
         let base = base.filter(|_| self.route.write == WriteMode::Merge && request.body.is_some());
+        let (direction, text) = (self.direction, &envelope.text);
         let result = match base {
             Some(base) => {
                 let mut live = b"{\"body\":".to_vec();
                 live.extend_from_slice(base);
                 live.push(b'}');
-                self.step.put(message.of, &envelope.text, &live, &mut out, limits)
+                self.step.put_within(message.of, (text, &live), self.alone(), &mut out, limits)
             }
-            None => self.step.translate(message.of, self.direction, &envelope.text, &mut out, scratch, limits),
+            None => self.step.translate_within(message.of, direction, text, self.alone(), &mut out, scratch, limits),
         };
         result.map_err(|fault| envelope.fault(fault))?;
         let unpacked = message::unpack(&out)?;

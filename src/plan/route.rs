@@ -339,6 +339,12 @@ pub(super) fn covers(template: &Template, other: &Template) -> bool {
         })
 }
 
+/// Of routes of one path the most specific one that takes a method.
+pub(super) fn best<'r>(routes: impl Iterator<Item = (&'r Route, &'r Side)>, method: &str) -> Option<&'r Route> {
+    let of_method = routes.filter(|(_, side)| takes(&side.template, method));
+    of_method.max_by_key(|(_, side)| side.template.specificity()).map(|(route, _)| route)
+}
+
 /// Whether a template takes a method. A HEAD is a GET without its body (RFC 9110, 9.3.2).
 pub(super) fn takes(template: &Template, method: &str) -> bool {
     template.method == "*" || template.method == method || (method == "HEAD" && template.method == "GET")

@@ -334,3 +334,25 @@ fn large_lists_among_other_documents() {
         assert!(err.starts_with(&format!("bifocal: {what}")) && err.contains("its translation is incomplete"), "{err}");
     }
 }
+
+#[test]
+fn addresses_with_the_services_own_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop");
+    std::fs::create_dir(&shop).unwrap();
+    let service = "versions:\n  v1: {path: /v1, answered_by: v2}\n  v2: {path: /v2, upstream: \"http://own:9/api\"}\n";
+    std::fs::write(shop.join("service.yaml"), service).unwrap();
+    let rules = "routes:\n  - GET /v1/orders = GET /v2/orders: {200: [body.url = body.next: {link: true}]}\n";
+    std::fs::write(shop.join("v1-v2.yaml"), rules).unwrap();
+    for (told, expected) in [
+        ("http://own:9/api/v2/orders?q=1", "/v1/orders?q=1"),
+        ("/api/v2/orders", "/v1/orders"),
+        ("http://own/api/v2/orders", "http://own/api/v2/orders"),
+    ] {
+        let args =
+            format!("--rules {} --service shop --from v2 --to v1 --route 'GET /v2/orders'", folder.path().display());
+        let (code, out, err) = run(&args, &format!(r#"{{"status":200,"body":{{"next":"{told}"}}}}"#));
+        let line = format!("{{\"status\":200,\"body\":{{\"url\":\"{expected}\"}}}}\n");
+        assert_eq!((code, out, err), (Some(0), line, String::new()), "{told}");
+    }
+}

@@ -9,6 +9,7 @@ use super::outgoing::{write_request, write_response};
 use crate::json::{MAX_DEPTH, Tree};
 use crate::path::percent;
 use crate::path::template::{QueryValue, Segment, Template};
+use crate::plan::address::Surroundings;
 use crate::plan::{BodyOut, Exchange, ResponseIn, Scratch, ServicePlan};
 use crate::rules::checked::CheckedService;
 
@@ -132,7 +133,10 @@ impl<'p> Messages<'p> {
 
 fn exchange<'p>(plan: &'p ServicePlan, way: (usize, usize), request: &Request<'_>) -> Result<Exchange<'p>, String> {
     let (method, path) = (request.method.as_str(), &request.path);
-    plan.exchange(way.0, way.1, method, (path, request.query.as_deref())).map_err(|none| {
+    let base = plan.versions.get(way.1).and_then(|version| version.upstream.clone());
+    let here = Surroundings { base, ..Surroundings::default() };
+    let found = plan.exchange(way.0, way.1, method, (path, request.query.as_deref()));
+    found.map(|exchange| exchange.within(&here)).map_err(|none| {
         if none.methods.is_empty() {
             format!("no route maps `{method} {path}`")
         } else {

@@ -28,7 +28,12 @@ impl<'a> Run<'a> {
                 self.met_row(codec, direction, value);
                 return Ok(written.then(|| Out::Text(self.text(&out))));
             }
-            Via::Flip(inner) => return self.convert(inner, direction.reverse(), value),
+            Via::Flip(inner) => {
+                let was = self.flipped.replace(!self.flipped.get());
+                let made = self.convert(inner, direction.reverse(), value);
+                self.flipped.set(was);
+                return made;
+            }
             Via::Chain(all) => return self.chain(all, direction, value),
             _ => {}
         }
@@ -61,6 +66,7 @@ impl<'a> Run<'a> {
                 }),
                 _ => return Err(Fault::guard("expected a list".into())),
             },
+            Via::Link => self.link(direction, tree)?,
             Via::Entries(entries) => self.entries(entries, direction, tree)?,
             Via::Flat(flat) => match direction {
                 Direction::Up => self.unflatten(flat, tree)?,

@@ -139,6 +139,7 @@ impl<'f> Types<'f> {
                     CodecDecl::Value(codec) => {
                         if !lossy {
                             check_codec(codec, rule.span, diagnostics);
+                            super::cursor::check_cursors(codec, olds.iter().chain(news), diagnostics);
                         }
                         if let Some(default) = default.as_ref().filter(|_| !self.has_schemas) {
                             check_default(codec, default, diagnostics);

@@ -25,6 +25,7 @@ pub(super) fn name_of(via: &Convert<TypeRef>) -> &'static str {
         Convert::Cases(_) => "cases",
         Convert::OneOrMany(_) => "one_or_many",
         Convert::Flatten => "flatten",
+        Convert::Link => "link",
         Convert::Entries(_) => "entries",
         Convert::Flat(_) => "flat",
         Convert::Names(_) => "names",
@@ -163,13 +164,12 @@ impl Parser<'_> {
                 Convert::Cases(vec![Case { when: When::ALWAYS, old, new, with, rules: None }])
             }
             "flatten" => {
-                if !self.boolean(value, "`flatten`")? {
-                    self.diagnostics
-                        .error(codes::R11, value.span, "`flatten` is `true` or absent")
-                        .help("without it lists stay as they are");
-                    return None;
-                }
+                self.switch(name, value, "without it lists stay as they are")?;
                 Convert::Flatten
+            }
+            "link" => {
+                self.switch(name, value, "without it addresses stay as they are")?;
+                Convert::Link
             }
             "entries" => Convert::Entries(self.entries(value)?),
             "flat" => Convert::Flat(self.flat(value)?),
@@ -214,6 +214,15 @@ impl Parser<'_> {
             _ => return codecs::parse(name, map, self.diagnostics).map(Convert::Value),
         })
         .filter(|_| node.as_map().is_some())
+    }
+
+    /// The argument of a conversion that has none: `true`.
+    fn switch(&mut self, name: &str, value: &Node, without: &str) -> Option<()> {
+        if self.boolean(value, &format!("`{name}`"))? {
+            return Some(());
+        }
+        self.diagnostics.error(codes::R11, value.span, format!("`{name}` is `true` or absent")).help(without);
+        None
     }
 
     /// What an equation's map says beside its codec.

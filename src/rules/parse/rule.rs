@@ -172,6 +172,8 @@ impl Parser<'_> {
         let fitting = codecs::ALL.iter().find(|info| info.places != (1, 1) && info.places == (olds.len(), news.len()));
         if let Some(fitting) = fitting {
             found.help(format!("`{}` joins that many: `bifocal explain {}`", fitting.name, fitting.name));
+        } else if matches!(via, Convert::Value(codecs::Codec::Page(_))) {
+            found.help("it takes a page and its size, an offset and a limit; for a cursor see `bifocal explain page`");
         }
         false
     }

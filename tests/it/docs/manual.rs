@@ -5,7 +5,7 @@ use bifocal::rules::check_service;
 use bifocal::rules::load::ServiceSources;
 use bifocal::rules::manual;
 
-use crate::corpus_documents::{check_pair, compile};
+use crate::corpus_documents::{check_pair, compile, compile_file};
 use crate::corpus_rules::SERVICE;
 
 use super::fenced;
@@ -19,6 +19,7 @@ fn every_example_works() {
         assert!(blocks.iter().any(|(info, _)| *info == "yaml"), "`{}` has no example", page.name);
         for (info, body) in blocks {
             match info {
+                "yaml" if body.starts_with("types:") => step = Some(compile_file(&body)),
                 "yaml" if body.starts_with("- ") => {
                     let rules: String = body.lines().flat_map(|line| ["  ", line, "\n"]).collect();
                     step = Some(compile(&format!("T:\n{rules}")));
