@@ -100,6 +100,9 @@ pub(super) fn run(args: Args) -> ExitCode {
         for address in server.addrs() {
             tracing::info!("listening on http://{address}");
         }
+        for address in server.tls_addrs() {
+            tracing::info!("listening on https://{address}");
+        }
         tracing::info!("admin on http://{}", server.admin_addr());
         if server.generation() == 0 {
             tracing::error!("no service can be served: not ready until the rules are mended");

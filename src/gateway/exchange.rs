@@ -22,6 +22,7 @@ use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop
 use super::record::Facts;
 use super::streaming;
 use super::target::Target;
+use super::tls::Secured;
 use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Outgoing, Payload, address};
@@ -237,7 +238,7 @@ async fn answer(
         parts: &parts,
         identity,
         facts,
-        route: route(app, peer),
+        route: route(app, peer, parts.extensions.get::<Secured>()),
     };
     facts.change(|known| {
         call.version(asked).clone_into(&mut known.asked);
@@ -255,8 +256,8 @@ fn too_large(limit: usize) -> Trouble {
     Trouble::new(Kind::BodyTooLarge).detail(format!("the limit is {limit} bytes")).closing()
 }
 
-fn route(app: &App, peer: SocketAddr) -> Route {
-    Route { peer, via: app.via.clone(), forwarded: app.settings.forwarded }
+fn route(app: &App, peer: SocketAddr, secured: Option<&Secured>) -> Route {
+    Route { peer, secured: secured.cloned(), via: app.via.clone(), forwarded: app.settings.forwarded }
 }
 
 /// A caller of the version that answers: bytes pass untouched, both ways, as they come.
