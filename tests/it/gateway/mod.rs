@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, clippy::string_slice, clippy::expect_used, reason = "a test ends by panicking")]
 #![expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
 
+mod authority;
 mod support;
 
 mod bodies;
@@ -18,3 +19,6 @@ mod operate;
 mod patches;
 mod reload;
 mod streams;
+mod tls;
+mod tls_reload;
+mod tls_upstream;
