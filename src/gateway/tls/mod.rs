@@ -39,7 +39,7 @@ pub(super) struct Certificates {
 }
 
 /// What serves, and of what it was made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Current {
     /// None: no caller speaks TLS.
     callers: Option<Arc<ServerConfig>>,
@@ -72,9 +72,6 @@ impl Certificates {
         let current = read(&tls, &upstream, &platform, &material, &Parts::default())?;
         let certificates =
             Self { tls, upstream, platform, metrics, current: RwLock::new(current), turn: Mutex::default() };
-        if !certificates.problems().is_empty() {
-            return Err(certificates.problems().to_vec());
-        }
         certificates.tell();
         Ok(certificates)
     }
@@ -110,22 +107,14 @@ impl Certificates {
         if self.with(|current| current.digest == material.digest()) {
             return;
         }
-        let before = self.with(|current| current.parts.clone());
-        match read(&self.tls, &self.upstream, &self.platform, &material, &before) {
-            Ok(next) => {
-                let result = if next.problems.is_empty() { "replaced" } else { "refused" };
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
-                self.metrics.certificates_read(result);
-                tracing::info!(why, result, "certificates read");
-                self.tell();
-            }
-            Err(problems) => {
-                self.metrics.certificates_read("refused");
-                for problem in problems {
-                    tracing::error!("{problem}; what serves goes on");
-                }
-            }
-        }
+        let before = self.with(Clone::clone);
+        let next = read(&self.tls, &self.upstream, &self.platform, &material, &before.parts)
+            .unwrap_or_else(|problems| Current { digest: material.digest(), problems: Arc::new(problems), ..before });
+        let result = if next.problems.is_empty() { "replaced" } else { "refused" };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+        self.metrics.certificates_read(result);
+        tracing::info!(why, result, "certificates read");
+        self.tell();
     }
 
     /// Says what there is to be said of what serves.

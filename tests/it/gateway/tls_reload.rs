@@ -87,6 +87,33 @@ async fn on(stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Un
     told
 }
 
+/// As Kubernetes mounts secrets: the files are links through a link to a folder, and that link is replaced.
+#[cfg(unix)]
+#[tokio::test]
+async fn certificates_behind_a_link_that_is_swapped_are_read() {
+    use std::os::unix::fs::symlink;
+    let authority = Authority::new("CA");
+    let service = Service::start(echo).await;
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    write_rules(folder.path(), &orders(None, Some(service.addr), "v2"));
+    let mount = folder.path().join("mount");
+    let (first, second) = (authority.issue(&[SITE]), authority.issue(&[SITE]));
+    first.write(&mount.join("..first"), "shop");
+    second.write(&mount.join("..second"), "shop");
+    symlink("..first", mount.join("..data")).unwrap();
+    for file in ["shop.pem", "shop.key"] {
+        symlink(Path::new("..data").join(file), mount.join(file)).unwrap();
+    }
+    let mut flags = with_tls(&mount, &["shop"]);
+    // No clock: only the change itself can tell.
+    flags.extend([("reload.watch", Value::from(true)), ("reload.poll", Value::from("1h"))]);
+    let gateway = Gateway::start_in(folder, flags).await;
+    assert!(shown(&gateway, &authority, SITE).await == first.der().0[0]);
+    symlink("..second", mount.join("..next")).unwrap();
+    std::fs::rename(mount.join("..next"), mount.join("..data")).unwrap();
+    eventually(|| async { (shown(&gateway, &authority, SITE).await == second.der().0[0]).then_some(()) }).await;
+}
+
 #[tokio::test]
 async fn a_bad_pair_keeps_the_old_one_and_nothing_else_back() {
     let authority = Authority::new("CA");
