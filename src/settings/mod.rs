@@ -2,6 +2,7 @@
 //!
 //! [`DEFAULTS`] lists every setting with its story; what is not in it is not a setting.
 
+mod hardening;
 mod read;
 mod source;
 mod tls;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use figment::value::Value;
+pub use hardening::Deviation;
 pub use tls::{ClientName, Clients, Pair, Tls, TlsVersion, UpstreamTls};
 
 /// Every setting with its default and what it is for, as TOML.
