@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::general::Requests;
+use super::line::{Line, Way};
 use super::message::{self, Envelope, Source, Unpacked};
 use super::route::{self, Message, Params, Route};
 use super::{Direction, Fault, FaultKind, Limits, Scratch, ServicePlan, StepPlan, TypeId, Unplaced};
@@ -87,6 +88,8 @@ pub struct ResponseOut {
 pub struct Exchange<'p> {
     /// In the order that a request takes.
     hops: Vec<Hop<'p>>,
+    /// What is fused of the version line, and its step that the oldest hop is.
+    line: (&'p Line, usize),
 }
 
 /// One step of the way.
@@ -96,6 +99,8 @@ struct Hop<'p> {
     route: &'p Route,
     /// The request's direction; the response takes the other.
     direction: Direction,
+    /// The body is translated for all hops at once.
+    is_bodiless: bool,
 }
 
 impl ServicePlan {
@@ -129,15 +134,15 @@ impl ServicePlan {
                     step.find_route(direction, method, |side| route::covers(&side.template, &target.template))
                 }
             };
-            hops.push(Hop { step, route: found?, direction });
+            hops.push(Hop { step, route: found?, direction, is_bodiless: false });
         }
-        Ok(Exchange { hops })
+        Ok(Exchange { hops, line: (&self.line, asked.min(served)) })
     }
 }
 
 impl StepPlan {
     /// The most specific route whose caller's side has the method and passes the test.
-    fn find_route(
+    pub(super) fn find_route(
         &self,
         direction: Direction,
         method: &str,
@@ -216,6 +221,56 @@ impl<'p> Exchange<'p> {
         self.hops.iter().map(|hop| (hop.step, hop.route.request.as_ref().map(|message| message.of), hop.direction))
     }
 
+    /// The request's direction.
+    fn direction(&self) -> Direction {
+        self.hops.first().map_or(Direction::Up, |hop| hop.direction)
+    }
+
+    /// The oldest step first, whatever the direction.
+    fn from_oldest<T>(&self, of: impl FnMut(&Hop<'p>) -> T) -> Vec<T> {
+        let mut all: Vec<T> = self.hops.iter().map(of).collect();
+        if self.direction() == Direction::Down {
+            all.reverse();
+        }
+        all
+    }
+
+    /// Every step with the body's type in it.
+    fn steps(&self, mut of: impl FnMut(&Hop<'p>) -> Option<TypeId>) -> Vec<(&'p StepPlan, Option<TypeId>)> {
+        self.from_oldest(|hop| (hop.step, of(hop)))
+    }
+
+    /// How the request's body is translated for all hops at once, if some of them are fused.
+    fn request_way(&self) -> Option<Way<'p>> {
+        let (line, oldest) = self.line;
+        if self.hops.len() < 2 || self.merges() {
+            return None;
+        }
+        line.way(oldest, &self.from_oldest(|hop| hop.route.request.as_ref()))
+    }
+
+    /// As [`Exchange::request_way`], of a response's body.
+    fn response_way(&self, status: StatusCode) -> Option<Way<'p>> {
+        let (line, oldest) = self.line;
+        if self.hops.len() < 2 || self.hops.iter().any(|hop| !hop.route.mapped.is_empty()) {
+            return None;
+        }
+        line.way(oldest, &self.from_oldest(|hop| hop.route.response(status.as_u16())))
+    }
+
+    /// How many times the request's body is read on its way.
+    pub fn request_passes(&self) -> usize {
+        let touched = self.hops.iter().filter(|hop| hop.route.request.as_ref().is_some_and(Message::touches_body));
+        self.request_way().map_or(touched.count(), |way| way.passes())
+    }
+
+    /// How many times the body of a response of this status is read on its way, where no rule changes the status.
+    pub fn response_passes(&self, status: StatusCode) -> usize {
+        let message = |hop: &Hop<'p>| hop.route.response(status.as_u16());
+        let touched = self.hops.iter().filter(|hop| message(hop).is_some_and(Message::touches_body));
+        self.response_way(status).map_or(touched.count(), |way| way.passes())
+    }
+
     fn merges(&self) -> bool {
         self.hops.iter().any(|hop| hop.route.write == WriteMode::Merge && hop.direction == Direction::Up)
     }
@@ -241,7 +296,9 @@ impl<'p> Exchange<'p> {
             headers: request.headers.clone(),
             body: BodyOut::Unchanged,
         };
+        let way = self.request_way().zip(request.body);
         for (hop, base) in self.hops.iter().zip(&bases) {
+            let hop = Hop { is_bodiless: way.is_some(), ..*hop };
             let next = {
                 let body = match &current.body {
                     BodyOut::Unchanged => request.body,
@@ -259,6 +316,11 @@ impl<'p> Exchange<'p> {
             // A hop that leaves the body alone passes on what the one before made of it.
             let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
             current = RequestOut { body, ..next };
+        }
+        if let Some((way, body)) = way {
+            let of = |hop: &Hop<'_>| hop.route.request.as_ref()?.body_only;
+            let direction = self.direction();
+            current.body = BodyOut::Replaced(way.translate(&self.steps(of), direction, body, scratch, limits)?.0);
         }
         Ok(current)
     }
@@ -366,7 +428,9 @@ impl<'p> Exchange<'p> {
             body: BodyOut::Unchanged,
             dropped: 0,
         };
+        let way = self.response_way(response.status).zip(response.body);
         for (index, hop) in self.hops.iter().enumerate().rev() {
+            let hop = Hop { is_bodiless: way.is_some(), ..*hop };
             let (asked, served) = (views.get(index).map(Vec::as_slice), views.get(index + 1).map(Vec::as_slice));
             let requests = match hop.direction {
                 Direction::Up => Requests { old: asked, new: served },
@@ -382,6 +446,12 @@ impl<'p> Exchange<'p> {
             };
             let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
             current = ResponseOut { body, dropped: current.dropped + next.dropped, ..next };
+        }
+        if let Some((way, body)) = way {
+            let of = |hop: &Hop<'_>| hop.route.response(response.status.as_u16())?.body_only;
+            let direction = self.direction().reverse();
+            let (body, dropped) = way.translate(&self.steps(of), direction, body, scratch, limits)?;
+            current = ResponseOut { body: BodyOut::Replaced(body), dropped, ..current };
         }
         Ok(current)
     }
@@ -408,7 +478,7 @@ impl Hop<'_> {
             name => Method::from_bytes(name.as_bytes()).unwrap_or_else(|_| request.method.clone()),
         };
         let mut headers = request.headers.clone();
-        let Some(message) = &self.route.request else {
+        let Some(message) = self.route.request.as_ref().filter(|_| !self.is_bodiless) else {
             let path = write_path(&target.template.segments, &params, &[])?;
             let query = message::give_query(&target.template, request.query, &params, &[])?;
             return Ok(RequestOut { method, path, query, headers, body: BodyOut::Unchanged });
@@ -492,7 +562,7 @@ impl Hop<'_> {
     ) -> Result<ResponseOut, Fault> {
         let mut headers = response.headers.clone();
         let (mapped_status, message) = self.response_rules(response, requests)?;
-        let Some(message) = message else {
+        let Some(message) = message.filter(|_| !self.is_bodiless) else {
             return Ok(ResponseOut { status: mapped_status, headers, body: BodyOut::Unchanged, dropped: 0 });
         };
         let direction = self.direction.reverse();

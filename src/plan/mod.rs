@@ -6,10 +6,12 @@ mod edit;
 mod engine;
 mod exchange;
 mod fault;
+mod fuse;
 mod general;
 mod keys;
 mod lay;
 mod lens;
+mod line;
 mod members;
 mod message;
 mod negotiate;
@@ -108,6 +110,8 @@ pub struct ServicePlan {
     pub answer_header: Option<http::HeaderName>,
     /// Compiled rules between neighbours.
     pub steps: Vec<StepPlan>,
+    /// Steps that bodies take in one.
+    line: line::Line,
 }
 
 /// One version of a service.
@@ -210,7 +214,10 @@ impl ServicePlan {
             answered_by: version.answered_by,
             path: version.path.clone(),
         };
+        let steps: Vec<StepPlan> = service.steps.iter().map(StepPlan::compile).collect();
         Self {
+            line: line::Line::compile(&service.steps, &steps),
+            steps,
             name: service.name.clone(),
             hosts: service.hosts.clone(),
             paths: service.paths.clone(),
@@ -218,7 +225,6 @@ impl ServicePlan {
             negotiate: service.negotiate.clone(),
             default: service.default,
             answer_header: service.answer_header.as_deref().and_then(|name| name.parse().ok()),
-            steps: service.steps.iter().map(StepPlan::compile).collect(),
         }
     }
 

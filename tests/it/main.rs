@@ -13,6 +13,7 @@ mod hostile_interfaces;
 mod hostile_rules;
 mod jsonpath;
 mod laws;
+mod lines;
 mod load;
 mod stencils;
 mod tidy;
