@@ -166,9 +166,12 @@ fn lie_apart(older: &Fused, newest: &Fused) -> bool {
         .chain(older.taken.iter().flatten())
         .map(|place| place.segments.as_slice())
         .collect();
-    let is_within = |place: &&[String]| (0..place.len()).any(|end| place.get(..end).is_some_and(|up| places.contains(up)));
+    let is_within =
+        |place: &&[String]| (0..place.len()).any(|end| place.get(..end).is_some_and(|up| places.contains(up)));
     let read: HashSet<&[String]> = older.news().map(|place| place.segments.as_slice()).collect();
-    let kept_free = |place: &Place| older.taken.iter().flatten().any(|taken| taken == place) && !read.contains(place.segments.as_slice());
+    let kept_free = |place: &Place| {
+        older.taken.iter().flatten().any(|taken| taken == place) && !read.contains(place.segments.as_slice())
+    };
     !places.iter().any(is_within) && !newest.olds().any(kept_free)
 }
 
@@ -310,7 +313,8 @@ fn joined_default(codec: &Codec, steps: [(&Codec, Option<&str>); 2]) -> Option<O
         Some(text) => Some(convert(second, Direction::Up, text)?),
         None => second_default.map(str::to_owned),
     };
-    let filled = |codec, default: Option<&str>| default.and_then(|text| default_for(text, codec, Nested::No, Direction::Down));
+    let filled =
+        |codec, default: Option<&str>| default.and_then(|text| default_for(text, codec, Nested::No, Direction::Down));
     let down = match filled(second, second_default) {
         Some(text) => Some(convert(first, Direction::Down, &text)?),
         None => filled(first, first_default),

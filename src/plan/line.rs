@@ -44,7 +44,8 @@ impl Line {
         let tables: Vec<Table> = checked.iter().map(Table::of).collect();
         let courses = line.courses(steps);
         for start in 0..steps.len() {
-            let of_start: Vec<&Course> = courses.iter().filter(|(at, _)| *at == start).map(|(_, course)| course).collect();
+            let of_start: Vec<&Course> =
+                courses.iter().filter(|(at, _)| *at == start).map(|(_, course)| course).collect();
             line.fuse(start, &of_start, tables.get(start..).unwrap_or_default());
         }
         line
@@ -275,11 +276,7 @@ impl Span {
 }
 
 /// The routes that a request of one goes on by, as [`super::ServicePlan::exchange`] finds them.
-fn follow<'p>(
-    first: &'p Route,
-    further: impl Iterator<Item = &'p StepPlan>,
-    direction: Direction,
-) -> Vec<&'p Route> {
+fn follow<'p>(first: &'p Route, further: impl Iterator<Item = &'p StepPlan>, direction: Direction) -> Vec<&'p Route> {
     let mut method = first.sides(direction).0.template.method.as_str();
     let mut routes = vec![first];
     for step in further {
