@@ -116,9 +116,12 @@ const WHOLE: &str = "  Order:
 /// A line of versions with one route.
 fn line(types: &[&str]) -> Option<ServicePlan> {
     let last = types.len() + 1;
-    let version = |number: usize| match number == last {
-        true => format!("  v{number}: {{path: /v{number}, upstream: \"http://127.0.0.1:9\"}}\n"),
-        false => format!("  v{number}: {{path: /v{number}, answered_by: v{last}}}\n"),
+    let version = |number: usize| {
+        if number == last {
+            format!("  v{number}: {{path: /v{number}, upstream: \"http://127.0.0.1:9\"}}\n")
+        } else {
+            format!("  v{number}: {{path: /v{number}, answered_by: v{last}}}\n")
+        }
     };
     let service = format!("versions:\n{}", (1..=last).map(version).collect::<String>());
     let route = "routes:\n  - POST /orders = POST /orders:\n      request: [\"body = body\": Order]\n";

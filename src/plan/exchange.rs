@@ -227,7 +227,7 @@ impl<'p> Exchange<'p> {
     }
 
     /// The oldest step first, whatever the direction.
-    fn from_oldest<T>(&self, of: impl FnMut(&Hop<'p>) -> T) -> Vec<T> {
+    fn oldest_first<T>(&self, of: impl FnMut(&Hop<'p>) -> T) -> Vec<T> {
         let mut all: Vec<T> = self.hops.iter().map(of).collect();
         if self.direction() == Direction::Down {
             all.reverse();
@@ -237,7 +237,7 @@ impl<'p> Exchange<'p> {
 
     /// Every step with the body's type in it.
     fn steps(&self, mut of: impl FnMut(&Hop<'p>) -> Option<TypeId>) -> Vec<(&'p StepPlan, Option<TypeId>)> {
-        self.from_oldest(|hop| (hop.step, of(hop)))
+        self.oldest_first(|hop| (hop.step, of(hop)))
     }
 
     /// How the request's body is translated for all hops at once, if some of them are fused.
@@ -246,7 +246,7 @@ impl<'p> Exchange<'p> {
         if self.hops.len() < 2 || self.merges() {
             return None;
         }
-        line.way(oldest, &self.from_oldest(|hop| hop.route.request.as_ref()))
+        line.way(oldest, &self.oldest_first(|hop| hop.route.request.as_ref()))
     }
 
     /// As [`Exchange::request_way`], of a response's body.
@@ -255,7 +255,7 @@ impl<'p> Exchange<'p> {
         if self.hops.len() < 2 || self.hops.iter().any(|hop| !hop.route.mapped.is_empty()) {
             return None;
         }
-        line.way(oldest, &self.from_oldest(|hop| hop.route.response(status.as_u16())))
+        line.way(oldest, &self.oldest_first(|hop| hop.route.response(status.as_u16())))
     }
 
     /// How many times the request's body is read on its way.

@@ -147,7 +147,7 @@ fn join(older: &Fused, newest: &Fused, open: &mut Open) -> Option<Fused> {
     if !lie_apart(older, newest) {
         return None;
     }
-    let rules = Joint::new(older, newest)?.rules(open)?;
+    let rules = Joint::new(older, newest)?.rules(open).ok()?;
     let [taken_old, taken_new] = &older.taken;
     let with = |taken: &[Place], more: Vec<&Place>| taken.iter().chain(more).cloned().collect();
     let taken = [with(taken_old, older.news().collect()), with(taken_new, newest.olds().collect())];
@@ -180,6 +180,9 @@ fn are_distinct<'p>(mut places: impl Iterator<Item = &'p Place>) -> bool {
     places.all(|place| seen.insert(place.segments.as_slice()))
 }
 
+/// It is not certain that one rule does what two do, so the types stay apart.
+struct Doubt;
+
 /// Two types side by side.
 struct Joint<'f> {
     older: &'f Fused,
@@ -211,7 +214,7 @@ impl<'f> Joint<'f> {
         self.written.get(place.segments.as_slice()).copied()
     }
 
-    fn rules(&self, open: &mut Open) -> Option<Vec<CheckedKind>> {
+    fn rules(&self, open: &mut Open) -> Result<Vec<CheckedKind>, Doubt> {
         let mut rules = Vec::new();
         for kind in &self.older.rules {
             rules.extend(self.of_older(kind, open)?);
@@ -219,14 +222,14 @@ impl<'f> Joint<'f> {
         for kind in &self.newest.rules {
             rules.extend(self.of_newest(kind, open)?);
         }
-        Some(rules)
+        Ok(rules)
     }
 
     /// What an older rule comes to; nothing inside where it is told with its reader, or comes to nothing.
-    fn of_older(&self, kind: &CheckedKind, open: &mut Open) -> Option<Option<CheckedKind>> {
+    fn of_older(&self, kind: &CheckedKind, open: &mut Open) -> Result<Option<CheckedKind>, Doubt> {
         let readers: Vec<&CheckedKind> = news(kind).iter().filter_map(|place| self.reader(place)).collect();
         if !readers.is_empty() && is_move(kind) {
-            return Some(None);
+            return Ok(None);
         }
         if readers.iter().all(|reader| is_move(reader)) {
             let mut moved = open.lift(kind.clone(), |of| (Some(of), None));
@@ -235,19 +238,19 @@ impl<'f> Joint<'f> {
                     *place = to.clone();
                 }
             }
-            return Some(Some(moved));
+            return Ok(Some(moved));
         }
         match (news(kind), readers.as_slice()) {
             ([_], [reader]) => chain(kind, reader, open),
-            _ => None,
+            _ => Err(Doubt),
         }
     }
 
     /// What a rule of the newest step comes to; nothing inside where it is told with its writer.
-    fn of_newest(&self, kind: &CheckedKind, open: &mut Open) -> Option<Option<CheckedKind>> {
+    fn of_newest(&self, kind: &CheckedKind, open: &mut Open) -> Result<Option<CheckedKind>, Doubt> {
         let mut writers = olds(kind).iter().filter_map(|place| self.writer(place));
         if !writers.all(is_move) {
-            return (olds(kind).len() == 1).then_some(None);
+            return if olds(kind).len() == 1 { Ok(None) } else { Err(Doubt) };
         }
         let mut moved = open.lift(kind.clone(), |of| (None, Some(of)));
         for place in olds_mut(&mut moved) {
@@ -255,23 +258,23 @@ impl<'f> Joint<'f> {
                 *place = from.clone();
             }
         }
-        Some(Some(moved))
+        Ok(Some(moved))
     }
 }
 
 /// One rule for two that meet at one place, neither of them a mere move of it; nothing inside where they cancel out.
-fn chain(older: &CheckedKind, newest: &CheckedKind, open: &mut Open) -> Option<Option<CheckedKind>> {
+fn chain(older: &CheckedKind, newest: &CheckedKind, open: &mut Open) -> Result<Option<CheckedKind>, Doubt> {
     use CheckedKind::{Added, Equation, Removed};
     let either = |first: &Option<String>, second: &Option<String>| first.clone().or_else(|| second.clone());
-    Some(match (older, newest) {
+    Ok(match (older, newest) {
         (Added { .. }, Removed { .. }) => None,
         // The value is thrown away on the way down, whatever it is: only where no codec would refuse it.
         (Added { default, .. }, Equation { olds, news, codec: BoundCodec::Value(Codec::Same), default: next }) => {
-            let ([_], [to]) = (olds.as_slice(), news.as_slice()) else { return None };
+            let ([_], [to]) = (olds.as_slice(), news.as_slice()) else { return Err(Doubt) };
             Some(Added { place: to.clone(), default: either(default, next) })
         }
         (Equation { olds, codec: BoundCodec::Value(Codec::Same), default, .. }, Removed { default: given, .. }) => {
-            let [from] = olds.as_slice() else { return None };
+            let [from] = olds.as_slice() else { return Err(Doubt) };
             Some(Removed { place: from.clone(), default: either(given, default) })
         }
         (
@@ -280,12 +283,12 @@ fn chain(older: &CheckedKind, newest: &CheckedKind, open: &mut Open) -> Option<O
         ) if olds.len() == 1 && middle.len() == 1 && news.len() == 1 => {
             let (codec, default) = match (first, second) {
                 (BoundCodec::Value(first), BoundCodec::Value(second)) => {
-                    let codec = first.then(second)?;
+                    let codec = first.then(second).ok_or(Doubt)?;
                     let steps = [(first, first_default.as_deref()), (second, second_default.as_deref())];
                     let default = joined_default(&codec, steps)?;
                     (BoundCodec::Value(codec), default)
                 }
-                _ if first_default.is_some() || second_default.is_some() => return None,
+                _ if first_default.is_some() || second_default.is_some() => return Err(Doubt),
                 (BoundCodec::As(first), BoundCodec::As(second)) => {
                     (BoundCodec::As(open.id((Some(*first), Some(*second)))), None)
                 }
@@ -293,16 +296,16 @@ fn chain(older: &CheckedKind, newest: &CheckedKind, open: &mut Open) -> Option<O
                     let of = open.id((Some(*first), Some(*second)));
                     (BoundCodec::Each { of, key: key.clone() }, None)
                 }
-                _ => return None,
+                _ => return Err(Doubt),
             };
             Some(Equation { olds: olds.clone(), news: news.clone(), codec, default })
         }
-        _ => return None,
+        _ => return Err(Doubt),
     })
 }
 
 /// The default of a chained rule: what absent becomes by both rules, up and down. Nothing where one default cannot say it.
-fn joined_default(codec: &Codec, steps: [(&Codec, Option<&str>); 2]) -> Option<Option<String>> {
+fn joined_default(codec: &Codec, steps: [(&Codec, Option<&str>); 2]) -> Result<Option<String>, Doubt> {
     let [(first, first_default), (second, second_default)] = steps;
     let convert = |codec: &Codec, direction, text: &str| {
         let mut out = Vec::new();
@@ -310,16 +313,16 @@ fn joined_default(codec: &Codec, steps: [(&Codec, Option<&str>); 2]) -> Option<O
         String::from_utf8(out).ok()
     };
     let up = match first_default {
-        Some(text) => Some(convert(second, Direction::Up, text)?),
+        Some(text) => Some(convert(second, Direction::Up, text).ok_or(Doubt)?),
         None => second_default.map(str::to_owned),
     };
     let filled =
         |codec, default: Option<&str>| default.and_then(|text| default_for(text, codec, Nested::No, Direction::Down));
     let down = match filled(second, second_default) {
-        Some(text) => Some(convert(first, Direction::Down, &text)?),
+        Some(text) => Some(convert(first, Direction::Down, &text).ok_or(Doubt)?),
         None => filled(first, first_default),
     };
-    (filled(codec, up.as_deref()) == down).then_some(up)
+    if filled(codec, up.as_deref()) == down { Ok(up) } else { Err(Doubt) }
 }
 
 /// Whether the newest step's reading a place that an older one wrote leaves the objects around it as one step would.

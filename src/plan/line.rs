@@ -72,11 +72,11 @@ impl Line {
             let Some(table) = older.as_ref().or(tables.first()) else { return };
             let fused = Table::fuse(table, newest, pairs);
             wanted.retain(|_, of| fused.types.get(of.0).is_some_and(Option::is_some));
-            let uses = |course: &&Course| course.last().is_some_and(Option::is_some);
-            if wanted.keys().any(|course| uses(&course)) {
+            let reads = |course: &&Course| course.last().is_some_and(Option::is_some);
+            if wanted.keys().any(|course| reads(&course)) {
                 let span = self.spans.len();
                 self.spans.push(Span::compile(&fused));
-                let used = wanted.iter().filter(|(course, _)| uses(course));
+                let used = wanted.iter().filter(|(course, _)| reads(course));
                 self.fused.extend(used.map(|(course, of)| ((start, course.clone()), (span, *of))));
             }
             if wanted.is_empty() {

@@ -1,5 +1,7 @@
 //! Version lines of any length: steps said as one make of every document what they make of it one by one.
 
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test ends by panicking")]
+
 use std::fmt::Write as _;
 
 use bifocal::contract::documents::{Random, Value};
