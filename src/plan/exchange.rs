@@ -148,15 +148,11 @@ impl StepPlan {
         method: &str,
         matches: impl Fn(&route::Side) -> bool,
     ) -> Result<&Route, NoRoute> {
-        let side = |route: &'_ Route| match direction {
-            Direction::Up => route.old.template.clone(),
-            Direction::Down => route.new.template.clone(),
-        };
         let of_path = || self.routes.iter().filter(|route| matches(route.sides(direction).0));
         let of_method = of_path().filter(|route| route::takes(&route.sides(direction).0.template, method));
-        of_method
-            .max_by_key(|route| side(route).specificity())
-            .ok_or_else(|| NoRoute { methods: of_path().map(|route| side(route).method).collect() })
+        of_method.max_by_key(|route| route.sides(direction).0.template.specificity()).ok_or_else(|| NoRoute {
+            methods: of_path().map(|route| route.sides(direction).0.template.method.clone()).collect(),
+        })
     }
 }
 
@@ -297,8 +293,12 @@ impl<'p> Exchange<'p> {
             body: BodyOut::Unchanged,
         };
         let way = self.request_way().zip(request.body);
-        for (hop, base) in self.hops.iter().zip(&bases) {
+        for (index, (hop, base)) in self.hops.iter().zip(&bases).enumerate() {
             let hop = Hop { is_bodiless: way.is_some(), ..*hop };
+            // What the first hop wrote, a later one of the same address would write again.
+            if index > 0 && hop.is_bodiless && hop.keeps_address() {
+                continue;
+            }
             let next = {
                 let body = match &current.body {
                     BodyOut::Unchanged => request.body,
@@ -315,7 +315,8 @@ impl<'p> Exchange<'p> {
             };
             // A hop that leaves the body alone passes on what the one before made of it.
             let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
-            current = RequestOut { body, ..next };
+            let headers = if hop.is_bodiless { current.headers } else { next.headers };
+            current = RequestOut { body, headers, ..next };
         }
         if let Some((way, body)) = way {
             let of = |hop: &Hop<'_>| hop.route.request.as_ref()?.body_only;
@@ -420,6 +421,14 @@ impl<'p> Exchange<'p> {
         scratch: &mut Scratch,
         limits: Limits,
     ) -> Result<ResponseOut, Fault> {
+        if let Some((way, body)) = self.response_way(response.status).zip(response.body) {
+            let limits = Limits { unplaced: Unplaced::Drop, ..limits };
+            let of = |hop: &Hop<'_>| hop.route.response(response.status.as_u16())?.body_only;
+            let direction = self.direction().reverse();
+            let (body, dropped) = way.translate(&self.steps(of), direction, body, scratch, limits)?;
+            let (status, headers) = (response.status, response.headers.clone());
+            return Ok(ResponseOut { status, headers, body: BodyOut::Replaced(body), dropped });
+        }
         let views = self.views(request, scratch, limits);
         let limits = Limits { unplaced: Unplaced::Drop, ..limits };
         let mut current = ResponseOut {
@@ -428,9 +437,7 @@ impl<'p> Exchange<'p> {
             body: BodyOut::Unchanged,
             dropped: 0,
         };
-        let way = self.response_way(response.status).zip(response.body);
         for (index, hop) in self.hops.iter().enumerate().rev() {
-            let hop = Hop { is_bodiless: way.is_some(), ..*hop };
             let (asked, served) = (views.get(index).map(Vec::as_slice), views.get(index + 1).map(Vec::as_slice));
             let requests = match hop.direction {
                 Direction::Up => Requests { old: asked, new: served },
@@ -447,17 +454,17 @@ impl<'p> Exchange<'p> {
             let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
             current = ResponseOut { body, dropped: current.dropped + next.dropped, ..next };
         }
-        if let Some((way, body)) = way {
-            let of = |hop: &Hop<'_>| hop.route.response(response.status.as_u16())?.body_only;
-            let direction = self.direction().reverse();
-            let (body, dropped) = way.translate(&self.steps(of), direction, body, scratch, limits)?;
-            current = ResponseOut { body: BodyOut::Replaced(body), dropped, ..current };
-        }
         Ok(current)
     }
 }
 
 impl Hop<'_> {
+    /// Whether both sides have the same method and path, and no query of their own.
+    fn keeps_address(&self) -> bool {
+        let (source, target) = self.route.sides(self.direction);
+        source.template == target.template && source.template.query.is_empty()
+    }
+
     fn request(
         &self,
         request: &RequestIn<'_>,
@@ -477,7 +484,8 @@ impl Hop<'_> {
             "GET" if *request.method == Method::HEAD && source.template.method != "HEAD" => Method::HEAD,
             name => Method::from_bytes(name.as_bytes()).unwrap_or_else(|_| request.method.clone()),
         };
-        let mut headers = request.headers.clone();
+        // Hops whose bodies are translated at once have nothing to do with headers.
+        let mut headers = if self.is_bodiless { HeaderMap::new() } else { request.headers.clone() };
         let Some(message) = self.route.request.as_ref().filter(|_| !self.is_bodiless) else {
             let path = write_path(&target.template.segments, &params, &[])?;
             let query = message::give_query(&target.template, request.query, &params, &[])?;
@@ -562,7 +570,7 @@ impl Hop<'_> {
     ) -> Result<ResponseOut, Fault> {
         let mut headers = response.headers.clone();
         let (mapped_status, message) = self.response_rules(response, requests)?;
-        let Some(message) = message.filter(|_| !self.is_bodiless) else {
+        let Some(message) = message else {
             return Ok(ResponseOut { status: mapped_status, headers, body: BodyOut::Unchanged, dropped: 0 });
         };
         let direction = self.direction.reverse();
