@@ -316,7 +316,7 @@ impl<'p> Exchange<'p> {
             // A hop that leaves the body alone passes on what the one before made of it.
             let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
             let headers = if hop.is_bodiless { current.headers } else { next.headers };
-            current = RequestOut { body, headers, ..next };
+            current = RequestOut { headers, body, ..next };
         }
         if let Some((way, body)) = way {
             let of = |hop: &Hop<'_>| hop.route.request.as_ref()?.body_only;
