@@ -100,7 +100,7 @@ fn summary(name: &str, service: &Report) -> String {
     }
     if let Some(checked) = &service.checked {
         parts.insert(0, count(checked.versions.len(), "version"));
-        parts.insert(1, count(checked.steps.iter().map(|step| step.routes.len()).sum(), "route"));
+        parts.insert(1, count(checked.steps.iter().map(|step| step.routes.len() + step.calls.len()).sum(), "route"));
         let verdicts = service.verdicts();
         let of = |verdict: Verdict| verdicts.iter().filter(|one| one.verdict == verdict).count();
         parts.push(format!("rules: {} proven, {} tested", of(Verdict::Proven), of(Verdict::Tested)));

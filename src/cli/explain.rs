@@ -6,20 +6,22 @@ use std::process::ExitCode;
 use super::{CLEAN, cannot_run, print};
 use crate::codecs;
 use crate::diagnostic::{codes, suggest};
+use crate::rules::manual;
 
-/// Explain a diagnostic's code or a codec
+/// Explain a diagnostic's code, a codec or an operation
 ///
-/// Explains a diagnostic's code (`E8`) or a codec (`split`): what it means, why, and how to mend it. Without a name it
-/// lists all of them.
+/// Explains a diagnostic's code (`E8`), a codec (`split`) or an operation of the rule language (`cases`): what it means,
+/// why, and how to write it. Without a name it lists all of them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  bifocal explain          every code and codec
+  bifocal explain          every code, codec and operation
   bifocal explain E8
-  bifocal explain split")]
+  bifocal explain split
+  bifocal explain cases")]
 pub(super) struct Args {
-    /// A code or the name of a codec
-    #[arg(value_name = "CODE")]
+    /// A code, or the name of a codec or operation
+    #[arg(value_name = "NAME")]
     name: Option<String>,
 }
 
@@ -35,11 +37,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 fn unknown(name: &str) -> ExitCode {
     let known = codes::all().map(|entry| entry.code.0).chain(codecs::ALL.iter().map(|info| info.name));
+    let known = known.chain(manual::all().map(|page| page.name));
     let help = match suggest::closest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`bifocal explain` lists what there is".to_owned(),
     };
-    cannot_run(&format!("no code and no codec is called `{name}`; {help}"))
+    cannot_run(&format!("no code, codec or operation is called `{name}`; {help}"))
 }
 
 fn explain(name: &str) -> Option<String> {
@@ -48,6 +51,9 @@ fn explain(name: &str) -> Option<String> {
         // Writing to a string cannot fail.
         let _ = write!(out, "\nWrong:\n\n{}\nMended:\n\n{}", indent(entry.wrong), indent(entry.mended));
         return Some(out);
+    }
+    if let Some(page) = manual::find(name) {
+        return Some(format!("{}: {}\n\n{}", page.name, page.line, page.manual));
     }
     let info = codecs::ALL.iter().find(|info| info.name.eq_ignore_ascii_case(name))?;
     Some(format!("{}\n\n{}", info.name, info.manual))
@@ -58,11 +64,17 @@ fn list() -> String {
     for entry in codes::all() {
         let _ = writeln!(out, "  {:<4} {}", entry.code.0, entry.title);
     }
+    for (kind, title) in manual::Kind::ALL {
+        let _ = write!(out, "\n{title}\n\n");
+        for page in manual::all().filter(|page| page.kind == kind) {
+            let _ = writeln!(out, "  {:<11} {}", page.name, page.line);
+        }
+    }
     out.push_str("\nCodecs\n\n");
     for info in codecs::ALL {
         let words = info.manual.split_whitespace().collect::<Vec<_>>().join(" ");
         let first = words.split_inclusive([';', '.']).next().unwrap_or_default().trim_end_matches([';', '.']);
-        let _ = writeln!(out, "  {:<8} {first}", info.name);
+        let _ = writeln!(out, "  {:<11} {first}", info.name);
     }
     out.push_str("\n`bifocal explain NAME` tells the whole story of one.\n");
     out

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod explain;
+mod schema;
 mod serve;
 mod test;
 mod translate;
@@ -45,6 +46,7 @@ enum Command {
     Test(test::Args),
     Translate(translate::Args),
     Explain(explain::Args),
+    Schema(schema::Args),
     Demo(demo::Args),
 }
 
@@ -64,6 +66,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Translate(args) => translate::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -157,7 +157,6 @@ impl Case {
     }
 
     pub(super) fn convert(self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
-        const EXPECTED: Guard = Guard::Borrowed("expected a string");
         if value.first() != Some(&b'"') {
             return Err(EXPECTED);
         }
@@ -165,22 +164,40 @@ impl Case {
             Direction::Up => self.new,
             Direction::Down => self.old,
         };
-        let wrong_case = || Guard::from(format!("expected text in {} case", self.old.name()));
         let is_of_words = self.old.is_of_words() || self.new.is_of_words();
         if !is_of_words && value.is_ascii() && !value.contains(&b'\\') {
             if direction == Direction::Up && value.iter().any(|&byte| self.old.apply_ascii(byte) != byte) {
-                return Err(wrong_case());
+                return Err(self.wrong_case());
             }
             out.extend(value.iter().map(|&byte| target.apply_ascii(byte)));
             return Ok(());
         }
+        self.convert_letters(direction, target, value, out)
+    }
+
+    /// The same for texts of any letters.
+    #[inline(never)]
+    fn convert_letters(
+        self,
+        direction: Direction,
+        target: Letters,
+        value: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Guard> {
         let text = unescape(value).ok_or(EXPECTED)?;
         let converted = target.apply(&text);
         // Some letters have no single partner (`ß` becomes `SS`): those could not be given back either.
         if direction == Direction::Up && (self.old.apply(&text) != *text || self.old.apply(&converted) != *text) {
-            return Err(wrong_case());
+            return Err(self.wrong_case());
         }
         write_string(&converted, out);
         Ok(())
     }
+
+    #[cold]
+    fn wrong_case(self) -> Guard {
+        format!("expected text in {} case", self.old.name()).into()
+    }
 }
+
+const EXPECTED: Guard = Guard::Borrowed("expected a string");

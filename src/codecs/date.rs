@@ -79,6 +79,17 @@ pub struct Date {
     pub strict: bool,
 }
 
+/// Whether a pattern has more than a day in it.
+fn tells_time(pattern: &str) -> bool {
+    let mut letters = pattern.chars();
+    while let Some(one) = letters.next() {
+        if one == '%' && letters.next().is_none_or(|directive| !"YmdBbhjyCeAauwFDGgUVW%nt".contains(directive)) {
+            return true;
+        }
+    }
+    false
+}
+
 impl Date {
     pub(super) fn parse(arguments: &mut Arguments<'_>) -> Option<Self> {
         let [old, new] = arguments.pair("write for example `date: [unix, rfc3339]`")?;
@@ -100,6 +111,7 @@ impl Date {
             (old, new) if old == new => None,
             (Moment::Rfc3339, _) => Some("an offset or decimals of the old text may be lost"),
             (Moment::Day, _) => None,
+            (Moment::Pattern(pattern), Moment::Day) if !tells_time(pattern) => None,
             (_, Moment::Day) => Some("the time of the day is lost"),
             (old, Moment::Seconds | Moment::Http) if has_decimals(old) => Some("decimals of seconds are lost"),
             _ => None,

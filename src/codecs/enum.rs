@@ -99,18 +99,27 @@ impl Enum {
     }
 
     fn find(&self, direction: Direction, value: &[u8]) -> Option<&str> {
-        if let Some((_, to)) =
-            self.rows.iter().map(|row| directed(row, direction)).find(|(from, _)| from.as_bytes() == value)
-        {
-            return Some(to);
+        let row = self.rows.get(self.row(direction, value)?)?;
+        Some(directed(row, direction).1)
+    }
+
+    /// The index of the row that has a value.
+    pub(crate) fn row(&self, direction: Direction, value: &[u8]) -> Option<usize> {
+        if let Some(row) = self.rows.iter().position(|row| directed(row, direction).0.as_bytes() == value) {
+            return Some(row);
         }
         // Another spelling of the same value: an escape in a string, `1.0` for `1`.
         if value.first() == Some(&b'"') && !value.contains(&b'\\') {
             return None;
         }
+        self.find_spelled(direction, value)
+    }
+
+    #[inline(never)]
+    fn find_spelled(&self, direction: Direction, value: &[u8]) -> Option<usize> {
         let value = Tree::parse(value, MAX_DEPTH).ok()?;
         let is_same = |from: &str| Tree::parse(from.as_bytes(), MAX_DEPTH).is_ok_and(|from| from.same(&value));
-        self.rows.iter().map(|row| directed(row, direction)).find(|(from, _)| is_same(from)).map(|(_, to)| to)
+        self.rows.iter().position(|row| is_same(directed(row, direction).0))
     }
 }
 

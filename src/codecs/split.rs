@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memrchr};
+
 use super::argument::Arguments;
 use super::{Direction, Guard, Info, Written};
-use crate::json::{unescape, write_string};
+use crate::json::{plain_inner, unescape, write_string};
 
 pub(super) const INFO: Info = Info {
     name: "split",
@@ -97,6 +99,11 @@ impl Split {
             *second = *first;
             return Ok(());
         }
+        if let Some((a, b)) = plain_inner(raw).and_then(|inner| self.cut_plain(inner)) {
+            *first = Some(enclose(&[a], out));
+            *second = Some(enclose(&[b], out));
+            return Ok(());
+        }
         let text = unescape(raw).ok_or(EXPECTED)?;
         let cut = match self.at {
             At::First => text.split_once(self.separator.as_str()),
@@ -113,6 +120,26 @@ impl Split {
         Ok(())
     }
 
+    /// Cuts a text that needs no escapes, where the separator is one byte and the cut gives two parts.
+    fn cut_plain<'t>(&self, text: &'t [u8]) -> Option<(&'t [u8], &'t [u8])> {
+        let [separator] = self.separator.as_bytes() else { return None };
+        let at = match self.at {
+            At::First => memchr(*separator, text)?,
+            At::Last => memrchr(*separator, text)?,
+        };
+        let (a, b) = (text.get(..at)?, text.get(at + 1..)?);
+        let usable = !a.is_empty() && !b.is_empty() && Some(b) != self.fill.as_deref().map(str::as_bytes);
+        usable.then_some((a, b))
+    }
+
+    /// Joins two texts that need no escapes, if both take part and the separator needs none either.
+    fn join_plain<'t>(&'t self, a: &'t [u8], b: &'t [u8]) -> Option<[&'t [u8]; 3]> {
+        let (a, b) = (plain_inner(a)?, plain_inner(b)?);
+        let [separator @ (b' ' | b'!' | b'#'..=b'[' | b']'..)] = self.separator.as_bytes() else { return None };
+        let joins = !b.is_empty() && Some(b) != self.fill.as_deref().map(str::as_bytes);
+        joins.then_some([a, std::slice::from_ref(separator), b])
+    }
+
     fn down(
         &self,
         first: Option<&[u8]>,
@@ -120,6 +147,12 @@ impl Split {
         whole: &mut Written,
         out: &mut Vec<u8>,
     ) -> Result<(), Guard> {
+        if let (Some(a), Some(b)) = (first, second)
+            && let Some(parts) = self.join_plain(a, b)
+        {
+            *whole = Some(enclose(&parts, out));
+            return Ok(());
+        }
         let a = read(first)?;
         let b = read(second)?.filter(|b| !b.is_empty() && Some(&**b) != self.fill.as_deref());
         *whole = match (a, b) {
@@ -155,8 +188,77 @@ fn copy(raw: &[u8], out: &mut Vec<u8>) -> (usize, usize) {
     (start, out.len())
 }
 
+/// Writes a literal of texts that need no escapes.
+fn enclose(parts: &[&[u8]], out: &mut Vec<u8>) -> (usize, usize) {
+    let start = out.len();
+    out.push(b'"');
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out.push(b'"');
+    (start, out.len())
+}
+
 fn quote(text: &str, out: &mut Vec<u8>) -> (usize, usize) {
     let start = out.len();
     write_string(text, out);
     (start, out.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(outputs: &[Written], out: &[u8]) -> Vec<Option<String>> {
+        let text = |(start, end)| String::from_utf8_lossy(out.get(start..end).unwrap_or_default()).into_owned();
+        outputs.iter().map(|written| written.map(text)).collect()
+    }
+
+    /// An escape changes the spelling of a text and not what becomes of it.
+    #[test]
+    fn plain_texts_convert_like_escaped_ones() {
+        let parts = ["", "a", "-", "a b", " ", "é", "a–b", "a  b c", "/", "\"", "b\\"];
+        let literal = |text: &str| {
+            let mut literal = Vec::new();
+            write_string(text, &mut literal);
+            literal
+        };
+        let escaped = |text: &str| {
+            let mut escaped = literal(text);
+            if let Some(first) = text.bytes().next().filter(u8::is_ascii) {
+                let behind = match (escaped.get(1), first) {
+                    (Some(b'\\'), 0..0x20) => 7,
+                    (Some(b'\\'), _) => 3,
+                    _ => 2,
+                };
+                escaped.splice(1..behind, format!("\\u{first:04x}").into_bytes());
+            }
+            escaped
+        };
+        let separators = [" ", "-", "\"", "\\", "–", "  ", "\u{1}"];
+        for (separator, at) in
+            separators.into_iter().flat_map(|separator| [(separator, At::First), (separator, At::Last)])
+        {
+            for fill in [None, Some("-".to_owned()), Some(String::new())] {
+                let split = Split { separator: separator.into(), at, fill };
+                let convert = |direction, inputs: &[Option<&[u8]>], count: usize| {
+                    let (mut outputs, mut out) = (vec![None; count], Vec::new());
+                    split.convert(direction, inputs, &mut outputs, &mut out).unwrap();
+                    texts(&outputs, &out)
+                };
+                for (a, b) in parts.into_iter().flat_map(|a| parts.map(|b| (a, b))) {
+                    let whole = format!("{a}{separator}{b}");
+                    let plain = convert(Direction::Up, &[Some(&literal(&whole))], 2);
+                    let same = convert(Direction::Up, &[Some(&escaped(&whole))], 2);
+                    let value = |text: &Option<String>| {
+                        text.as_ref().map(|text| unescape(text.as_bytes()).unwrap().into_owned())
+                    };
+                    assert!(plain.iter().map(value).eq(same.iter().map(value)), "{whole:?} {plain:?} {same:?}");
+                    let plain = convert(Direction::Down, &[Some(&literal(a)), Some(&literal(b))], 1);
+                    let same = convert(Direction::Down, &[Some(&escaped(a)), Some(&escaped(b))], 1);
+                    assert!(plain.iter().map(value).eq(same.iter().map(value)), "{a:?} {b:?} {plain:?} {same:?}");
+                }
+            }
+        }
+    }
 }

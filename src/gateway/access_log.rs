@@ -101,7 +101,7 @@ fn line(entry: &Entry<'_>) -> String {
     let known = entry.known;
     let millis = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
     let since = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    json!({
+    let mut line = json!({
         "ts": rfc3339(since),
         "request_id": entry.identity.request,
         "trace_id": entry.identity.trace_id(),
@@ -124,8 +124,13 @@ fn line(entry: &Entry<'_>) -> String {
         "dropped_members": known.dropped_members,
         "request_bytes": known.request_bytes,
         "response_bytes": entry.response_bytes,
-    })
-    .to_string()
+    });
+    if let Some(members) = line.as_object_mut().filter(|_| !known.calls.is_empty()) {
+        let call =
+            |(name, made, failed): &(String, usize, usize)| json!({"name": name, "made": made, "failed": failed});
+        members.insert("calls".to_owned(), known.calls.iter().map(call).collect());
+    }
+    line.to_string()
 }
 
 /// `2026-11-22T22:28:47.123Z`.

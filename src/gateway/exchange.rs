@@ -20,6 +20,7 @@ use super::events::{Message, Stream};
 use super::generation::{Generation, hex};
 use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop};
 use super::record::Facts;
+use super::streaming;
 use super::target::Target;
 use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
@@ -163,9 +164,10 @@ pub(super) async fn handle(
     }
 
     // A declared size over the limit is refused before a byte of it is read.
-    let limit = app.settings.limits.body;
-    if body.size_hint().lower() > limit as u64 {
-        return Err(Trouble::new(Kind::BodyTooLarge).detail(format!("the limit is {limit} bytes")).closing());
+    let limits = &app.settings.limits;
+    let declared = body.size_hint().lower();
+    if declared > limits.body.max(limits.streamed) as u64 {
+        return Err(too_large(limits.body));
     }
 
     // Whose request, which version, who answers.
@@ -226,8 +228,15 @@ async fn answer(
         call.version(served).clone_into(&mut known.served);
         known.request_bytes = body.size_hint().exact().unwrap_or_default();
     });
+    if body.size_hint().lower() > app.settings.limits.body as u64 && !streaming::streams_request(&call) {
+        return Err(too_large(app.settings.limits.body));
+    }
     let headers = end_to_end(&parts.headers, app.settings.forwarded);
     if asked == served { pass(&call, headers, body).await } else { translate::translate(&call, headers, body).await }
+}
+
+fn too_large(limit: usize) -> Trouble {
+    Trouble::new(Kind::BodyTooLarge).detail(format!("the limit is {limit} bytes")).closing()
 }
 
 fn route(app: &App, peer: SocketAddr) -> Route {

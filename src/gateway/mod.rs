@@ -17,6 +17,7 @@ mod target;
 mod trouble;
 
 mod body;
+mod calls;
 mod events;
 mod exchange;
 mod headers;
@@ -24,6 +25,7 @@ mod location;
 mod merge;
 mod receive;
 mod restate;
+mod streaming;
 mod translate;
 mod upstream;
 mod validators;

@@ -10,17 +10,22 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 
 use super::body::coding::{Coding, DecodeFault, DecodeLimits, decode, parse_codings};
-use super::body::collect;
 use super::body::inflow::Inflow;
+use super::body::media::Media;
+use super::body::{From, collect};
 use super::exchange::Call;
+use super::streaming::{self, Passing};
 use super::translate::busy;
 use super::trouble::{Kind, Trouble};
 use crate::plan::Exchange;
+use crate::plan::wire::media_type;
 
 /// A body as it came and, where it had to be read, without its codings.
 pub(super) enum Received {
     /// Not read; goes on as it comes. Taken when it is sent.
     Streaming(Option<Body>),
+    /// Translated while it passes.
+    Translated(Option<Body>),
     /// There is none.
     Absent,
     /// Read.
@@ -31,7 +36,7 @@ impl Received {
     pub(super) fn text(&self) -> Option<&[u8]> {
         match self {
             Self::Whole { raw, decoded, .. } => Some(decoded.as_deref().unwrap_or(raw)),
-            Self::Streaming(_) | Self::Absent => None,
+            Self::Streaming(_) | Self::Translated(_) | Self::Absent => None,
         }
     }
 }
@@ -49,6 +54,15 @@ pub(super) async fn receive_request(
     let declared = call.parts.headers.contains_key(header::CONTENT_LENGTH)
         || call.parts.headers.contains_key(header::CONTENT_TYPE)
         || !body.is_end_stream();
+    let begun = streaming::begin(call, headers, body, exchange.streams_request(), From::Caller).await;
+    let body = match begun.map_err(Trouble::from_caller_body)? {
+        Passing::Translated(body) => {
+            // They are counted as they come.
+            call.facts.change(|known| known.request_bytes = 0);
+            return Ok(Received::Translated(Some(body)));
+        }
+        Passing::Untouched(body) => body,
+    };
     let limits = &call.app.settings.limits;
     let raw = collect(body, limits.body, call.app.settings.timeouts.body).await.map_err(Trouble::from_caller_body)?;
     call.facts.change(|known| known.request_bytes = raw.len() as u64);
@@ -59,7 +73,10 @@ pub(super) async fn receive_request(
         }
         return Ok(Received::Absent);
     }
-    check_json_type(headers).map_err(|reason| Trouble::new(Kind::UnsupportedType).detail(reason))?;
+    let media = Media::of(headers).filter(|_| exchange.takes_any_request());
+    if media.is_none() {
+        check_json_type(headers).map_err(|reason| Trouble::new(Kind::UnsupportedType).detail(reason))?;
+    }
     let Some(codings) = parse_codings(headers) else {
         return Err(Trouble::new(Kind::UnsupportedCoding)
             .detail("understood are gzip, br, zstd and deflate, at most two of them")
@@ -69,7 +86,17 @@ pub(super) async fn receive_request(
         DecodeFault::TooLarge => Trouble::new(Kind::BodyTooLarge).detail("without its content coding"),
         DecodeFault::Corrupt => Trouble::new(Kind::CorruptCoding),
     })?;
+    let decoded = as_json(media, &raw, decoded)
+        .map_err(|()| Trouble::new(Kind::UnsupportedType).detail("the body is not what its Content-Type says"))?;
     Ok(Received::Whole { raw, decoded, codings })
+}
+
+/// A body as rules see it: forms and texts as JSON. `Err`: it is not what it should be.
+fn as_json(media: Option<Media>, raw: &[u8], decoded: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, ()> {
+    match media {
+        None => Ok(decoded),
+        Some(media) => media.read(decoded.as_deref().unwrap_or(raw)).map(Some).ok_or(()),
+    }
 }
 
 /// `None` where there is nothing to remove.
@@ -113,12 +140,6 @@ pub(super) fn check_json_type(headers: &HeaderMap) -> Result<(), &'static str> {
     }
 }
 
-/// The media type of a body in lower case, without its parameters; empty where there is none.
-pub(super) fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
 /// Whether a body is a JSON Patch (RFC 6902): a list of operations on a document instead of the document.
 pub(super) fn is_json_patch(headers: &HeaderMap) -> bool {
     media_type(headers) == "application/json-patch+json"
@@ -127,6 +148,7 @@ pub(super) fn is_json_patch(headers: &HeaderMap) -> bool {
 /// Reads a response's body. An error that is not JSON keeps its status; what should have been JSON breaks the contract.
 pub(super) async fn receive_response(
     call: &Call<'_>,
+    exchange: &Exchange<'_>,
     status: StatusCode,
     headers: &HeaderMap,
     body: Body,
@@ -137,6 +159,11 @@ pub(super) async fn receive_response(
         return Err(Trouble::new(Kind::UpstreamContract).cause("206 though no range was asked for"));
     }
     let begun = Instant::now();
+    let passing = streaming::begin(call, headers, body, exchange.streams_response(status), From::Service).await;
+    let body = match passing.map_err(Trouble::from_service_body)? {
+        Passing::Translated(body) => return Ok(Received::Translated(Some(body))),
+        Passing::Untouched(body) => body,
+    };
     let raw = collect(body, limits.body, call.app.settings.timeouts.response_body).await;
     call.facts.change(|known| known.upstream += begun.elapsed());
     let raw = raw.map_err(Trouble::from_service_body)?;
@@ -144,7 +171,8 @@ pub(super) async fn receive_response(
         return Ok(Received::Absent);
     }
     let contract = |cause: &str| Trouble::new(Kind::UpstreamContract).cause(cause);
-    if let Err(reason) = check_json_type(headers) {
+    let media = Media::of(headers).filter(|_| exchange.takes_any_response(status));
+    if let (None, Err(reason)) = (media, check_json_type(headers)) {
         if !status.is_client_error() && !status.is_server_error() {
             return Err(contract(reason));
         }
@@ -160,5 +188,6 @@ pub(super) async fn receive_response(
         DecodeFault::TooLarge => contract("the body without its coding is over the limit"),
         DecodeFault::Corrupt => contract("the body is not what its content coding says"),
     })?;
+    let decoded = as_json(media, &raw, decoded).map_err(|()| contract("the body is not what its Content-Type says"))?;
     Ok(Received::Whole { raw, decoded, codings })
 }

@@ -33,8 +33,24 @@ pub(super) struct Known {
     pub(super) translating: Duration,
     pub(super) upstream: Duration,
     pub(super) request_bytes: u64,
+    /// Calls that the request became, by name: how many were made, and how many of them failed.
+    pub(super) calls: Vec<(String, usize, usize)>,
     /// Members of the service's answer that had nowhere to go.
     pub(super) dropped_members: usize,
+}
+
+impl Known {
+    /// One of several calls is over.
+    pub(super) fn called(&mut self, name: &str, is_good: bool) {
+        let index = self.calls.iter().position(|(known, ..)| known == name).unwrap_or_else(|| {
+            self.calls.push((name.to_owned(), 0, 0));
+            self.calls.len() - 1
+        });
+        if let Some((_, made, failed)) = self.calls.get_mut(index) {
+            *made += 1;
+            *failed += usize::from(!is_good);
+        }
+    }
 }
 
 /// A handle on [`Known`] that travels with the request.

@@ -12,17 +12,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::body::coding::{Coding, accepts, content_encoding, encode, readable_accept_encoding};
+use super::body::media::Media;
 use super::body::records::Framing;
+use super::calls;
 use super::events::{self, Ended};
 use super::exchange::Call;
 use super::headers::{add_vary, remove_hop_by_hop};
 use super::location::relocate;
 use super::merge;
-use super::receive::{Received, inflow, is_json_patch, media_type, receive_request, receive_response};
+use super::receive::{Received, inflow, is_json_patch, receive_request, receive_response};
 use super::record::Facts;
 use super::restate::{restate_request, restate_response};
 use super::trouble::{Kind, Trouble};
 use super::upstream::Payload;
+use crate::plan::wire::media_type;
 use crate::plan::{BodyOut, Exchange, Limits, NoRoute, RequestIn, RequestOut, ResponseIn, Scratch};
 
 /// Digests of a representation are not those of its translation (RFC 9530), and parts of it mean nothing.
@@ -38,6 +41,10 @@ const LARGE: usize = 64 << 10;
 
 /// Serves a caller of one version by the service of another.
 pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Body) -> Result<Response, Trouble> {
+    let body = match calls::serve(call, &headers, body).await? {
+        calls::Taken::Answered(response) => return Ok(response),
+        calls::Taken::Left(body) => body,
+    };
     let exchange = find_route(call)?;
     call.facts.change(|known| known.route = Some(exchange.label().to_owned()));
 
@@ -213,7 +220,7 @@ impl Conditions {
 }
 
 /// The route, by the request's method or, for HEAD, by GET's.
-fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
+pub(super) fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
     let target = (call.target.path.as_str(), call.target.query.as_deref());
     let find = |method: &str| call.service.exchange(call.asked, call.served, method, target);
     let method = &call.parts.method;
@@ -274,10 +281,8 @@ fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Re
     let body = std::mem::replace(&mut out.body, BodyOut::Unchanged);
     let payload = match (body, received) {
         (BodyOut::Unchanged, Received::Whole { raw, .. }) => Payload::Whole(raw.clone()),
-        (BodyOut::Unchanged, Received::Streaming(body)) => match body.take() {
-            Some(body) => call.streamed(body),
-            None => return Err(Trouble::new(Kind::Internal).cause("a streaming body was needed twice")),
-        },
+        (BodyOut::Unchanged, Received::Streaming(body)) => call.streamed(taken(body)?),
+        (BodyOut::Unchanged, Received::Translated(body)) => Payload::Stream(taken(body)?),
         (BodyOut::Unchanged, Received::Absent) => Payload::Whole(Bytes::new()),
         (BodyOut::Replaced(body), received) => {
             let codings = match received {
@@ -290,8 +295,13 @@ fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Re
     Ok((out, payload))
 }
 
+/// A body that passes can be sent once.
+fn taken(body: &mut Option<Body>) -> Result<Body, Trouble> {
+    body.take().ok_or_else(|| Trouble::new(Kind::Internal).cause("a streaming body was needed twice"))
+}
+
 /// A head that rules have written keeps the limits that callers' heads have to keep.
-fn check_head(out: &RequestOut, limits: &crate::settings::Limits) -> Result<(), Trouble> {
+pub(super) fn check_head(out: &RequestOut, limits: &crate::settings::Limits) -> Result<(), Trouble> {
     let target = out.path.len() + out.query.as_ref().map_or(0, |query| query.len() + 1);
     if target > limits.uri {
         return Err(Trouble::new(Kind::Value).detail("a value is too long for the service's address"));
@@ -304,7 +314,11 @@ fn check_head(out: &RequestOut, limits: &crate::settings::Limits) -> Result<(), 
 }
 
 /// Puts codings on a body and says so.
-fn encoded(headers: &mut HeaderMap, body: Vec<u8>, codings: &[Coding]) -> Result<Bytes, Trouble> {
+fn encoded(headers: &mut HeaderMap, mut body: Vec<u8>, codings: &[Coding]) -> Result<Bytes, Trouble> {
+    if let Some(media) = Media::of(headers).filter(|_| !body.is_empty()) {
+        let unfit = || Trouble::new(Kind::Value).detail("the body's fields cannot be written as its Content-Type says");
+        body = media.write(&body).ok_or_else(unfit)?;
+    }
     headers.remove(header::CONTENT_ENCODING);
     if body.is_empty() {
         headers.remove(header::CONTENT_TYPE);
@@ -335,7 +349,7 @@ async fn respond(
     let mut received = match (is_bodiless, reads && framing.is_none()) {
         (true, _) => Received::Absent,
         (false, false) => Received::Streaming(Some(body)),
-        (false, true) => receive_response(call, status, &headers, body).await?,
+        (false, true) => receive_response(call, exchange, status, &headers, body).await?,
     };
     if reads {
         headers.remove(header::CONTENT_LENGTH);
@@ -399,7 +413,7 @@ fn answer_body(
     is_bodiless: bool,
 ) -> Result<(Body, bool), Trouble> {
     Ok(match (body, received) {
-        (BodyOut::Unchanged, Received::Streaming(body)) => (body.take().unwrap_or_default(), false),
+        (BodyOut::Unchanged, Received::Streaming(body) | Received::Translated(body)) => (taken(body)?, false),
         (BodyOut::Unchanged, Received::Whole { raw, .. }) => (Body::from(raw.clone()), false),
         (BodyOut::Replaced(body), received) if !is_bodiless => {
             headers.remove(header::CONTENT_LENGTH);

@@ -14,7 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::body::{Guarded, find_stream_fault};
+use super::body::{Guarded, find_fault, find_stream_fault};
 use super::trouble::{Kind, Trouble};
 use crate::settings::Timeouts;
 
@@ -136,6 +136,9 @@ fn failure(error: &hyper_util::client::legacy::Error, uri: &Uri) -> Trouble {
     // The request's body is the caller's: if that broke off, the service is not to blame.
     if let Some(fault) = find_stream_fault(error) {
         return Trouble::from_caller_body(fault);
+    }
+    if let Some(fault) = find_fault(error) {
+        return Trouble::from_request(fault.clone()).closing();
     }
     let timed_out = causes(error).any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)

@@ -54,8 +54,30 @@ pub(super) fn count_digits(word: [u8; 8]) -> usize {
     (others.trailing_zeros() / 8) as usize
 }
 
-/// The position behind a value, if it is one of the common ones: a string without escapes, an integer of up to seven
-/// digits, a literal; nothing for any other, and near the text's end. What it accepts is right in every byte.
+/// Up to eight bytes as one number, the first byte lowest; nothing if there are more.
+#[inline]
+pub(crate) fn word_of(bytes: &[u8]) -> Option<u64> {
+    let length = bytes.len();
+    // Two reads that overlap have fixed lengths, whatever the length of the text.
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) if length <= 8 => {
+            let last = u64::from(u32::from_le_bytes(*last)) << ((length - 4) * 8);
+            Some(u64::from(u32::from_le_bytes(*first)) | last)
+        }
+        (Some(_), _) => None,
+        _ => Some(bytes.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))),
+    }
+}
+
+/// Whether the lowest `count` bytes of a number, at most eight, are digits.
+#[inline]
+pub(crate) fn are_digits(word: u64, count: usize) -> bool {
+    count_digits(word.to_le_bytes()) >= count
+}
+
+/// The position behind a value, if it is one of the common ones: a string without escapes, a number of up to seven
+/// letters without sign and exponent, a literal; nothing for any other, and near the text's end. What it accepts is right
+/// in every byte.
 #[inline]
 pub(crate) fn simple_end(text: &[u8], at: usize) -> Option<usize> {
     match text.get(at)? {
@@ -63,16 +85,30 @@ pub(crate) fn simple_end(text: &[u8], at: usize) -> Option<usize> {
         b'0'..=b'9' => {
             let word = text.get(at..)?.first_chunk::<8>()?;
             let digits = count_digits(*word);
-            // Eight digits may have more behind them.
-            let fraction = matches!(word.get(digits)?, b'.' | b'e' | b'E');
             let leading_zero = digits > 1 && word.first() == Some(&b'0');
-            (!fraction && !leading_zero).then_some(at + digits)
+            // Eight digits may have more behind them.
+            let length = match word.get(digits)? {
+                b'.' => fraction_end(*word, digits)?,
+                b'e' | b'E' => return None,
+                _ => digits,
+            };
+            (!leading_zero).then_some(at + length)
         }
         b'n' => (text.get(at..)?.first_chunk()? == b"null").then_some(at + 4),
         b't' => (text.get(at..)?.first_chunk()? == b"true").then_some(at + 4),
         b'f' => (text.get(at..)?.first_chunk()? == b"false").then_some(at + 5),
         _ => None,
     }
+}
+
+/// The position behind a fraction whose point is at a position, if it ends in the same word.
+fn fraction_end(word: [u8; 8], point: usize) -> Option<usize> {
+    let behind = point + 1;
+    let fraction = u64::from_le_bytes(word).checked_shr(u32::try_from(behind * 8).ok()?)?;
+    let digits = count_digits(fraction.to_le_bytes());
+    // What was shifted in is not a digit, so an end that is not in the word is seen here.
+    let next = word.get(behind + digits)?;
+    (digits > 0 && !matches!(next, b'e' | b'E')).then_some(behind + digits)
 }
 
 /// The position behind a string whose opening quote is at a position, if it has no escapes and is right in every byte.
@@ -133,17 +169,33 @@ mod tests {
     }
 
     #[test]
+    fn words_hold_the_bytes_in_order() {
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        for length in 0..=8 {
+            let mut word = [0; 8];
+            word.iter_mut().zip(&bytes[..length]).for_each(|(to, from)| *to = *from);
+            assert_eq!(word_of(&bytes[..length]), Some(u64::from_le_bytes(word)), "{length}");
+        }
+        assert_eq!(word_of(&bytes), None);
+    }
+
+    #[test]
     fn simple_values_are_right_and_whole() {
         let plain = ["\"\"", "\"a\"", "\"fifteen bytes ..\"", "\"a string that takes more than two blocks of bytes\""];
-        let numbers = ["0", "7", "42", "1234567"];
+        let numbers = ["0", "7", "42", "1234567", "1.5", "0.0", "12345.6", "1.25000"];
         let literals = ["true", "false", "null"];
         let simple = plain.into_iter().chain(numbers).chain(literals);
-        let others = ["-1", "1.5", "1e2", "12345678", "\"a\\n\"", "[]", "{}"];
+        let others = ["-1", "1e2", "1.5e2", "1.5E2", "12345678", "123456.7", "1.123456", "\"a\\n\"", "[]", "{}"];
         let wrong = [
             "01",
             "00",
             "0123456",
             "1.",
+            "00.5",
+            "1.e2",
+            "1..2",
+            "1234567.",
+            "123456.",
             "tru_",
             "nul",
             "\"\n\"",

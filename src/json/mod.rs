@@ -5,16 +5,18 @@
 
 mod block;
 mod exact;
+mod extent;
 mod number;
 mod scan;
 mod text;
 mod tree;
 
-pub(crate) use block::simple_end;
+pub(crate) use block::{are_digits, plain_string_end, simple_end, word_of};
 pub use exact::{MAX_DIGITS, Rational, Rounding};
+pub(crate) use extent::Extent;
 pub use number::Decimal;
 pub(crate) use scan::{Scan, Scanner};
-pub(crate) use text::write_escaped;
+pub(crate) use text::{plain_inner, write_escaped};
 pub use text::{unescape, write_string};
 pub use tree::{Tree, TreeKind};
 

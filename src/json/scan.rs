@@ -264,27 +264,31 @@ impl<'a> Scanner<'a> {
     fn skip_container(&mut self, outer_depth: usize) -> Scan<()> {
         let mut kinds = Kinds::default();
         let mut level = 0_usize;
+        let mut object = false;
         loop {
+            if object {
+                self.skip_key()?;
+            }
             // A value is next.
-            match self.peek() {
+            match self.next() {
+                b'"' => {
+                    self.skip_string()?;
+                }
                 first @ (b'{' | b'[') => {
                     level += 1;
                     self.check_depth(outer_depth + level)?;
-                    let object = first == b'{';
+                    object = first == b'{';
                     kinds.set(level, object);
                     self.at += 1;
                     if self.next() != if object { b'}' } else { b']' } {
-                        if object {
-                            self.skip_key()?;
-                        }
                         continue;
                     }
                     self.at += 1;
                     level -= 1;
+                    object = kinds.get(level);
                 }
                 first => match simple_end(self.text, self.at) {
                     Some(end) => self.at = end,
-                    None if first == b'"' => self.skip_any_string().map(|_| ())?,
                     None => self.skip_plain(first)?,
                 },
             }
@@ -293,14 +297,9 @@ impl<'a> Scanner<'a> {
                 if level == 0 {
                     return Ok(());
                 }
-                let object = kinds.get(level);
                 match self.next() {
                     b',' => {
                         self.at += 1;
-                        self.skip_space();
-                        if object {
-                            self.skip_key()?;
-                        }
                         break;
                     }
                     b'}' if object => {}
@@ -309,18 +308,23 @@ impl<'a> Scanner<'a> {
                 }
                 self.at += 1;
                 level -= 1;
+                object = kinds.get(level);
             }
         }
     }
 
-    /// Skips a member's name, the colon and the space around it.
+    /// Skips a member's name and the colon behind it.
     #[inline]
     fn skip_key(&mut self) -> Scan<()> {
-        if self.peek() != b'"' {
+        if self.next() != b'"' {
             return self.expected("a member name in quotes");
         }
         self.skip_string()?;
-        self.skip_colon()
+        if self.next() != b':' {
+            return self.expected("`:`");
+        }
+        self.at += 1;
+        Ok(())
     }
 
     /// Skips the colon behind a member's name and the space around it.

@@ -2,12 +2,17 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 /// The text of a string literal that a scanner has accepted, quotes included. Borrows where there are no escapes.
 ///
 /// `None` if the bytes are not an accepted string literal.
 pub fn unescape(literal: &[u8]) -> Option<Cow<'_, str>> {
     let inner = literal.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     let inner = std::str::from_utf8(inner).ok()?;
+    if memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(inner));
+    }
     let Some((plain, mut rest)) = inner.split_once('\\') else {
         return Some(Cow::Borrowed(inner));
     };
@@ -49,6 +54,13 @@ pub fn unescape(literal: &[u8]) -> Option<Cow<'_, str>> {
 fn read_hex(text: &str) -> Option<(u32, &str)> {
     let (digits, rest) = text.split_at_checked(4)?;
     Some((u32::from_str_radix(digits, 16).ok()?, rest))
+}
+
+/// What stands between the quotes of a string literal that a scanner has accepted, if that is its text: there are no
+/// escapes. Written between quotes again, any part of it that is whole letters is a literal.
+pub(crate) fn plain_inner(literal: &[u8]) -> Option<&[u8]> {
+    let inner = literal.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    memchr(b'\\', inner).is_none().then_some(inner)
 }
 
 /// Appends a string literal: escapes only what JSON demands.

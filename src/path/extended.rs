@@ -146,10 +146,9 @@ pub(super) fn bracket_end(text: &str) -> Option<usize> {
     for (at, one) in text.char_indices() {
         match (quote, one) {
             (Some(open), _) if one == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(one),
             (None, ']') => return Some(at),
-            (None, _) => {}
+            _ => {}
         }
     }
     None
@@ -160,13 +159,12 @@ fn split_outside(text: &str, separator: char) -> Vec<&str> {
     for (at, one) in text.char_indices() {
         match (quote, one) {
             (Some(open), _) if one == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(one),
             (None, _) if one == separator => {
                 parts.push(text.get(start..at).unwrap_or_default());
                 start = at + one.len_utf8();
             }
-            (None, _) => {}
+            _ => {}
         }
     }
     parts.push(text.get(start..).unwrap_or_default());
@@ -196,8 +194,10 @@ fn literal(text: &str) -> Option<String> {
 pub(super) fn overlap(left: &[Step], right: &[Step]) -> bool {
     left.iter().zip(right).all(|pair| match pair {
         // A pattern and the rest own only what no other rule owns.
-        (Step::Pattern { .. }, Step::Name(_)) | (Step::Name(_), Step::Pattern { .. }) => false,
-        (Step::Rest, Step::Index(_) | Step::Find(_)) | (Step::Index(_) | Step::Find(_), Step::Rest) => false,
+        (Step::Pattern { .. }, Step::Name(_))
+        | (Step::Name(_), Step::Pattern { .. })
+        | (Step::Rest, Step::Index(_) | Step::Find(_))
+        | (Step::Index(_) | Step::Find(_), Step::Rest) => false,
         (left @ Step::Pattern { .. }, right @ Step::Pattern { .. }) => {
             left.exactness() == right.exactness() && same_form(left, right)
         }

@@ -168,23 +168,23 @@ impl Parser<'_> {
     }
 
     /// `[0]`, `[...]`, `[type=home]`; `false` where the bracket holds a quoted name.
-    fn selector(&mut self, open: usize) -> Result<bool, PlaceError> {
+    fn selector(&mut self, open: usize) -> bool {
         let rest = self.text.get(open + 1..).unwrap_or_default();
         if rest.starts_with(['\'', '"', '*', '?']) {
-            return Ok(false);
+            return false;
         }
-        let Some(length) = super::extended::bracket_end(rest) else { return Ok(false) };
+        let Some(length) = super::extended::bracket_end(rest) else { return false };
         let inner = rest.get(..length).unwrap_or_default();
-        let Some(step) = Step::selector(inner) else { return Ok(false) };
+        let Some(step) = Step::selector(inner) else { return false };
         self.at = open + 1 + length + 1;
         self.steps.push(step);
-        Ok(true)
+        true
     }
 
     /// `['name']` or `["name"]`, as RFC 9535 (2.3.1).
     fn bracket(&mut self) -> Result<(), PlaceError> {
         let open = self.at;
-        if self.selector(open)? {
+        if self.selector(open) {
             return Ok(());
         }
         self.at += 1;
@@ -222,7 +222,7 @@ impl Parser<'_> {
             Some(',') => return Err(self.error(open..self.at + 1, "`,` selects several members", Some(SINGULAR))),
             _ => return Err(self.error(open..self.at, "expected `]` after the name", None)),
         }
-        if name.contains('{') {
+        if name.contains(['{', '}']) {
             return self.pattern(&name, open..self.at);
         }
         self.steps.push(Step::Name(name));

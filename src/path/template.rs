@@ -54,6 +54,9 @@ impl PartialEq for Template {
 }
 impl Eq for Template {}
 
+/// A method, what each segment matches, and the query parameters that must be there.
+pub type Shape<'t> = (&'t str, Vec<(&'t str, &'t str)>, Vec<(&'t str, Option<&'t str>)>);
+
 /// Segments of one template.
 const MAX_SEGMENTS: usize = 64;
 
@@ -78,13 +81,14 @@ impl Template {
         let mut at = text.len() - path.len();
         let (path, query) = match path.split_once('?') {
             None => (path, Vec::new()),
-            Some((path, query)) => match parse_query(query) {
-                Some(query) => (path, query),
-                None => {
+            Some((path, query)) => {
+                if let Some(query) = parse_query(query) {
+                    (path, query)
+                } else {
                     let help = "write `?name=value`, or `?name={param}` for any value";
                     return error(at + path.len()..text.len(), "a query that cannot be read", Some(help));
                 }
-            },
+            }
         };
         let Some(rest) = path.strip_prefix('/') else {
             return error(at..text.len(), "a path starts with `/`", None);
@@ -140,7 +144,7 @@ impl Template {
 
     /// What it matches, whatever its parameters are called. Two templates that match one request and of which neither
     /// is more specific have equal shapes; and only those.
-    pub fn shape(&self) -> (&str, Vec<(&str, &str)>, Vec<(&str, Option<&str>)>) {
+    pub fn shape(&self) -> Shape<'_> {
         let texts = self.segments.iter().map(|one| match one {
             Segment::Literal(text) => ("=", text.as_str()),
             Segment::Param(_) => ("{}", ""),

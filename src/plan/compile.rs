@@ -8,12 +8,15 @@ use super::lens::{Action, ActionKind, Lens, Lenses, Nested, Node, Preparation, S
 use crate::codecs::{Codec, Direction};
 use crate::json::write_string;
 use crate::path::Place;
+use crate::rules::calls::CheckedCalls;
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRoute, CheckedStep, CheckedType, TypeId};
+use crate::rules::mapping::header_at;
 
 /// The same step with header names in lower case, which is how messages are packed: HTTP's have no case.
 pub(super) fn with_plain_headers(step: &CheckedStep) -> CheckedStep {
     let mut step = step.clone();
-    let messages: Vec<TypeId> = step.routes.iter().flat_map(CheckedRoute::messages).collect();
+    let of_calls = step.calls.iter().flat_map(CheckedCalls::messages);
+    let messages: Vec<TypeId> = step.routes.iter().flat_map(CheckedRoute::messages).chain(of_calls).collect();
     for of in messages {
         let rules = step.types.get_mut(of.0).map(|of| of.rules.as_mut_slice()).unwrap_or_default();
         for rule in rules.iter_mut() {
@@ -22,9 +25,8 @@ pub(super) fn with_plain_headers(step: &CheckedStep) -> CheckedStep {
             }
         }
         for place in rules.iter_mut().flat_map(|rule| places(&mut rule.kind)) {
-            if let [part, name, ..] = place.segments.as_mut_slice()
-                && part == "header"
-            {
+            let name = header_at(&place.segments).and_then(|at| place.segments.get_mut(at + 1));
+            if let Some(name) = name {
                 name.make_ascii_lowercase();
             }
         }
@@ -32,7 +34,7 @@ pub(super) fn with_plain_headers(step: &CheckedStep) -> CheckedStep {
     step
 }
 
-fn places(kind: &mut CheckedKind) -> Vec<&mut Place> {
+pub(super) fn places(kind: &mut CheckedKind) -> Vec<&mut Place> {
     match kind {
         CheckedKind::Equation { olds, news, .. } => olds.iter_mut().chain(news).collect(),
         CheckedKind::Added { place, .. } | CheckedKind::Removed { place, .. } => vec![place],

@@ -64,6 +64,7 @@ impl Scratch {
         self.items.clear();
         self.slots.clear();
         self.met.clear();
+        self.copied.clear();
         self.dropped = 0;
         if self.memories.len() > MAX_MEMORIES {
             self.memories.clear();
@@ -129,6 +130,8 @@ pub(super) struct Engine<'e> {
     pub(super) stencils: Vec<Stencils>,
     /// How many stencils are being laid, within one another.
     pub(super) laid: usize,
+    /// Whether what the outermost document copies is noted, whatever becomes of the notes.
+    noting: bool,
     /// Bytes read in vain, under stencils that did not fit.
     pub(super) wasted: usize,
 }
@@ -142,6 +145,33 @@ pub(super) fn translate(
     out: &mut Vec<u8>,
     scratch: &mut Scratch,
     limits: Limits,
+) -> Result<(), Fault> {
+    run(lenses, of, direction, text, out, scratch, limits, false)
+}
+
+/// The same, and notes in the scratch which stretches of `out`, counted from its own start, came from where.
+pub(super) fn translate_noting(
+    lenses: &Lenses,
+    of: TypeId,
+    direction: Direction,
+    text: &[u8],
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+    limits: Limits,
+) -> Result<(), Fault> {
+    run(lenses, of, direction, text, out, scratch, limits, true)
+}
+
+#[expect(clippy::too_many_arguments, reason = "what a translation is of, and how it is to be done")]
+fn run(
+    lenses: &Lenses,
+    of: TypeId,
+    direction: Direction,
+    text: &[u8],
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+    limits: Limits,
+    noting: bool,
 ) -> Result<(), Fault> {
     if u32::try_from(text.len()).is_err() {
         return Err(Fault::new(FaultKind::TooLarge, "the document is larger than 4 GiB"));
@@ -160,18 +190,24 @@ pub(super) fn translate(
     let Memory { shapes, stencils } =
         scratch.memories.get_mut(known).map(|(_, memory)| std::mem::take(memory)).unwrap_or_default();
     let scanner = Scanner::new(text, limits.depth);
-    let laid = if scratch.in_full { MOST_LAID } else { 0 };
-    let mut engine = Engine { text, lenses, direction, limits, scanner, scratch, shapes, stencils, laid, wasted: 0 };
+    let laid = if scratch.in_full || noting { MOST_LAID } else { 0 };
+    let mut engine =
+        Engine { text, lenses, direction, limits, scanner, scratch, shapes, stencils, laid, noting, wasted: 0 };
     let result = engine.whole(of);
     let (shapes, stencils) = (engine.shapes, engine.stencils);
     if let Some((_, memory)) = scratch.memories.get_mut(known) {
         *memory = Memory { shapes, stencils };
     }
     std::mem::swap(out, &mut scratch.side[0]);
-    if result.is_err() {
+    result.map_err(|mut fault| {
         out.truncate(before);
-    }
-    Ok(result?)
+        scratch.dropped = 0;
+        if fault.kind == FaultKind::TooLarge {
+            // The limit is the whole document's: where it was reached says nothing.
+            fault.place.clear();
+        }
+        *fault
+    })
 }
 
 impl Engine<'_> {
@@ -220,7 +256,7 @@ impl Engine<'_> {
         let cuts = lens.whole_source.is_none()
             && self.laid < MOST_LAID
             && self.stencils.get_mut(of.0).is_some_and(Stencils::is_worth_cutting);
-        self.write(lens, slots, items, level, cuts)?;
+        self.write(lens, slots, items, level, cuts || (self.noting && level == 0))?;
         if cuts {
             self.cut(of.0, lens, &Done { start, out, slots, level, depth });
         }
@@ -242,7 +278,8 @@ impl Engine<'_> {
     pub(super) fn slot_value(&mut self, slot: usize, nested: Nested, level: usize, depth: usize) -> Step<()> {
         let start = self.scanner.at;
         let value = match (nested, self.scanner.peek()) {
-            (Nested::As(of), b'{') => {
+            // A type may speak of lists as well.
+            (Nested::As(of), b'{' | b'[') => {
                 let side = self.buffer(level + 1).len();
                 self.value(of, level + 1, depth)?;
                 Slot::Side(side, self.buffer(level + 1).len())
@@ -343,7 +380,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn write(&mut self, lens: &Lens, slots: usize, items: usize, level: usize, cuts: bool) -> Step<()> {
+    fn write(&mut self, lens: &Lens, slots: usize, items: usize, level: usize, notes: bool) -> Step<()> {
         let scratch = &mut *self.scratch;
         let [even, odd] = &mut scratch.side;
         let (out, side) = if level.is_multiple_of(2) { (even, odd) } else { (odd, even) };
@@ -357,7 +394,7 @@ impl Engine<'_> {
             direction: self.direction,
             lens,
             displaced: None,
-            copied: cuts.then_some(&mut scratch.copied),
+            copied: notes.then_some(&mut scratch.copied),
         };
         writer.document(items)?;
         if let Some((node, key_start)) = writer.displaced {

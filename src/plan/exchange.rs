@@ -1,17 +1,14 @@
 //! One request and its response on their way between two versions, through every step between them.
 
-use std::borrow::Cow;
-
 use http::{HeaderMap, Method, StatusCode};
 
 use super::general::Requests;
-use super::line::{Line, Way};
-use super::message::{self, Envelope, Source, Unpacked};
+use super::line::Line;
+use super::message::{self, Envelope, Source};
 use super::route::{self, Message, Params, Route};
-use super::{Direction, Fault, FaultKind, Limits, Scratch, ServicePlan, StepPlan, TypeId, Unplaced};
-use crate::json::Tree;
-use crate::path::template::{Segment, Template, percent_encode};
-use crate::rules::ast::{StatusKey, WriteMode};
+use super::{Direction, Fault, Limits, Scratch, ServicePlan, StepPlan, TypeId, Unplaced};
+use crate::path::template::Template;
+use crate::rules::ast::WriteMode;
 
 /// No rule maps this request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +33,7 @@ pub struct RequestIn<'a> {
 }
 
 /// A request as the service gets it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RequestOut {
     /// Method.
     pub method: Method,
@@ -50,6 +47,36 @@ pub struct RequestOut {
     pub body: BodyOut,
 }
 
+impl RequestOut {
+    /// A request that no hop has changed, with this body.
+    pub(super) fn of(request: &RequestIn<'_>, body: BodyOut) -> Self {
+        Self {
+            method: request.method.clone(),
+            path: request.path.to_owned(),
+            query: request.query.map(str::to_owned),
+            headers: request.headers.clone(),
+            body,
+        }
+    }
+
+    /// The same as the next hop's rules see it.
+    pub(super) fn seen(&self) -> RequestIn<'_> {
+        self.seen_over(None)
+    }
+
+    /// The same, where a body that is unchanged is this one.
+    pub(super) fn seen_over<'a>(&'a self, unchanged: Option<&'a [u8]>) -> RequestIn<'a> {
+        let (path, query) = (self.path.as_str(), self.query.as_deref());
+        RequestIn { method: &self.method, path, query, headers: &self.headers, body: self.body.over(unchanged) }
+    }
+
+    /// What the next hop made of it: one that leaves the body alone passes on what the hops before made of that.
+    pub(super) fn then(self, next: Self) -> Self {
+        let body = if next.body == BodyOut::Unchanged { self.body } else { next.body };
+        Self { body, ..next }
+    }
+}
+
 /// What becomes of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyOut {
@@ -57,6 +84,16 @@ pub enum BodyOut {
     Unchanged,
     /// These bytes (not content-coded) replace it; empty where the rules leave no body.
     Replaced(Vec<u8>),
+}
+
+impl BodyOut {
+    /// The body where an unchanged one is this; none where it is empty.
+    pub(crate) fn over<'a>(&'a self, unchanged: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        match self {
+            Self::Unchanged => unchanged,
+            Self::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
+        }
+    }
 }
 
 /// A response as the service gave it.
@@ -84,29 +121,29 @@ pub struct ResponseOut {
 }
 
 /// One exchange between a caller of one version and a service of another.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Exchange<'p> {
     /// In the order that a request takes.
-    hops: Vec<Hop<'p>>,
+    pub(super) hops: Vec<Hop<'p>>,
     /// What is fused of the version line, and its step that the oldest hop is.
-    line: (&'p Line, usize),
+    pub(super) line: (&'p Line, usize),
 }
 
 /// One step of the way.
 #[derive(Debug, Clone, Copy)]
-struct Hop<'p> {
-    step: &'p StepPlan,
-    route: &'p Route,
+pub(super) struct Hop<'p> {
+    pub(super) step: &'p StepPlan,
+    pub(super) route: &'p Route,
     /// The request's direction; the response takes the other.
-    direction: Direction,
+    pub(super) direction: Direction,
     /// The body is translated for all hops at once.
-    is_bodiless: bool,
+    pub(super) is_bodiless: bool,
 }
 
 impl ServicePlan {
     /// The route of one exchange between a caller of version `asked` and the service of version `served`.
     ///
-    /// `path` and `query` are the request's as on the wire (percent-encoded).
+    /// `target` is the request's path and query as on the wire (percent-encoded).
     ///
     /// # Errors
     /// [`NoRoute`] where no rule maps this method and path all the way.
@@ -115,28 +152,20 @@ impl ServicePlan {
         asked: usize,
         served: usize,
         method: &str,
-        (path, query): (&str, Option<&str>),
+        target: (&str, Option<&str>),
     ) -> Result<Exchange<'_>, NoRoute> {
         let (direction, steps): (_, Vec<&StepPlan>) = if asked <= served {
             (Direction::Up, self.steps.get(asked..served).into_iter().flatten().collect())
         } else {
             (Direction::Down, self.steps.get(served..asked).into_iter().flatten().rev().collect())
         };
-        let mut hops: Vec<Hop<'_>> = Vec::with_capacity(steps.len());
+        let mut way = Exchange { hops: Vec::with_capacity(steps.len()), line: (&self.line, asked.min(served)) };
         for step in steps {
-            let found = match hops.last() {
-                None => step.find_route(direction, method, |side| {
-                    route::match_path(&side.template, path).is_some() && message::has_query(&side.template, query)
-                }),
-                Some(last) => {
-                    let (_, target) = last.route.sides(direction);
-                    let method = if target.template.method == "*" { method } else { &target.template.method };
-                    step.find_route(direction, method, |side| route::covers(&side.template, &target.template))
-                }
-            };
-            hops.push(Hop { step, route: found?, direction, is_bodiless: false });
+            let route =
+                step.find_route(direction, way.next_method(method), |side| way.leads_to(&side.template, target))?;
+            way.hops.push(Hop { step, route, direction, is_bodiless: false });
         }
-        Ok(Exchange { hops, line: (&self.line, asked.min(served)) })
+        Ok(way)
     }
 }
 
@@ -148,11 +177,15 @@ impl StepPlan {
         method: &str,
         matches: impl Fn(&route::Side) -> bool,
     ) -> Result<&Route, NoRoute> {
-        let of_path = || self.routes.iter().filter(|route| matches(route.sides(direction).0));
-        let of_method = of_path().filter(|route| route::takes(&route.sides(direction).0.template, method));
-        of_method.max_by_key(|route| route.sides(direction).0.template.specificity()).ok_or_else(|| NoRoute {
-            methods: of_path().map(|route| route.sides(direction).0.template.method.clone()).collect(),
-        })
+        let of_path = || {
+            let sides = self.routes.iter().map(|route| (route, route.sides(direction).0));
+            sides.filter(|(_, side)| matches(side))
+        };
+        let of_method = of_path().filter(|(_, side)| route::takes(&side.template, method));
+        of_method
+            .max_by_key(|(_, side)| side.template.specificity())
+            .map(|(route, _)| route)
+            .ok_or_else(|| NoRoute { methods: of_path().map(|(_, side)| side.template.method.clone()).collect() })
     }
 }
 
@@ -165,6 +198,22 @@ impl<'p> Exchange<'p> {
     /// The route in the service's terms. `None` where both speak one version.
     pub fn served_template(&self) -> Option<&'p Template> {
         self.hops.last().map(|hop| &hop.route.sides(hop.direction).1.template)
+    }
+
+    /// The method that a request of this one has at the end of the way so far.
+    pub(super) fn next_method<'m>(&self, asked: &'m str) -> &'m str
+    where
+        'p: 'm,
+    {
+        self.served_template().map_or(asked, |known| if known.method == "*" { asked } else { &known.method })
+    }
+
+    /// Whether a request that has come the way so far, or begins it with this path and query, is one of the template's.
+    pub(super) fn leads_to(&self, template: &Template, (path, query): (&str, Option<&str>)) -> bool {
+        match self.served_template() {
+            None => route::match_path(template, path).is_some() && super::query::has_query(template, query),
+            Some(known) => route::covers(template, known),
+        }
     }
 
     /// Whether translating the request needs its body.
@@ -187,6 +236,20 @@ impl<'p> Exchange<'p> {
             let by_more = mapped.clone().any(|one| one.condition(hop.direction.reverse()).is_some());
             let messages = chosen.into_iter().chain(any).chain(mapped.filter_map(|one| one.message.as_ref()));
             by_more || messages.into_iter().any(Message::touches_body)
+        })
+    }
+
+    /// Whether rules over the request see forms and texts, too.
+    pub fn takes_any_request(&self) -> bool {
+        self.hops.iter().any(|hop| hop.route.request.as_ref().is_some_and(|message| message.general))
+    }
+
+    /// Whether rules over a response of this status see forms and texts, too.
+    pub fn takes_any_response(&self, status: StatusCode) -> bool {
+        self.hops.iter().any(|hop| {
+            let mapped = hop.route.mapped(status.as_u16(), hop.direction.reverse());
+            let messages = mapped.filter_map(|one| one.message.as_ref()).chain(hop.route.response(status.as_u16()));
+            messages.into_iter().any(|message| message.general)
         })
     }
 
@@ -217,57 +280,7 @@ impl<'p> Exchange<'p> {
         self.hops.iter().map(|hop| (hop.step, hop.route.request.as_ref().map(|message| message.of), hop.direction))
     }
 
-    /// The request's direction.
-    fn direction(&self) -> Direction {
-        self.hops.first().map_or(Direction::Up, |hop| hop.direction)
-    }
-
-    /// The oldest step first, whatever the direction.
-    fn oldest_first<T>(&self, of: impl FnMut(&Hop<'p>) -> T) -> Vec<T> {
-        let mut all: Vec<T> = self.hops.iter().map(of).collect();
-        if self.direction() == Direction::Down {
-            all.reverse();
-        }
-        all
-    }
-
-    /// Every step with the body's type in it.
-    fn steps(&self, mut of: impl FnMut(&Hop<'p>) -> Option<TypeId>) -> Vec<(&'p StepPlan, Option<TypeId>)> {
-        self.oldest_first(|hop| (hop.step, of(hop)))
-    }
-
-    /// How the request's body is translated for all hops at once, if some of them are fused.
-    fn request_way(&self) -> Option<Way<'p>> {
-        let (line, oldest) = self.line;
-        if self.hops.len() < 2 || self.merges() {
-            return None;
-        }
-        line.way(oldest, &self.oldest_first(|hop| hop.route.request.as_ref()))
-    }
-
-    /// As [`Exchange::request_way`], of a response's body.
-    fn response_way(&self, status: StatusCode) -> Option<Way<'p>> {
-        let (line, oldest) = self.line;
-        if self.hops.len() < 2 || self.hops.iter().any(|hop| !hop.route.mapped.is_empty()) {
-            return None;
-        }
-        line.way(oldest, &self.oldest_first(|hop| hop.route.response(status.as_u16())))
-    }
-
-    /// How many times the request's body is read on its way.
-    pub fn request_passes(&self) -> usize {
-        let touched = self.hops.iter().filter(|hop| hop.route.request.as_ref().is_some_and(Message::touches_body));
-        self.request_way().map_or(touched.count(), |way| way.passes())
-    }
-
-    /// How many times the body of a response of this status is read on its way, where no rule changes the status.
-    pub fn response_passes(&self, status: StatusCode) -> usize {
-        let message = |hop: &Hop<'p>| hop.route.response(status.as_u16());
-        let touched = self.hops.iter().filter(|hop| message(hop).is_some_and(Message::touches_body));
-        self.response_way(status).map_or(touched.count(), |way| way.passes())
-    }
-
-    fn merges(&self) -> bool {
+    pub(super) fn merges(&self) -> bool {
         self.hops.iter().any(|hop| hop.route.write == WriteMode::Merge && hop.direction == Direction::Up)
     }
 
@@ -285,43 +298,16 @@ impl<'p> Exchange<'p> {
     ) -> Result<RequestOut, Fault> {
         let limits = Limits { unplaced: Unplaced::Refuse, ..limits };
         let bases = self.bases(base.filter(|_| self.merges()), scratch, limits)?;
-        let mut current = RequestOut {
-            method: request.method.clone(),
-            path: request.path.to_owned(),
-            query: request.query.map(str::to_owned),
-            headers: request.headers.clone(),
-            body: BodyOut::Unchanged,
-        };
-        let way = self.request_way().zip(request.body);
-        for (index, (hop, base)) in self.hops.iter().zip(&bases).enumerate() {
-            let hop = Hop { is_bodiless: way.is_some(), ..*hop };
-            // What the first hop wrote, a later one of the same address would write again.
-            if index > 0 && hop.is_bodiless && hop.keeps_address() {
-                continue;
-            }
-            let next = {
-                let body = match &current.body {
-                    BodyOut::Unchanged => request.body,
-                    BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-                };
-                let seen = RequestIn {
-                    method: &current.method,
-                    path: &current.path,
-                    query: current.query.as_deref(),
-                    headers: &current.headers,
-                    body,
-                };
-                hop.request(&seen, base.as_deref(), scratch, limits)?
-            };
-            // A hop that leaves the body alone passes on what the one before made of it.
-            let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
-            let headers = if hop.is_bodiless { current.headers } else { next.headers };
-            current = RequestOut { headers, body, ..next };
-        }
-        if let Some((way, body)) = way {
+        let mut current = RequestOut::of(request, BodyOut::Unchanged);
+        if let Some((way, body)) = self.request_way().zip(request.body) {
+            current = self.readdressed(current, scratch, limits)?;
             let of = |hop: &Hop<'_>| hop.route.request.as_ref()?.body_only;
-            let direction = self.direction();
-            current.body = BodyOut::Replaced(way.translate(&self.steps(of), direction, body, scratch, limits)?.0);
+            let (body, _) = way.translate(&self.steps(of), self.direction(), body, scratch, limits)?;
+            return Ok(RequestOut { body: BodyOut::Replaced(body), ..current });
+        }
+        for (hop, base) in self.hops.iter().zip(&bases) {
+            let next = hop.request(&current.seen_over(request.body), base.as_deref(), scratch, limits)?;
+            current = current.then(next);
         }
         Ok(current)
     }
@@ -343,7 +329,7 @@ impl<'p> Exchange<'p> {
                 let source = Source { params: &params, query: None, headers: &headers, status: None, body: Some(text) };
                 let (from, _) = message.parts(hop.direction.reverse());
                 let envelope = if message.general {
-                    message::pack_whole(&source, None, None)
+                    message::pack_whole(&source, None, None)?
                 } else {
                     Envelope::pack(from, &source)?
                 };
@@ -363,48 +349,17 @@ impl<'p> Exchange<'p> {
         };
         let limits = Limits { unplaced: Unplaced::Drop, ..limits };
         let mut views = Vec::new();
-        let mut current = RequestOut {
-            method: request.method.clone(),
-            path: request.path.to_owned(),
-            query: request.query.map(str::to_owned),
-            headers: request.headers.clone(),
-            body: request.body.map_or(BodyOut::Unchanged, |body| BodyOut::Replaced(body.to_vec())),
-        };
+        let body = request.body.filter(|body| !body.is_empty());
+        let mut current = RequestOut::of(request, BodyOut::Unchanged);
         for hop in &self.hops {
-            let next = {
-                let body = match &current.body {
-                    BodyOut::Unchanged => None,
-                    BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-                };
-                let seen = RequestIn {
-                    method: &current.method,
-                    path: &current.path,
-                    query: current.query.as_deref(),
-                    headers: &current.headers,
-                    body,
-                };
-                views.push(view(&hop.route.sides(hop.direction).0.template, &seen));
-                match hop.request(&seen, None, scratch, limits) {
-                    Ok(next) => next,
-                    Err(_) => return views,
-                }
-            };
-            let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
-            current = RequestOut { body, ..next };
+            let seen = current.seen_over(body);
+            let Ok(view) = super::hop::view(&hop.route.sides(hop.direction).0.template, &seen) else { return views };
+            views.push(view);
+            let Ok(next) = hop.request(&seen, None, scratch, limits) else { return views };
+            current = current.then(next);
         }
         if let Some(hop) = self.hops.last() {
-            let body = match &current.body {
-                BodyOut::Unchanged => None,
-                BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-            };
-            let seen = RequestIn {
-                method: &current.method,
-                path: &current.path,
-                query: current.query.as_deref(),
-                headers: &current.headers,
-                body,
-            };
-            views.push(view(&hop.route.sides(hop.direction).1.template, &seen));
+            views.extend(super::hop::view(&hop.route.sides(hop.direction).1.template, &current.seen_over(body)));
         }
         views
     }
@@ -424,12 +379,13 @@ impl<'p> Exchange<'p> {
         if let Some((way, body)) = self.response_way(response.status).zip(response.body) {
             let limits = Limits { unplaced: Unplaced::Drop, ..limits };
             let of = |hop: &Hop<'_>| hop.route.response(response.status.as_u16())?.body_only;
-            let direction = self.direction().reverse();
-            let (body, dropped) = way.translate(&self.steps(of), direction, body, scratch, limits)?;
+            let (body, dropped) = way.translate(&self.steps(of), self.direction().reverse(), body, scratch, limits)?;
             let (status, headers) = (response.status, response.headers.clone());
             return Ok(ResponseOut { status, headers, body: BodyOut::Replaced(body), dropped });
         }
         let views = self.views(request, scratch, limits);
+        // The request was translated for its views alone.
+        self.hops.iter().for_each(|hop| hop.step.forget_notes());
         let limits = Limits { unplaced: Unplaced::Drop, ..limits };
         let mut current = ResponseOut {
             status: response.status,
@@ -443,260 +399,12 @@ impl<'p> Exchange<'p> {
                 Direction::Up => Requests { old: asked, new: served },
                 Direction::Down => Requests { old: served, new: asked },
             };
-            let next = {
-                let body = match &current.body {
-                    BodyOut::Unchanged => response.body,
-                    BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-                };
-                let seen = ResponseIn { status: current.status, headers: &current.headers, body };
-                hop.response(&seen, requests, scratch, limits)?
-            };
+            let body = current.body.over(response.body);
+            let seen = ResponseIn { status: current.status, headers: &current.headers, body };
+            let next = hop.response(&seen, requests, scratch, limits)?;
             let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
             current = ResponseOut { body, dropped: current.dropped + next.dropped, ..next };
         }
         Ok(current)
     }
-}
-
-impl Hop<'_> {
-    /// Whether both sides have the same method and path, and no query of their own.
-    fn keeps_address(&self) -> bool {
-        let (source, target) = self.route.sides(self.direction);
-        source.template == target.template && source.template.query.is_empty()
-    }
-
-    fn request(
-        &self,
-        request: &RequestIn<'_>,
-        base: Option<&[u8]>,
-        scratch: &mut Scratch,
-        limits: Limits,
-    ) -> Result<RequestOut, Fault> {
-        let (source, target) = self.route.sides(self.direction);
-        let mut params = route::match_path(&source.template, request.path)
-            .ok_or_else(|| Fault::new(FaultKind::Missing, "the path does not match its route").within("path"))?;
-        let (query, asked) = message::take_query(&source.template, request.query);
-        params.extend(asked.iter().map(|(name, value)| (*name, value.as_str())));
-        let request = &RequestIn { query: query.as_deref(), ..*request };
-        let method = match target.template.method.as_str() {
-            "*" => request.method.clone(),
-            // A route that names HEAD says itself what becomes of it.
-            "GET" if *request.method == Method::HEAD && source.template.method != "HEAD" => Method::HEAD,
-            name => Method::from_bytes(name.as_bytes()).unwrap_or_else(|_| request.method.clone()),
-        };
-        // Hops whose bodies are translated at once have nothing to do with headers.
-        let mut headers = if self.is_bodiless { HeaderMap::new() } else { request.headers.clone() };
-        let Some(message) = self.route.request.as_ref().filter(|_| !self.is_bodiless) else {
-            let path = write_path(&target.template.segments, &params, &[])?;
-            let query = message::give_query(&target.template, request.query, &params, &[])?;
-            return Ok(RequestOut { method, path, query, headers, body: BodyOut::Unchanged });
-        };
-        if let (Some(of), Some(body), None) = (message.body_only, request.body, base) {
-            let mut out = Vec::with_capacity(body.len() + body.len() / 4);
-            self.step.translate(of, self.direction, body, &mut out, scratch, limits)?;
-            let path = write_path(&target.template.segments, &params, &[])?;
-            let query = message::give_query(&target.template, request.query, &params, &[])?;
-            return Ok(RequestOut { method, path, query, headers, body: BodyOut::Replaced(out) });
-        }
-        let parts = message.parts(self.direction);
-        let packed = Source {
-            params: &params,
-            query: request.query,
-            headers: request.headers,
-            status: None,
-            body: request.body,
-        };
-        let envelope = if message.general {
-            message::pack_whole(&packed, Some(request.method.as_str()), None)
-        } else {
-            Envelope::pack(parts.0, &packed)?
-        };
-        let mut out = Vec::new();
-        let base = base.filter(|_| self.route.write == WriteMode::Merge && request.body.is_some());
-        let result = match base {
-            Some(base) => {
-                let mut live = b"{\"body\":".to_vec();
-                live.extend_from_slice(base);
-                live.push(b'}');
-                self.step.put(message.of, &envelope.text, &live, &mut out, limits)
-            }
-            None => self.step.translate(message.of, self.direction, &envelope.text, &mut out, scratch, limits),
-        };
-        result.map_err(|fault| envelope.fault(fault))?;
-        let unpacked = message::unpack(&out)?;
-        message::write_headers(&mut headers, parts, &unpacked)?;
-        let query = message::write_query(request.query, parts, &unpacked.query, true)?;
-        Ok(RequestOut {
-            method,
-            path: write_path(&target.template.segments, &params, &unpacked.path)?,
-            query: message::give_query(&target.template, query.as_deref(), &params, &unpacked.path)?,
-            headers,
-            body: body_out(message, parts.0.body, request.body, &unpacked),
-        })
-    }
-
-    /// The rules of a response, and the status that it takes.
-    fn response_rules(
-        &self,
-        response: &ResponseIn<'_>,
-        requests: Requests<'_>,
-    ) -> Result<(StatusCode, Option<&Message>), Fault> {
-        let direction = self.direction.reverse();
-        let mut whole: Option<Envelope> = None;
-        for one in self.route.mapped(response.status.as_u16(), direction) {
-            if let Some(query) = one.condition(direction) {
-                let envelope = whole.get_or_insert_with(|| pack_response(response, requests, direction));
-                let tree = Tree::parse(&envelope.text, crate::json::MAX_DEPTH)?;
-                let costly = |_| Fault::new(FaultKind::TooLarge, "a condition needs more steps than the limit");
-                if !query.matches(&tree).map_err(costly)? {
-                    continue;
-                }
-            }
-            let status = match one.sides(direction).1 {
-                StatusKey::Exact(status) => StatusCode::from_u16(status).unwrap_or(response.status),
-                StatusKey::Class(_) | StatusKey::Default => response.status,
-            };
-            return Ok((status, one.message.as_ref()));
-        }
-        Ok((response.status, self.route.response(response.status.as_u16())))
-    }
-
-    fn response(
-        &self,
-        response: &ResponseIn<'_>,
-        requests: Requests<'_>,
-        scratch: &mut Scratch,
-        limits: Limits,
-    ) -> Result<ResponseOut, Fault> {
-        let mut headers = response.headers.clone();
-        let (mapped_status, message) = self.response_rules(response, requests)?;
-        let Some(message) = message else {
-            return Ok(ResponseOut { status: mapped_status, headers, body: BodyOut::Unchanged, dropped: 0 });
-        };
-        let direction = self.direction.reverse();
-        if let (Some(of), Some(body)) = (message.body_only, response.body) {
-            let mut out = Vec::with_capacity(body.len() + body.len() / 4);
-            self.step.translate_within(of, direction, body, requests, &mut out, scratch, limits)?;
-            let (status, dropped) = (mapped_status, scratch.dropped());
-            return Ok(ResponseOut { status, headers, body: BodyOut::Replaced(out), dropped });
-        }
-        let parts = message.parts(direction);
-        let packed = Source {
-            params: &Params::new(),
-            query: None,
-            headers: response.headers,
-            status: Some(response.status.as_u16()),
-            body: response.body,
-        };
-        let envelope = if message.general {
-            pack_response(response, requests, direction)
-        } else {
-            Envelope::pack(parts.0, &packed)?
-        };
-        let mut out = Vec::new();
-        let text = &envelope.text;
-        let result = self.step.translate_within(message.of, direction, text, requests, &mut out, scratch, limits);
-        result.map_err(|fault| envelope.fault(fault))?;
-        let dropped = scratch.dropped();
-        let unpacked = message::unpack(&out)?;
-        message::write_headers(&mut headers, parts, &unpacked)?;
-        let own_status = unpacked.status.as_ref().filter(|_| parts.1.status);
-        let status = match own_status {
-            Some(tree) => std::str::from_utf8(tree.raw)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| Fault::guard("expected a status of three digits".into()).within("status"))?,
-            None => mapped_status,
-        };
-        let body = body_out(message, parts.0.body, response.body, &unpacked);
-        Ok(ResponseOut { status, headers, body, dropped })
-    }
-}
-
-/// A request as a document, in the terms of one side of its route.
-fn view(template: &Template, request: &RequestIn<'_>) -> Vec<u8> {
-    let mut params = route::match_path(template, request.path).unwrap_or_default();
-    let (_, asked) = message::take_query(template, request.query);
-    params.extend(asked.iter().map(|(name, value)| (*name, value.as_str())));
-    let (headers, query, body) = (request.headers, request.query, request.body);
-    let source = Source { params: &params, query, headers, status: None, body };
-    message::pack_whole(&source, Some(request.method.as_str()), None).text
-}
-
-/// A response as a document, with the request that it answers in it.
-fn pack_response(response: &ResponseIn<'_>, requests: Requests<'_>, direction: Direction) -> Envelope {
-    let request = match direction {
-        Direction::Up => requests.old,
-        Direction::Down => requests.new,
-    };
-    let params = Params::new();
-    let source = Source {
-        params: &params,
-        query: None,
-        headers: response.headers,
-        status: Some(response.status.as_u16()),
-        body: response.body,
-    };
-    message::pack_whole(&source, None, request)
-}
-
-fn body_out(message: &Message, source_has_rules: bool, body: Option<&[u8]>, unpacked: &Unpacked<'_>) -> BodyOut {
-    // Where the rules read a body and there is none, there is nothing to translate: constants alone do not make one.
-    if !message.touches_body() || (body.is_none() && source_has_rules) {
-        return BodyOut::Unchanged;
-    }
-    BodyOut::Replaced(unpacked.body.map(<[u8]>::to_vec).unwrap_or_default())
-}
-
-/// The target's path: literals as written, params as the rules give them or as they came.
-fn write_path(segments: &[Segment], params: &Params<'_>, given: &[(Cow<'_, str>, Tree<'_>)]) -> Result<String, Fault> {
-    let mut path = String::new();
-    for segment in segments {
-        path.push('/');
-        match segment {
-            Segment::Literal(text) => percent_encode(text, &mut path),
-            Segment::Rest(name) => match given.iter().find(|(known, _)| known == name) {
-                Some((_, value)) => {
-                    let text = value.text().unwrap_or_default();
-                    for (index, part) in text.split('/').enumerate() {
-                        if index > 0 {
-                            path.push('/');
-                        }
-                        let fault =
-                            || Fault::guard("expected the segments of a path".into()).within(name).within("path");
-                        if matches!(part, "" | "." | "..") || part.contains(char::is_control) {
-                            return Err(fault());
-                        }
-                        percent_encode(part, &mut path);
-                    }
-                }
-                None => match params.iter().find(|(known, _)| known == name) {
-                    Some((_, raw)) => path.push_str(raw),
-                    None => message::write_segment(name, None, params, &mut path)?,
-                },
-            },
-            Segment::Part { prefix, name, suffix } => {
-                percent_encode(prefix, &mut path);
-                match given.iter().find(|(known, _)| known == name) {
-                    Some((_, value)) => message::write_segment(name, Some(value), params, &mut path)?,
-                    None => match params.iter().find(|(known, _)| known == name) {
-                        Some((_, raw)) => path.push_str(raw),
-                        None => message::write_segment(name, None, params, &mut path)?,
-                    },
-                }
-                percent_encode(suffix, &mut path);
-            }
-            Segment::Param(name) => match given.iter().find(|(known, _)| known == name) {
-                Some((_, value)) => message::write_segment(name, Some(value), params, &mut path)?,
-                None => match params.iter().find(|(known, _)| known == name) {
-                    Some((_, raw)) => path.push_str(raw),
-                    None => message::write_segment(name, None, params, &mut path)?,
-                },
-            },
-        }
-    }
-    if path.is_empty() {
-        path.push('/');
-    }
-    Ok(path)
 }

@@ -1,10 +1,11 @@
 //! Laying a stencil on an object: reading and writing what has the same shape as the object it was cut from.
 
+use super::Direction;
 use super::engine::{Engine, MAX_PLACES, offset};
 use super::lens::{Lens, Nested, Source};
 use super::stencil::{MOST_HOLES, Range, Ranges, Stencil, TEXT, What};
 use crate::codecs::Written;
-use crate::json::simple_end;
+use crate::json::{plain_string_end, simple_end};
 
 /// Stencils laid within one another. Deeper documents are translated in full: what does not fit is read again from its
 /// start, and this bounds how often.
@@ -66,33 +67,50 @@ impl Engine<'_> {
         let text = self.text;
         let mut at = self.scanner.at;
         for (index, hole) in stencil.holes.iter().enumerate() {
-            at = hole.before.behind(text, at)?;
-            let start = at;
-            if let Some(end) = simple_end(text, at) {
+            let start = hole.before.behind(text, at)?;
+            // Most values are strings, and most of those are plain.
+            let plain = if text.get(start) == Some(&b'"') { plain_string_end(text, start) } else { None };
+            let range = if let Some(end) = plain.or_else(|| simple_end(text, start)) {
                 at = end;
+                Range { start: offset(start), end: offset(at) }
             } else {
-                self.scanner.at = at;
-                let depth = depth + hole.level;
-                match (hole.nested, self.scanner.peek()) {
-                    (Nested::As(_), b'{') | (Nested::Each(_), b'[') => {
-                        let range = self.nested(stencil, lens, (level, depth), index, room, &mut done)?;
-                        *room.ranges.get_mut(index)? = range;
-                        at = self.scanner.at;
-                        continue;
-                    }
-                    _ => self.scanner.skip_any_value(depth).ok()?,
-                }
+                let range = self.other(stencil, lens, (level, depth), (index, start), room, &mut done)?;
                 at = self.scanner.at;
-            }
-            *room.ranges.get_mut(index)? = Range { start: offset(start), end: offset(at) };
+                range
+            };
+            *room.ranges.get_mut(index)? = range;
         }
         self.scanner.at = stencil.end.behind(text, at)?;
         self.run(stencil, lens, level, room, done, stencil.ops.len())?;
         (self.buffer(level).len() <= self.limits.output).then_some(())
     }
 
-    /// Translates a nested document or list: into place if that is possible, else to the buffer of the next level.
+    /// Reads a value that is not a simple one.
     #[inline(never)]
+    fn other(
+        &mut self,
+        stencil: &Stencil,
+        lens: &Lens,
+        (level, depth): (usize, usize),
+        (index, start): (usize, usize),
+        room: &mut Room,
+        done: &mut usize,
+    ) -> Option<Range> {
+        let hole = stencil.holes.get(index)?;
+        let depth = depth + hole.level;
+        self.scanner.at = start;
+        match (hole.nested, self.scanner.peek()) {
+            (Nested::As(_), b'{' | b'[') | (Nested::Each(_), b'[') => {
+                self.nested(stencil, lens, (level, depth), index, room, done)
+            }
+            _ => {
+                self.scanner.skip_any_value(depth).ok()?;
+                Some(Range { start: offset(start), end: offset(self.scanner.at) })
+            }
+        }
+    }
+
+    /// Translates a nested document or list: into place if that is possible, else to the buffer of the next level.
     fn nested(
         &mut self,
         stencil: &Stencil,
@@ -158,31 +176,7 @@ impl Engine<'_> {
                     let range = room.range(hole);
                     put(out, if translated { side } else { text }, range.start, range.end)?;
                 }
-                What::Prepare { index } => {
-                    let preparing = stencil.preparing.get(index as usize)?;
-                    let codec = &lens.preparations.get(preparing.index)?.codec;
-                    let mut inputs: [Option<&[u8]>; MAX_PLACES] = [None; MAX_PLACES];
-                    let mut outputs: [Written; MAX_PLACES] = [None; MAX_PLACES];
-                    for (input, hole) in inputs.iter_mut().zip(&preparing.inputs) {
-                        if let Some(range) = hole.map(|hole| room.range(hole)) {
-                            *input = Some(text.get(range.start as usize..range.end as usize)?);
-                        }
-                    }
-                    let inputs = inputs.get(..preparing.inputs.len())?;
-                    let written = outputs.get_mut(..preparing.outputs.len())?;
-                    codec.convert_many(direction, inputs, written, side).ok()?;
-                    for (written, output) in written.iter().zip(&preparing.outputs) {
-                        match (written, output) {
-                            (None, None) => {}
-                            (Some((start, end)), Some(output)) => {
-                                *room.prepared.get_mut(*output as usize)? =
-                                    Range { start: u32::try_from(*start).ok()?, end: u32::try_from(*end).ok()? };
-                            }
-                            // It gives other places than when the stencil was cut.
-                            _ => return None,
-                        }
-                    }
-                }
+                What::Prepare { index } => prepare(stencil, lens, direction, text, index, room, side)?,
                 What::Prepared { output } => {
                     let range = room.prepared.get(output as usize)?;
                     put(out, side, range.start, range.end)?;
@@ -191,6 +185,43 @@ impl Engine<'_> {
         }
         Some(())
     }
+}
+
+/// Runs one of the conversions between several places; their results go to the side buffer.
+#[inline(never)]
+fn prepare(
+    stencil: &Stencil,
+    lens: &Lens,
+    direction: Direction,
+    text: &[u8],
+    index: u32,
+    room: &mut Room,
+    side: &mut Vec<u8>,
+) -> Option<()> {
+    let preparing = stencil.preparing.get(index as usize)?;
+    let codec = &lens.preparations.get(preparing.index)?.codec;
+    let mut inputs: [Option<&[u8]>; MAX_PLACES] = [None; MAX_PLACES];
+    let mut outputs: [Written; MAX_PLACES] = [None; MAX_PLACES];
+    for (input, hole) in inputs.iter_mut().zip(&preparing.inputs) {
+        if let Some(range) = hole.map(|hole| room.range(hole)) {
+            *input = Some(text.get(range.start as usize..range.end as usize)?);
+        }
+    }
+    let inputs = inputs.get(..preparing.inputs.len())?;
+    let written = outputs.get_mut(..preparing.outputs.len())?;
+    codec.convert_many(direction, inputs, written, side).ok()?;
+    for (written, output) in written.iter().zip(&preparing.outputs) {
+        match (written, output) {
+            (None, None) => {}
+            (Some((start, end)), Some(output)) => {
+                *room.prepared.get_mut(*output as usize)? =
+                    Range { start: u32::try_from(*start).ok()?, end: u32::try_from(*end).ok()? };
+            }
+            // It gives other places than when the stencil was cut.
+            _ => return None,
+        }
+    }
+    Some(())
 }
 
 /// Where everything is while one stencil is laid.

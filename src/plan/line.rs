@@ -1,11 +1,12 @@
-//! A version line's fused steps: which types meet on its routes, what they are as one, and translating a body by it.
+//! A version line's fused steps: which types meet on its routes, and what they are as one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fuse::{Fused, Pair, Table};
 use super::lens::Lenses;
 use super::route::{Message, Route};
-use super::{Direction, Fault, FaultKind, Limits, Scratch, StepPlan, TypeId, Unplaced, compile, engine, route};
+use super::way::{Leg, Way};
+use super::{Direction, StepPlan, TypeId, compile, route};
 use crate::rules::ast::StatusKey;
 use crate::rules::checked::CheckedStep;
 
@@ -24,19 +25,20 @@ pub(super) struct Line {
 
 /// Several steps as one.
 #[derive(Debug)]
-struct Span {
-    up: Lenses,
-    down: Lenses,
+pub(super) struct Span {
+    pub(super) up: Lenses,
+    pub(super) down: Lenses,
     /// Where partial forms begin.
     count: usize,
     /// The most levels of one version that one level of another becomes.
-    lift: usize,
+    pub(super) lift: usize,
 }
 
 impl Line {
     /// Fuses what meets on the routes of a line. Cannot fail: what cannot be fused is not.
     pub(super) fn compile(checked: &[CheckedStep], steps: &[StepPlan]) -> Self {
-        let counts = checked.iter().map(|step| step.types.len()).collect();
+        // Bodies of messages are types of the compiled steps, too.
+        let counts = steps.iter().map(|step| step.puts.len()).collect();
         let mut line = Self { counts, ..Self::default() };
         if checked.len() < 2 {
             return line;
@@ -154,111 +156,6 @@ impl Line {
             at = end;
         }
         legs.iter().any(|leg| leg.fused.is_some()).then_some(Way { legs })
-    }
-}
-
-/// How a body goes through a line.
-#[derive(Debug)]
-pub(super) struct Way<'p> {
-    /// The oldest first.
-    legs: Vec<Leg<'p>>,
-}
-
-#[derive(Debug)]
-struct Leg<'p> {
-    /// Of the messages that were asked for.
-    steps: std::ops::Range<usize>,
-    fused: Option<(&'p Span, TypeId)>,
-}
-
-impl Way<'_> {
-    /// How many times the body is read.
-    pub(super) fn passes(&self) -> usize {
-        self.legs.len()
-    }
-
-    /// Translates a body; answers it and how many members were left out. `steps` are those of the messages that the way
-    /// was made of, the oldest first, each with its message's type.
-    ///
-    /// # Errors
-    /// The first fault met; its place is in the terms of the source of the leg where it was met.
-    pub(super) fn translate(
-        &self,
-        steps: &[(&StepPlan, Option<TypeId>)],
-        direction: Direction,
-        body: &[u8],
-        scratch: &mut Scratch,
-        limits: Limits,
-    ) -> Result<(Vec<u8>, usize), Fault> {
-        let mut current: Option<Vec<u8>> = None;
-        let mut dropped = 0;
-        let mut go = |leg: &Leg<'_>| -> Result<(), Fault> {
-            let body = current.as_deref().unwrap_or(body);
-            let (out, left_out) = leg.translate(steps, direction, body, scratch, limits)?;
-            dropped += left_out;
-            current = Some(out);
-            Ok(())
-        };
-        match direction {
-            Direction::Up => self.legs.iter().try_for_each(&mut go)?,
-            Direction::Down => self.legs.iter().rev().try_for_each(&mut go)?,
-        }
-        Ok((current.unwrap_or_else(|| body.to_vec()), dropped))
-    }
-}
-
-impl Leg<'_> {
-    fn translate(
-        &self,
-        steps: &[(&StepPlan, Option<TypeId>)],
-        direction: Direction,
-        body: &[u8],
-        scratch: &mut Scratch,
-        limits: Limits,
-    ) -> Result<(Vec<u8>, usize), Fault> {
-        let Some((span, of)) = self.fused else { return self.stepwise(steps, direction, body, scratch, limits) };
-        let lenses = match direction {
-            Direction::Up => &span.up,
-            Direction::Down => &span.down,
-        };
-        let mut out = Vec::with_capacity(body.len() + body.len() / 4);
-        // What is left out, and how deep a document between may be, the steps know: here anything in doubt is refused.
-        let strict = Limits { unplaced: Unplaced::Refuse, depth: limits.depth / span.lift, ..limits };
-        let Err(fault) = engine::translate(lenses, of, direction, body, &mut out, scratch, strict) else {
-            return Ok((out, 0));
-        };
-        scratch.detours += 1;
-        self.stepwise(steps, direction, body, scratch, limits).map_err(|by_step| {
-            // The same fault, but in the terms of the one who sent the body, whatever step it is met in.
-            let is_same = fault.kind == by_step.kind && matches!(fault.kind, FaultKind::Guard | FaultKind::Collision);
-            if is_same { fault } else { by_step }
-        })
-    }
-
-    fn stepwise(
-        &self,
-        steps: &[(&StepPlan, Option<TypeId>)],
-        direction: Direction,
-        body: &[u8],
-        scratch: &mut Scratch,
-        limits: Limits,
-    ) -> Result<(Vec<u8>, usize), Fault> {
-        let steps = steps.get(self.steps.clone()).unwrap_or_default();
-        let mut current = body.to_vec();
-        let mut dropped = 0;
-        let mut go = |(step, of): &(&StepPlan, Option<TypeId>)| -> Result<(), Fault> {
-            let Some(of) = of else { return Ok(()) };
-            let mut out = Vec::with_capacity(current.len() + current.len() / 4);
-            step.translate(*of, direction, &current, &mut out, scratch, limits)?;
-            dropped += scratch.dropped();
-            current = out;
-            Ok(())
-        };
-        match direction {
-            Direction::Up => steps.iter().try_for_each(&mut go)?,
-            Direction::Down => steps.iter().rev().try_for_each(&mut go)?,
-        }
-        Ok((current, dropped))
     }
 }
 

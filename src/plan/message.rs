@@ -5,12 +5,14 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use super::query::{by_name, encode_unreserved, form_decode, pairs};
 use super::route::{Params, Parts};
 use super::{Fault, FaultKind};
 use crate::json::{self, Scanner, Tree, TreeKind, write_string};
-use crate::path::template::{QueryValue, Template, percent_decode};
+use crate::path::query::Query;
+use crate::path::template::percent_decode;
 
 /// The named parts of a message, written as JSON.
 pub(super) struct Envelope {
@@ -30,7 +32,10 @@ pub(super) struct Source<'a> {
 
 /// A whole message as one document, whatever rules name of it: for rules of the general engine, and as the request that
 /// conditions and rules over its response look back at. Text that is not UTF-8 is left out.
-pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Option<&[u8]>) -> Envelope {
+///
+/// # Errors
+/// A body that is not one JSON value.
+pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Option<&[u8]>) -> Result<Envelope, Fault> {
     let mut text = vec![b'{'];
     if let Some(method) = method {
         member("method", &mut text);
@@ -44,16 +49,10 @@ pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Opt
             let whole = percent_decode(value).map(Cow::Owned);
             Some((*name, vec![whole?]))
         });
-        group("path", decoded.collect(), &mut text);
-        let mut values: Vec<(Cow<'_, str>, Vec<Cow<'_, str>>)> = Vec::new();
-        for (name, value) in pairs(source.query) {
-            let (Some(name), Some(value)) = (form_decode(name), form_decode(value)) else { continue };
-            match values.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, values)) => values.push(value),
-                None => values.push((name, vec![value])),
-            }
-        }
-        group("query", values.iter().map(|(name, values)| (&**name, values.clone())).collect(), &mut text);
+        group("path", decoded, &mut text);
+        let asked = pairs(source.query);
+        let decoded = asked.filter_map(|(name, value)| Some((form_decode(name)?, form_decode(value)?)));
+        group("query", by_name(decoded), &mut text);
         let mut crumbs: Vec<(&str, Vec<Cow<'_, str>>)> = Vec::new();
         for (name, value) in cookies(source.headers) {
             if crumbs.iter().all(|(known, _)| *known != name) {
@@ -69,19 +68,20 @@ pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Opt
             lines.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)).collect(),
         )
     });
-    group("header", values.collect(), &mut text);
+    group("header", values, &mut text);
     if let Some(request) = request {
         member("request", &mut text);
         text.extend_from_slice(request);
     }
     let mut body_at = text.len();
     if let Some(body) = source.body {
+        check_one_value(body)?;
         member("body", &mut text);
         body_at = text.len();
         text.extend_from_slice(body);
     }
     text.push(b'}');
-    Envelope { text, body_at }
+    Ok(Envelope { text, body_at })
 }
 
 impl Envelope {
@@ -126,10 +126,10 @@ impl Envelope {
                 let values = crumbs.iter().filter(|(known, _)| known == name);
                 (name.as_str(), values.take(1).map(|(_, value)| Cow::Borrowed(*value)).collect())
             });
-            group("cookie", values.collect(), &mut text);
+            group("cookie", values, &mut text);
         }
         let mut body_at = text.len();
-        if let Some(body) = source.body.filter(|_| parts.body) {
+        if let Some(body) = source.body.filter(|_| parts.body || parts.keeps_body) {
             check_one_value(body)?;
             member("body", &mut text);
             body_at = text.len();
@@ -172,19 +172,27 @@ fn member(name: &str, text: &mut Vec<u8>) {
     text.push(b':');
 }
 
-/// Writes a group of named texts: one value is a string, several are a list, none is absent.
-fn group(name: &str, values: Vec<(&str, Vec<Cow<'_, str>>)>, text: &mut Vec<u8>) {
+/// Writes a group of named texts.
+fn group<'v, N: AsRef<str>>(name: &str, values: impl IntoIterator<Item = (N, Vec<Cow<'v, str>>)>, text: &mut Vec<u8>) {
     member(name, text);
+    write_texts(values, text);
+}
+
+/// Writes named texts as an object: one value is a string, several are a list, none is absent.
+pub(super) fn write_texts<'v, N: AsRef<str>>(
+    values: impl IntoIterator<Item = (N, Vec<Cow<'v, str>>)>,
+    text: &mut Vec<u8>,
+) {
     text.push(b'{');
     for (name, values) in values {
         match values.as_slice() {
             [] => {}
             [value] => {
-                member(name, text);
+                member(name.as_ref(), text);
                 write_string(value, text);
             }
             several => {
-                member(name, text);
+                member(name.as_ref(), text);
                 text.push(b'[');
                 for (index, value) in several.iter().enumerate() {
                     if index > 0 {
@@ -204,20 +212,6 @@ fn decode<'v>(part: &str, name: &str, value: &'v str, form: bool) -> Result<Cow<
     decoded.ok_or_else(|| Fault::guard("expected percent-encoded UTF-8".into()).within(name).within(part))
 }
 
-/// A query's parameters as on the wire.
-fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
-    let parts = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    parts.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-}
-
-/// Percent-decoding with `+` as space, as forms write queries.
-fn form_decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains(['+', '%']) {
-        return Some(Cow::Borrowed(text));
-    }
-    percent_decode(&text.replace('+', "%20")).map(Cow::Owned)
-}
-
 fn cookies(headers: &HeaderMap) -> Vec<(&str, &str)> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(';')).filter_map(|crumb| crumb.trim().split_once('=')).collect()
@@ -232,6 +226,26 @@ pub(super) struct Unpacked<'t> {
     pub(super) headers: Vec<(Cow<'t, str>, Tree<'t>)>,
     pub(super) cookies: Vec<(Cow<'t, str>, Tree<'t>)>,
     pub(super) body: Option<&'t [u8]>,
+}
+
+impl Unpacked<'_> {
+    /// # Errors
+    /// A status that is none.
+    pub(super) fn status_code(&self) -> Result<Option<StatusCode>, Fault> {
+        let Some(tree) = &self.status else { return Ok(None) };
+        let number = std::str::from_utf8(tree.raw).ok().and_then(|text| text.parse().ok());
+        let unfit = || Fault::guard("expected a status of three digits".into()).within("status");
+        number.map(Some).ok_or_else(unfit)
+    }
+}
+
+/// Whether a condition holds for a message's document.
+///
+/// # Errors
+/// A document that is not JSON; a condition that needs more steps than the limit.
+pub(super) fn holds(query: &Query, tree: &Tree<'_>) -> Result<bool, Fault> {
+    let costly = |_| Fault::new(FaultKind::TooLarge, "a condition needs more steps than the limit");
+    query.matches(tree).map_err(costly)
 }
 
 /// Reads a translated envelope; the body is skipped, not built.
@@ -272,7 +286,7 @@ pub(super) fn unpack(text: &[u8]) -> Result<Unpacked<'_>, Fault> {
 }
 
 /// A scalar as the text that a path, query or header carries. `None`: null, which is carried as absence.
-fn scalar<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Option<Cow<'t, str>>, Fault> {
+pub(super) fn scalar<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Option<Cow<'t, str>>, Fault> {
     let text = match &value.kind {
         TreeKind::Null => return Ok(None),
         TreeKind::String => value.text(),
@@ -286,7 +300,7 @@ fn scalar<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Option<Cow<'t,
 }
 
 /// One or several scalars.
-fn scalars<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Vec<Cow<'t, str>>, Fault> {
+pub(super) fn scalars<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Vec<Cow<'t, str>>, Fault> {
     let values = value.elements().unwrap_or(std::slice::from_ref(value));
     values.iter().filter_map(|value| scalar(part, name, value).transpose()).collect()
 }
@@ -314,135 +328,6 @@ pub(super) fn write_segment(
     }
 }
 
-/// The query of the target: unnamed parameters as they were, then what the rules give.
-pub(super) fn write_query(
-    source: Option<&str>,
-    (from, to): (&Parts, &Parts),
-    given: &[(Cow<'_, str>, Tree<'_>)],
-    refuse: bool,
-) -> Result<Option<String>, Fault> {
-    if !from.names_any("query") && !to.names_any("query") {
-        return Ok(source.map(str::to_owned));
-    }
-    let mut query = String::new();
-    let raw = source.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    for pair in raw {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        let name = form_decode(name).unwrap_or(Cow::Borrowed(name));
-        if from.names("query", &name) {
-            continue;
-        }
-        if to.names("query", &name) {
-            if refuse {
-                let detail = "the other interface has another parameter of this name, so it cannot be passed on";
-                return Err(Fault::new(FaultKind::Collision, detail).within(&name).within("query"));
-            }
-            continue;
-        }
-        append_pair(pair, &mut query);
-    }
-    for (name, value) in given.iter().filter(|(name, _)| from.names("query", name) || to.names("query", name)) {
-        for value in scalars("query", name, value)? {
-            let mut pair = String::new();
-            encode_unreserved(name, &mut pair);
-            pair.push('=');
-            encode_unreserved(&value, &mut pair);
-            append_pair(&pair, &mut query);
-        }
-    }
-    Ok((!query.is_empty()).then_some(query))
-}
-
-/// Whether a query has what a template asks of it.
-pub(super) fn has_query(template: &Template, query: Option<&str>) -> bool {
-    template.query.iter().all(|(name, wanted)| {
-        pairs(query).any(|(known, value)| {
-            form_decode(known).as_deref() == Some(name)
-                && match wanted {
-                    QueryValue::Literal(text) => form_decode(value).as_deref() == Some(text),
-                    QueryValue::Param(_) => true,
-                }
-        })
-    })
-}
-
-/// A query without what its template names, and the values of the parameters that it names, percent-encoded.
-pub(super) fn take_query<'t>(template: &'t Template, query: Option<&str>) -> (Option<String>, Vec<(&'t str, String)>) {
-    if template.query.is_empty() {
-        return (query.map(str::to_owned), Vec::new());
-    }
-    let mut rest = String::new();
-    let mut params = Vec::new();
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = form_decode(name).unwrap_or(Cow::Borrowed(name));
-        match template.query.iter().find(|(known, _)| *known == name) {
-            None => append_pair(pair, &mut rest),
-            Some((_, QueryValue::Literal(_))) => {}
-            Some((_, QueryValue::Param(param))) => params.push((param.as_str(), value.replace('+', "%20"))),
-        }
-    }
-    ((!rest.is_empty()).then_some(rest), params)
-}
-
-/// A query with what its template names.
-pub(super) fn give_query(
-    template: &Template,
-    query: Option<&str>,
-    params: &Params<'_>,
-    given: &[(Cow<'_, str>, Tree<'_>)],
-) -> Result<Option<String>, Fault> {
-    let mut all = query.unwrap_or_default().to_owned();
-    for (name, value) in &template.query {
-        let mut pair = String::new();
-        encode_unreserved(name, &mut pair);
-        pair.push('=');
-        match value {
-            QueryValue::Literal(text) => encode_unreserved(text, &mut pair),
-            QueryValue::Param(param) => {
-                let own = given.iter().find(|(known, _)| known == param).map(|(_, value)| value);
-                match (own, params.iter().find(|(known, _)| known == param)) {
-                    (Some(value), _) => {
-                        let text = scalar("query", name, value)?;
-                        let missing = || Fault::new(FaultKind::Missing, "there is no value for it");
-                        encode_unreserved(&text.ok_or_else(|| missing().within(name).within("query"))?, &mut pair);
-                    }
-                    (None, Some((_, raw))) => {
-                        let text = percent_decode(raw).unwrap_or_else(|| (*raw).to_owned());
-                        encode_unreserved(&text, &mut pair);
-                    }
-                    (None, None) => {
-                        let missing = Fault::new(FaultKind::Missing, "there is no value for it");
-                        return Err(missing.within(name).within("query"));
-                    }
-                }
-            }
-        }
-        append_pair(&pair, &mut all);
-    }
-    Ok((!all.is_empty()).then_some(all))
-}
-
-fn append_pair(pair: &str, query: &mut String) {
-    if !query.is_empty() {
-        query.push('&');
-    }
-    query.push_str(pair);
-}
-
-/// Unreserved characters (RFC 3986, 2.3) stay, everything else is percent-encoded.
-fn encode_unreserved(text: &str, out: &mut String) {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.extend([byte >> 4, byte & 15].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
-        }
-    }
-}
-
 /// Headers of the target: unnamed ones as they were, named ones as the rules give them.
 pub(super) fn write_headers(
     headers: &mut HeaderMap,
@@ -451,8 +336,8 @@ pub(super) fn write_headers(
 ) -> Result<(), Fault> {
     // A header that only the target's rules name is theirs alone: a caller cannot smuggle a value past them.
     let owned = |name: &str| from.names("header", name) || to.names("header", name);
-    let names: Vec<HeaderName> = headers.keys().filter(|name| owned(name.as_str())).cloned().collect();
-    for name in names {
+    let replaced: Vec<HeaderName> = headers.keys().filter(|name| owned(name.as_str())).cloned().collect();
+    for name in replaced {
         headers.remove(name);
     }
     for (name, value) in unpacked.headers.iter().filter(|(name, _)| owned(&name.to_ascii_lowercase())) {

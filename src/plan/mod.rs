@@ -1,5 +1,7 @@
 //! What a request may see: services, version lines, routes and compiled lenses. Immutable once built.
 
+mod bodies;
+mod calls;
 mod compile;
 mod cut;
 mod edit;
@@ -8,6 +10,7 @@ mod exchange;
 mod fault;
 mod fuse;
 mod general;
+mod hop;
 mod keys;
 mod lay;
 mod lens;
@@ -17,9 +20,13 @@ mod message;
 mod negotiate;
 mod patch;
 mod put;
+mod query;
 mod route;
 mod shape;
 mod stencil;
+mod stream;
+mod way;
+pub mod wire;
 mod write;
 
 #[cfg(test)]
@@ -31,10 +38,13 @@ use http::Uri;
 
 pub use crate::codecs::Direction;
 pub use crate::rules::checked::TypeId;
+pub use calls::{Answer, CallFault, CallOut, Failure, Fan, Next, Progress};
 pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};
+pub use general::{Note, Notes, Point, PointId, What};
 pub use negotiate::Unclear;
+pub use stream::{Stream, StreamLimits, Streamed};
 
 use crate::rules::ast::Negotiator;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
@@ -132,23 +142,66 @@ pub struct VersionPlan {
 /// Compiled rules between two neighbours.
 #[derive(Debug)]
 pub struct StepPlan {
-    up: Lenses,
-    down: Lenses,
+    up: Arc<Lenses>,
+    down: Arc<Lenses>,
     puts: Vec<Vec<put::PutRule>>,
-    general: general::General,
+    general: Arc<general::General>,
     routes: Vec<route::Route>,
+    calls: Vec<calls::Calls>,
 }
 
 impl StepPlan {
     /// Compiles the types of a checked step. Cannot fail.
     pub fn compile(step: &CheckedStep) -> Self {
-        let step = compile::with_plain_headers(step);
+        let mut step = compile::with_plain_headers(step);
+        let bodies = bodies::with_body_types(&mut step);
         Self {
-            up: compile::compile_lenses(&step, Direction::Up),
-            down: compile::compile_lenses(&step, Direction::Down),
+            up: Arc::new(compile::compile_lenses(&step, Direction::Up)),
+            down: Arc::new(compile::compile_lenses(&step, Direction::Down)),
             puts: step.types.iter().map(put::compile_put).collect(),
-            general: general::compile(&step),
-            routes: step.routes.iter().map(|route| route::Route::compile(route, &step)).collect(),
+            general: Arc::new(general::compile(&step)),
+            routes: step.routes.iter().map(|route| route::Route::compile(route, &step, &bodies)).collect(),
+            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, &step)).collect(),
+        }
+    }
+
+    /// As [`StepPlan::compile`], for looking on: every translation notes what its rules do, for [`StepPlan::take_notes`].
+    /// Slower, and nothing to serve with.
+    pub fn traced(step: &CheckedStep) -> Self {
+        let step = compile::with_plain_headers(step);
+        let bodies = std::collections::BTreeMap::new();
+        let mut routes: Vec<route::Route> =
+            step.routes.iter().map(|route| route::Route::compile(route, &step, &bodies)).collect();
+        // A message's rules are noted too, and its body's places as parts of the message.
+        routes.iter_mut().for_each(route::Route::keep_messages_whole);
+        Self {
+            up: Arc::new(compile::compile_lenses(&step, Direction::Up)),
+            down: Arc::new(compile::compile_lenses(&step, Direction::Down)),
+            puts: step.types.iter().map(put::compile_put).collect(),
+            general: Arc::new(general::compile_traced(&step)),
+            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, &step)).collect(),
+            routes,
+        }
+    }
+
+    /// What rules did since this was last asked; nothing where the plan is not [`StepPlan::traced`].
+    pub fn take_notes(&self) -> Notes {
+        self.general.take_notes()
+    }
+
+    fn forget_notes(&self) {
+        self.general.forget_notes();
+    }
+
+    /// Everything in the rules that documents can meet, for plans that are [`StepPlan::traced`].
+    pub fn points(&self) -> Vec<Point> {
+        self.general.points()
+    }
+
+    fn lenses(&self, direction: Direction) -> &Arc<Lenses> {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
         }
     }
 
@@ -184,11 +237,7 @@ impl StepPlan {
             scratch.dropped = self.general.translate(of, direction, input, requests, out, limits)?;
             return Ok(());
         }
-        let lenses = match direction {
-            Direction::Up => &self.up,
-            Direction::Down => &self.down,
-        };
-        engine::translate(lenses, of, direction, input, out, scratch, limits)
+        engine::translate(self.lenses(direction), of, direction, input, out, scratch, limits)
     }
 
     /// Writes an old document onto a live new one, appending the result to `out`: what the old document leaves
@@ -207,6 +256,16 @@ impl StepPlan {
 impl ServicePlan {
     /// Compiles a checked service. Cannot fail.
     pub fn compile(service: &CheckedService) -> Self {
+        let plan = Self::with_steps(service, StepPlan::compile);
+        Self { line: line::Line::compile(&service.steps, &plan.steps), ..plan }
+    }
+
+    /// As [`ServicePlan::compile`], with steps that are [`StepPlan::traced`].
+    pub fn traced(service: &CheckedService) -> Self {
+        Self::with_steps(service, StepPlan::traced)
+    }
+
+    fn with_steps(service: &CheckedService, compile: impl Fn(&CheckedStep) -> StepPlan) -> Self {
         let version = |version: &CheckedVersion| VersionPlan {
             name: version.name.clone(),
             aliases: version.aliases.clone(),
@@ -214,10 +273,7 @@ impl ServicePlan {
             answered_by: version.answered_by,
             path: version.path.clone(),
         };
-        let steps: Vec<StepPlan> = service.steps.iter().map(StepPlan::compile).collect();
         Self {
-            line: line::Line::compile(&service.steps, &steps),
-            steps,
             name: service.name.clone(),
             hosts: service.hosts.clone(),
             paths: service.paths.clone(),
@@ -225,6 +281,8 @@ impl ServicePlan {
             negotiate: service.negotiate.clone(),
             default: service.default,
             answer_header: service.answer_header.as_deref().and_then(|name| name.parse().ok()),
+            steps: service.steps.iter().map(compile).collect(),
+            line: line::Line::default(),
         }
     }
 

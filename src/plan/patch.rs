@@ -23,6 +23,10 @@ impl Exchange<'_> {
         let mut current = patch.to_vec();
         for (step, of, direction) in self.request_steps() {
             let Some(of) = of else { continue };
+            if step.general.has(of) {
+                let detail = "the rules of this document do not say what a path in it becomes; send the document";
+                return Err(Fault::new(FaultKind::Guard, detail));
+            }
             let patcher = Patcher::new(step, of, direction, limits);
             current = patcher.patch(&current, scratch)?;
         }

@@ -1,6 +1,6 @@
 //! Which route a request takes, and what each side of a route is called.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codecs::Direction;
 use crate::path::Place;
@@ -8,7 +8,7 @@ use crate::path::Step;
 use crate::path::query::Query;
 use crate::path::template::{QueryValue, Segment, Template, percent_decode};
 use crate::rules::ast::{StatusKey, WriteMode};
-use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRoute, CheckedStep, TypeId};
+use crate::rules::checked::{BoundCodec, CheckedKind, CheckedMapped, CheckedRoute, CheckedStep, TypeId};
 use crate::rules::mapping::When;
 
 /// One compiled route.
@@ -51,12 +51,16 @@ pub(super) struct Message {
     pub(super) general: bool,
     /// The only rule is `body = body` as a document of this type: no other part takes part.
     pub(super) body_only: Option<TypeId>,
+    /// The type of its body, where no rule joins the body with another part.
+    pub(super) body: Option<TypeId>,
 }
 
 /// What the rules name of one side of a message.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub(super) body: bool,
+    /// Whether the other side's rules write into the body, so that what they do not name of it passes.
+    pub(super) keeps_body: bool,
     pub(super) status: bool,
     pub(super) path: BTreeSet<String>,
     pub(super) query: BTreeSet<String>,
@@ -68,9 +72,9 @@ pub(super) struct Parts {
 }
 
 impl Route {
-    pub(super) fn compile(route: &CheckedRoute, step: &CheckedStep) -> Self {
+    pub(super) fn compile(route: &CheckedRoute, step: &CheckedStep, bodies: &BTreeMap<TypeId, TypeId>) -> Self {
         let side = |template: &Template| Side { label: template.to_string(), template: template.clone() };
-        let message = |of: TypeId| Message::compile(of, step);
+        let message = |of: TypeId| Message { body: bodies.get(&of).copied(), ..Message::compile(of, step) };
         Self {
             old: side(&route.old),
             new: side(&route.new),
@@ -80,17 +84,20 @@ impl Route {
                 message(of).partial(if patches { step.types.len() } else { 0 })
             }),
             responses: route.responses.iter().map(|(key, of)| (*key, message(*of))).collect(),
-            mapped: route
-                .mapped
-                .iter()
-                .map(|one| Mapped { old: one.old, new: one.new, when: one.when.clone(), message: one.of.map(message) })
-                .collect(),
+            mapped: route.mapped.iter().map(|one| Mapped::compile(one, step)).collect(),
             looks_back: {
                 let general = step.general();
                 let is_general = |of: TypeId| general.get(of.0) == Some(&true);
                 !route.mapped.is_empty() || route.responses.iter().any(|(_, of)| is_general(*of))
             },
         }
+    }
+
+    /// Makes each message, not only its body, the document that rules see.
+    pub(super) fn keep_messages_whole(&mut self) {
+        let responses = self.responses.iter_mut().map(|(_, message)| message);
+        let mapped = self.mapped.iter_mut().filter_map(|one| one.message.as_mut());
+        self.request.iter_mut().chain(responses).chain(mapped).for_each(|message| message.body_only = None);
     }
 
     /// The caller's and the service's side of a request that travels in a direction.
@@ -103,13 +110,7 @@ impl Route {
 
     /// The rules for a response status, the most specific first.
     pub(super) fn response(&self, status: u16) -> Option<&Message> {
-        let rank = |key: StatusKey| match key {
-            StatusKey::Exact(exact) => (exact == status).then_some(2),
-            StatusKey::Class(class) => (u16::from(class) == status / 100).then_some(1),
-            StatusKey::Default => Some(0),
-        };
-        let ranked = self.responses.iter().filter_map(|(key, message)| Some((rank(*key)?, message)));
-        ranked.max_by_key(|(rank, _)| *rank).map(|(_, message)| message)
+        for_status(&self.responses, status).map(|(_, message)| message)
     }
 
     /// Responses of a status that are told apart by more than it, in the order in which they are tried.
@@ -118,7 +119,22 @@ impl Route {
     }
 }
 
+/// The most specific rules for a response status; of equals the last.
+pub(super) fn for_status(all: &[(StatusKey, Message)], status: u16) -> Option<&(StatusKey, Message)> {
+    let rank = |key: StatusKey| match key {
+        StatusKey::Exact(_) => 2,
+        StatusKey::Class(_) => 1,
+        StatusKey::Default => 0,
+    };
+    all.iter().filter(|(key, _)| key.covers(status)).max_by_key(|(key, _)| rank(*key))
+}
+
 impl Mapped {
+    pub(super) fn compile(one: &CheckedMapped, step: &CheckedStep) -> Self {
+        let message = one.of.map(|of| Message::compile(of, step));
+        Self { old: one.old, new: one.new, when: one.when.clone(), message }
+    }
+
     /// The source's and the target's status.
     pub(super) fn sides(&self, direction: Direction) -> (StatusKey, StatusKey) {
         match direction {
@@ -136,24 +152,24 @@ impl Mapped {
 }
 
 impl Message {
-    fn compile(of: TypeId, step: &CheckedStep) -> Self {
+    pub(super) fn compile(of: TypeId, step: &CheckedStep) -> Self {
         let rules = step.types.get(of.0).map(|of| of.rules.as_slice()).unwrap_or_default();
         let (mut old, mut new) = (Parts::default(), Parts::default());
         for rule in rules {
             match &rule.kind {
                 CheckedKind::Equation { olds, news, .. } => {
                     for place in olds {
-                        old.add(place);
+                        old.add(place, &mut new);
                     }
                     for place in news {
-                        new.add(place);
+                        new.add(place, &mut old);
                     }
                 }
-                CheckedKind::Added { place, .. } => new.add(place),
-                CheckedKind::Removed { place, .. } => old.add(place),
+                CheckedKind::Added { place, .. } => new.add(place, &mut old),
+                CheckedKind::Removed { place, .. } => old.add(place, &mut new),
                 CheckedKind::Mapping(mapping) => {
-                    mapping.places(false).iter().for_each(|place| old.add(place));
-                    mapping.places(true).iter().for_each(|place| new.add(place));
+                    mapping.places(false).iter().for_each(|place| old.add(place, &mut new));
+                    mapping.places(true).iter().for_each(|place| new.add(place, &mut old));
                     // What a derived value is made from is read where the other side has it.
                     for (is_new, place) in mapping.sources() {
                         let side = if is_new { &mut new } else { &mut old };
@@ -174,13 +190,15 @@ impl Message {
             _ => None,
         };
         let general = step.general().get(of.0) == Some(&true);
-        Self { of, old, new, general, body_only }
+        Self { of, old, new, general, body_only, body: None }
     }
 
     /// The same message with its types' partial forms, which begin `offset` behind the whole ones.
     fn partial(mut self, offset: usize) -> Self {
         self.of.0 += offset;
-        self.body_only = self.body_only.map(|of| TypeId(of.0 + offset));
+        let partial = |of: TypeId| TypeId(of.0 + offset);
+        self.body_only = self.body_only.map(partial);
+        self.body = self.body.map(partial);
         self
     }
 
@@ -202,7 +220,7 @@ fn is_body(places: &[Place]) -> bool {
 }
 
 impl Parts {
-    fn add(&mut self, place: &Place) {
+    fn add(&mut self, place: &Place, other: &mut Self) {
         let (part, name) = match place.segments.as_slice() {
             [part, name, ..] => (part.as_str(), name.clone()),
             [part] => (part.as_str(), String::new()),
@@ -217,7 +235,10 @@ impl Parts {
             return;
         }
         match part {
-            "body" => self.body = true,
+            "body" => {
+                self.body = true;
+                other.keeps_body |= place.segments.len() > 1 || !place.tail.is_empty();
+            }
             "status" => self.status = true,
             "path" => _ = self.path.insert(name),
             "query" => _ = self.query.insert(name),
@@ -267,9 +288,9 @@ pub(super) fn match_path<'a>(template: &'a Template, path: &'a str) -> Option<Pa
     if rest.is_empty() {
         return template.segments.is_empty().then_some(params);
     }
-    let mut parts = rest.split('/');
+    let parts = rest.split('/');
     let mut at = rest;
-    while let Some(part) = parts.next() {
+    for part in parts {
         let here = at;
         at = at.get(part.len() + 1..).unwrap_or_default();
         match segments.next()? {

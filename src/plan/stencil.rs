@@ -78,41 +78,48 @@ pub(super) struct Preparing {
     pub(super) outputs: Vec<Option<u32>>,
 }
 
-/// A text to compare with.
+/// A text to compare with: two words for the common lengths, masked where they are longer than the text.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Stretch {
     head: u128,
-    mask: u128,
+    head_mask: u128,
     tail: u128,
+    tail_mask: u128,
     text: Box<[u8]>,
 }
 
 impl Stretch {
     pub(super) fn new(text: &[u8]) -> Self {
-        let mut head = [0; 16];
-        for (to, from) in head.iter_mut().zip(text) {
-            *to = *from;
-        }
-        let mask = if text.len() >= 16 { u128::MAX } else { (1 << (text.len() * 8)) - 1 };
-        let tail = text.last_chunk::<16>().map_or(0, |chunk| u128::from_le_bytes(*chunk));
-        Self { head: u128::from_le_bytes(head), mask, tail, text: text.into() }
+        let word = |text: &[u8]| {
+            let (mut word, mut mask) = ([0; 16], [0; 16]);
+            for ((word, mask), byte) in word.iter_mut().zip(&mut mask).zip(text) {
+                (*word, *mask) = (*byte, u8::MAX);
+            }
+            (u128::from_le_bytes(word), u128::from_le_bytes(mask))
+        };
+        let (head, head_mask) = word(text);
+        let (tail, tail_mask) = word(text.get(16..).unwrap_or_default());
+        Self { head, head_mask, tail, tail_mask, text: text.into() }
     }
 
     /// If it stands at a position, the position behind it.
     #[inline]
     pub(super) fn behind(&self, text: &[u8], at: usize) -> Option<usize> {
-        let word = |at: usize| text.get(at..)?.first_chunk::<16>().map(|chunk| u128::from_le_bytes(*chunk));
         let length = self.text.len();
-        let end = at + length;
-        let Some(first) = word(at) else { return self.behind_slowly(text, at) };
-        if (first ^ self.head) & self.mask != 0 {
+        let window = text.get(at..).and_then(|rest| rest.first_chunk::<32>());
+        let Some((head, rest)) = window.filter(|_| length <= 32).and_then(|window| window.split_first_chunk()) else {
+            return self.behind_slowly(text, at);
+        };
+        if (u128::from_le_bytes(*head) ^ self.head) & self.head_mask != 0 {
             return None;
         }
-        match length {
-            0..=16 => Some(end),
-            17..=32 => (word(end - 16)? == self.tail).then_some(end),
-            _ => self.behind_slowly(text, at),
+        if length > 16 {
+            let tail = rest.first_chunk().map(|tail| u128::from_le_bytes(*tail))?;
+            if (tail ^ self.tail) & self.tail_mask != 0 {
+                return None;
+            }
         }
+        Some(at + length)
     }
 
     #[inline(never)]

@@ -1,5 +1,7 @@
 //! Rule and service files as their authors wrote them: names unresolved, every part with its span.
 
+use http::StatusCode;
+
 use super::mapping::Mapping;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
@@ -77,6 +79,8 @@ pub struct RuleFile {
     pub types: Vec<TypeDecl>,
     /// `routes:`.
     pub routes: Vec<RouteDecl>,
+    /// Those of them that become several calls.
+    pub calls: Vec<super::calls::CallsDecl>,
     /// `examples:`.
     pub examples: Vec<Example>,
 }
@@ -225,6 +229,14 @@ impl StatusKey {
             Self::Exact(exact) => exact == status,
             Self::Class(class) => u16::from(class) == status / 100,
             Self::Default => true,
+        }
+    }
+
+    /// The status that it names, or this one where it names none.
+    pub fn or(self, status: StatusCode) -> StatusCode {
+        match self {
+            Self::Exact(own) => StatusCode::from_u16(own).unwrap_or(status),
+            Self::Class(_) | Self::Default => status,
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct CheckedStep {
     pub types: Vec<CheckedType>,
     /// In written order.
     pub routes: Vec<CheckedRoute>,
+    /// Routes that become several calls, in written order.
+    pub calls: Vec<super::calls::CheckedCalls>,
     /// In written order.
     pub examples: Vec<CheckedExample>,
     /// Refuse every rule whose verdict is less than proven.

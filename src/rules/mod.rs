@@ -12,10 +12,13 @@
 
 pub(crate) mod expression;
 pub mod load;
+pub mod manual;
 pub mod mapping;
+pub mod schema;
 pub mod yaml;
 
 pub mod ast;
+pub mod calls;
 mod parse;
 
 mod check;

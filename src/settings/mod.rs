@@ -85,6 +85,7 @@ pub struct Limits {
     pub header_count: usize,
     pub uri: usize,
     pub body: usize,
+    pub streamed: usize,
     pub decoded: usize,
     pub translated: usize,
     pub ratio: usize,

@@ -88,6 +88,7 @@ impl Reader {
             header_count: self.size("limits.header_count"),
             uri: self.size("limits.uri"),
             body: self.size("limits.body"),
+            streamed: self.size("limits.streamed"),
             decoded: self.size("limits.decoded"),
             translated: self.size("limits.translated"),
             ratio: self.size("limits.ratio"),

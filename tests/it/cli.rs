@@ -113,8 +113,12 @@ fn everything_is_explained() {
     for info in bifocal::codecs::ALL {
         assert!(run(&["explain", info.name]).1.contains(info.manual), "{}", info.name);
     }
+    for page in bifocal::rules::manual::all() {
+        assert!(list.contains(&format!("  {:<11} {}\n", page.name, page.line)), "{}", page.name);
+        assert!(run(&["explain", page.name]).1.contains(page.manual), "{}", page.name);
+    }
     let (code, out, err) = run(&["explain", "splt"]);
-    let expected = "bifocal: no code and no codec is called `splt`; did you mean `split`?\n";
+    let expected = "bifocal: no code, codec or operation is called `splt`; did you mean `split`?\n";
     assert_eq!((code, out.as_str(), err.as_str()), (Some(2), "", expected));
 }
 
@@ -122,7 +126,7 @@ fn everything_is_explained() {
 fn help_is_complete() {
     let (code, help, _) = run(&["--help"]);
     assert_eq!(code, Some(0));
-    for command in ["serve", "check", "test", "translate", "explain", "demo"] {
+    for command in ["serve", "check", "test", "translate", "explain", "schema", "demo"] {
         assert!(help.contains(&format!("  {command} ")), "{help}");
         let (code, text, _) = run(&[command, "--help"]);
         assert!(code == Some(0) && text.contains("Usage: "), "{text}");

@@ -1,4 +1,5 @@
-//! What rules do to documents, as documents: `tests/corpus/codecs/*.md` (one a codec) and `tests/corpus/documents/*.md`.
+//! What rules do to documents, as documents: `tests/corpus/codecs/*.md` (one a codec), `tests/corpus/operations/*.md` (what
+//! else rules are made of) and `tests/corpus/documents/*.md`.
 //!
 //! A case is a `yaml` block of types, the first of which is the documents' own, followed by `pairs` blocks. A pair is
 //! one line; the old document stands left, the new one right, and bytes are compared:
@@ -34,6 +35,24 @@ fn codecs() {
 fn documents() {
     for file in files("tests/corpus/documents") {
         check(&file);
+    }
+}
+
+/// One file a group of operations of the rule language.
+#[test]
+fn operations() {
+    for file in files("tests/corpus/operations") {
+        check(&file);
+    }
+}
+
+/// Every conversion of structure is shown somewhere.
+#[test]
+fn every_conversion_has_a_case() {
+    let all: String =
+        files("tests/corpus/operations").into_iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    for page in bifocal::rules::manual::conversions() {
+        assert!(all.contains(&format!("{}:", page.name)), "no case in the corpus shows `{}`", page.name);
     }
 }
 
@@ -90,7 +109,7 @@ fn check(file: &Path) {
     assert!(pairs > 0, "{} has no pairs", file.display());
 }
 
-fn check_pair(step: &StepPlan, line: &str, at: &str) {
+pub(crate) fn check_pair(step: &StepPlan, line: &str, at: &str) {
     if let Some((old, new)) = line.split_once(" <-> ") {
         assert_eq!(translate(step, Direction::Up, old), new.trim(), "{at}, up");
         assert_eq!(translate(step, Direction::Down, new), old.trim(), "{at}, down");

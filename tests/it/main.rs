@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+mod calls;
 mod cli;
 mod codecs;
 mod corpus_documents;
@@ -9,12 +10,15 @@ mod corpus_rules;
 mod docs;
 mod engine;
 mod gateway;
+mod gauntlet;
 mod hostile_interfaces;
 mod hostile_rules;
 mod jsonpath;
 mod laws;
 mod lines;
 mod load;
+mod looking_on;
 mod stencils;
+mod streams;
 mod tidy;
 mod translate;

@@ -98,6 +98,11 @@ fn every_manual_speaks_of_its_options() {
             assert!(info.manual.contains(&format!("{option}:")), "`{}` does not explain `{option}:`", info.name);
         }
     }
+    for page in bifocal::rules::manual::all() {
+        for option in page.options {
+            assert!(page.manual.contains(&format!("{option}:")), "`{}` does not explain `{option}:`", page.name);
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `bifocal translate` as scripts see it: documents, messages, all four directions, bad lines, exit codes.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 /// Exit code, standard output, standard error of a translation with the shipped rules.
@@ -9,7 +9,7 @@ fn translate(args: &str, input: &str) -> (Option<i32>, String, String) {
     run(&format!("--rules {rules} --service orders {args}"), input)
 }
 
-fn run(args: &str, input: &str) -> (Option<i32>, String, String) {
+pub(crate) fn run(args: &str, input: &str) -> (Option<i32>, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_bifocal"))
         .arg("translate")
         .args(words(args))
@@ -209,4 +209,102 @@ fn types_go_through_version_lines_of_any_length() {
     assert_eq!(run("--from v3 --to v1 --type Deal", r#"{"d":{"e":1},"m":"0.05","f":1}"#), "{\"a\":1,\"n\":5}\n");
     let put = format!("--from v1 --to v3 --type Order --base {}", base.display());
     assert_eq!(run(&put, r#"{"a":2,"n":5}"#), "{\"d\":{\"e\":2,\"z\":0},\"m\":\"0.05\",\"f\":9}\n");
+}
+
+#[test]
+fn lists_of_documents() {
+    gives(
+        "--from v1 --to v2 --type Line",
+        r#" [ {"qty":2} , {"price":5} ]"#,
+        r#"[ {"quantity":2} , {"unit_price":"0.05"} ]"#,
+    );
+    let (code, out, err) = translate("--from v1 --to v2 --type Line", "[{\"qty\":2},{\"price\":[]}]\n{\"qty\":1}\n");
+    assert_eq!((code, out.as_str()), (Some(1), "{\"quantity\":1}\n"));
+    assert!(err.starts_with("bifocal: line 1: `[1].price`: "), "{err}");
+}
+
+/// Feeds a translation by pipe; answers exit code, how much was written, standard error, and the most memory that it ever
+/// had, in MiB, where the system tells.
+fn feed(
+    args: &str,
+    pieces: impl Iterator<Item = String> + Send + 'static,
+) -> (Option<i32>, usize, String, Option<u64>) {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bifocal"))
+        .args(["translate", "--rules", rules, "--service", "orders"])
+        .args(words(args))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let feeding = std::thread::spawn(move || {
+        for piece in pieces {
+            // One that has found a fault does not read on.
+            if stdin.write_all(piece.as_bytes()).is_err() {
+                break;
+            }
+        }
+        // Nearly all of it has been read: what is left fits the pipe.
+        let status = std::fs::read_to_string(status).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10)
+    });
+    let mut written = 0;
+    let mut stdout = child.stdout.take().unwrap();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = stdout.read(&mut buffer).unwrap();
+        if read == 0 {
+            break;
+        }
+        written += read;
+    }
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    (child.wait().unwrap().code(), written, err, feeding.join().unwrap())
+}
+
+/// A list of orders of about this many bytes, in pieces; then something else.
+fn orders(size: usize, between: &'static str, end: &'static str) -> impl Iterator<Item = String> + Send + 'static {
+    let order = format!(
+        r#"{{"id":"a","customer_name":"Mary Ann Smith","total":12597,"note":"{}","lines":[{{"id":1,"qty":2}}]}}"#,
+        "x".repeat(1800)
+    );
+    let count = size / order.len();
+    let orders = (0..count).map(move |index| format!("{}{order}", if index == 0 { "" } else { between }));
+    std::iter::once("[".to_owned()).chain(orders).chain(std::iter::once(end.to_owned()))
+}
+
+#[test]
+fn memory_does_not_grow_with_a_list() {
+    const SIZE: usize = 100 << 20;
+    let (code, written, err, peak) = feed("--from v1 --to v2 --type Order", orders(SIZE, ",", "]"));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(written > SIZE, "{written}");
+    assert!(peak.is_none_or(|peak| peak < 32), "{peak:?} MiB for {} MiB", SIZE >> 20);
+}
+
+#[test]
+fn large_lists_among_other_documents() {
+    const SIZE: usize = 3 << 20;
+    for between in [",", "\n,\n"] {
+        let more = || std::iter::once("\n{\"qty\":1}\n[]".to_owned());
+        let (code, written, err, _) =
+            feed("--from v1 --to v2 --type Order", orders(SIZE, between, "]\n").chain(more()));
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert!(written > SIZE, "{written}");
+    }
+    for (end, what) in [
+        (",{\"total\":[]}]\n{}", "line 1: `[1660].total`: "),
+        ("", "line 1: not JSON: expected `,` or `]` at byte "),
+        ("] x\n", "line 1: not JSON: expected nothing after the document"),
+    ] {
+        let (code, written, err, _) = feed("--from v1 --to v2 --type Order", orders(SIZE, ",", end));
+        assert_eq!(code, Some(1));
+        assert!(written > SIZE / 2, "{written}");
+        assert!(err.starts_with(&format!("bifocal: {what}")) && err.contains("its translation is incomplete"), "{err}");
+    }
 }

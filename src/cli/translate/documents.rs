@@ -3,14 +3,19 @@
 //! A line that is a whole document is one. A line that only begins one goes on with the next lines; where what has been
 //! gathered can no longer become a document, its first line is reported and the others are looked at anew, so a
 //! truncated line of a stream costs itself and nothing else.
+//!
+//! Where documents can be translated while they are read, one that is large is handed over when it has begun.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::json::{Error, MAX_DEPTH, Scanner, check_utf8};
 
-/// Bytes of one document.
-const LARGEST: usize = 64 << 20;
+/// Bytes of one document that is held in memory.
+pub(super) const LARGEST: usize = 64 << 20;
+
+/// Bytes after which a document that can be translated while it is read is handed over.
+const LARGE: usize = 1 << 20;
 
 /// A document that is none, or could not be translated.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +25,18 @@ pub(super) struct Bad {
     pub(super) reason: String,
 }
 
-/// A document and the line where it begins.
-pub(super) type Found = Result<(usize, Vec<u8>), Bad>;
+/// A document, or what is wrong with it.
+pub(super) type Found = Result<Document, Bad>;
+
+/// A document that was found.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// The line where it begins, counted from 1.
+    pub(super) line: usize,
+    pub(super) text: Vec<u8>,
+    /// Whether there is more of it: it is [`Documents::piece`]'s to give.
+    pub(super) goes_on: bool,
+}
 
 /// The documents of a stream.
 pub(super) struct Documents<R> {
@@ -32,6 +47,8 @@ pub(super) struct Documents<R> {
     held: VecDeque<Line>,
     /// Inside the rest of a document that was reported: lines that are no documents by themselves belong to it.
     skipping: bool,
+    /// Whether large documents are handed over when they have begun.
+    hands_over: bool,
 }
 
 #[derive(Debug)]
@@ -40,11 +57,41 @@ struct Line {
     text: Vec<u8>,
     /// It did not fit and was thrown away.
     is_too_long: bool,
+    /// It is large, and its end has not been read.
+    goes_on: bool,
 }
 
 impl<R: Read> Documents<R> {
-    pub(super) fn new(input: BufReader<R>) -> Self {
-        Self { input, count: 0, held: VecDeque::new(), skipping: false }
+    pub(super) fn new(input: BufReader<R>, hands_over: bool) -> Self {
+        Self { input, count: 0, held: VecDeque::new(), skipping: false, hands_over }
+    }
+
+    /// The next piece of a document that was handed over; empty at the end of everything.
+    pub(super) fn piece(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    /// Takes bytes of the piece.
+    pub(super) fn take(&mut self, bytes: usize) {
+        let taken = self.input.buffer().get(..bytes).unwrap_or_default();
+        self.count += memchr::memchr_iter(b'\n', taken).count();
+        self.input.consume(bytes);
+    }
+
+    /// Ends the line in which a document ended that was handed over; answers whether it held nothing else.
+    pub(super) fn end_line(&mut self) -> io::Result<bool> {
+        let mut is_blank = true;
+        loop {
+            let buffer = self.input.fill_buf()?;
+            let end = memchr::memchr(b'\n', buffer).map(|at| at + 1);
+            let line = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
+            is_blank &= line.trim_ascii().is_empty();
+            let (taken, is_end) = (line.len(), end.is_some() || line.is_empty());
+            self.input.consume(taken);
+            if is_end {
+                return Ok(is_blank);
+            }
+        }
     }
 
     /// Whether the next document has to be waited for.
@@ -54,7 +101,13 @@ impl<R: Read> Documents<R> {
 
     /// The next document with the line where it begins, or what is wrong with it.
     pub(super) fn next(&mut self) -> io::Result<Option<Found>> {
-        while let Some(line) = self.next_line()? {
+        while let Some(mut line) = self.next_line()? {
+            if line.goes_on {
+                if is_begun(&line.text) {
+                    return Ok(Some(Ok(Document { line: line.number, text: line.text, goes_on: true })));
+                }
+                self.read_on(&mut line)?;
+            }
             if line.is_too_long {
                 let reason = format!("a document of more than {} MiB", LARGEST >> 20);
                 return Ok(Some(Err(Bad { line: line.number, reason })));
@@ -65,7 +118,7 @@ impl<R: Read> Documents<R> {
             match parse(&line.text) {
                 Ok(()) => {
                     self.skipping = false;
-                    return Ok(Some(Ok((line.number, line.text))));
+                    return Ok(Some(Ok(Document { line: line.number, text: line.text, goes_on: false })));
                 }
                 Err(error) if self.skipping => {
                     // A line of its own, at the left edge, was meant as a document; others are the rest of the last.
@@ -87,7 +140,18 @@ impl<R: Read> Documents<R> {
         nesting.read(&text);
         let mut lines = Vec::new();
         let mut looked_at = text.len();
-        while let Some(line) = self.next_line()? {
+        while let Some(mut line) = self.next_line()? {
+            if self.hands_over && self.held.is_empty() && text.len() + line.text.len() > LARGE {
+                let length = text.len();
+                text.extend_from_slice(&line.text);
+                if is_begun(&text) {
+                    return Ok(Ok(Document { line: number, text, goes_on: true }));
+                }
+                text.truncate(length);
+            }
+            if line.goes_on {
+                self.read_on(&mut line)?;
+            }
             if line.is_too_long || text.len() + line.text.len() > LARGEST {
                 lines.push(line);
                 break;
@@ -101,7 +165,7 @@ impl<R: Read> Documents<R> {
             }
             looked_at = text.len();
             match parse(&text) {
-                Ok(()) => return Ok(Ok((number, text))),
+                Ok(()) => return Ok(Ok(Document { line: number, text, goes_on: false })),
                 Err(found) if is_cut_off(&found, &text) => {}
                 Err(found) => {
                     error = found;
@@ -125,18 +189,36 @@ impl<R: Read> Documents<R> {
         if let Some(line) = self.held.pop_front() {
             return Ok(Some(line));
         }
-        let mut text = Vec::new();
-        let room = LARGEST as u64 + 1;
-        if self.input.by_ref().take(room).read_until(b'\n', &mut text)? == 0 {
+        let mut line = Line { number: self.count + 1, text: Vec::new(), is_too_long: false, goes_on: false };
+        if self.hands_over && !self.skipping {
+            self.input.by_ref().take(LARGE as u64).read_until(b'\n', &mut line.text)?;
+            line.goes_on = line.text.len() == LARGE && line.text.last() != Some(&b'\n');
+            if line.goes_on {
+                return Ok(Some(line));
+            }
+        } else {
+            self.read_on(&mut line)?;
+        }
+        if line.text.is_empty() && !line.is_too_long {
             return Ok(None);
         }
         self.count += 1;
-        let is_too_long = text.len() > LARGEST && text.last() != Some(&b'\n');
-        if is_too_long {
-            text = Vec::new();
+        Ok(Some(line))
+    }
+
+    /// Reads a line to its end.
+    fn read_on(&mut self, line: &mut Line) -> io::Result<()> {
+        if std::mem::take(&mut line.goes_on) {
+            self.count += 1;
+        }
+        let room = (LARGEST + 1 - line.text.len()) as u64;
+        self.input.by_ref().take(room).read_until(b'\n', &mut line.text)?;
+        line.is_too_long = line.text.len() > LARGEST && line.text.last() != Some(&b'\n');
+        if line.is_too_long {
+            line.text = Vec::new();
             self.skip_line()?;
         }
-        Ok(Some(Line { number: self.count, text, is_too_long }))
+        Ok(())
     }
 
     fn skip_line(&mut self) -> io::Result<()> {
@@ -161,6 +243,16 @@ fn parse(text: &[u8]) -> Result<(), Error> {
     scanner.skip_space();
     scanner.skip_value(0)?;
     Ok(scanner.finish()?)
+}
+
+/// Whether a text is the beginning of a document and no more.
+fn is_begun(text: &[u8]) -> bool {
+    // A character may be cut in two.
+    let whole = match std::str::from_utf8(text) {
+        Err(error) if error.error_len().is_none() => text.get(..error.valid_up_to()).unwrap_or_default(),
+        _ => text,
+    };
+    parse(whole).is_err_and(|error| is_cut_off(&error, whole))
 }
 
 /// Whether more text could mend it.
@@ -198,13 +290,13 @@ mod tests {
 
     /// Lines of the documents that were found; those of bad ones are negative.
     fn found(text: &str) -> Vec<i64> {
-        let mut documents = Documents::new(BufReader::with_capacity(3, text.as_bytes()));
+        let mut documents = Documents::new(BufReader::with_capacity(3, text.as_bytes()), true);
         let mut found = Vec::new();
         while let Some(next) = documents.next().unwrap() {
             found.push(match next {
-                Ok((line, text)) => {
-                    assert!(parse(&text).is_ok());
-                    i64::try_from(line).unwrap()
+                Ok(document) => {
+                    assert!(parse(&document.text).is_ok() && !document.goes_on);
+                    i64::try_from(document.line).unwrap()
                 }
                 Err(bad) => -i64::try_from(bad.line).unwrap(),
             });

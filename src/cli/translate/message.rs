@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 
+use super::calls;
 use super::incoming::{Headers, Members, Request};
 use super::limits;
 use super::outgoing::{write_request, write_response};
@@ -68,18 +69,24 @@ impl<'p> Messages<'p> {
 
     /// # Errors
     /// Why this message cannot be translated.
-    pub(super) fn translate(&mut self, document: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn translate(&mut self, document: &[u8], out: &mut Vec<u8>) -> Result<Option<String>, String> {
         let members = Members::parse(document)?;
+        if members.get("calls").is_some() {
+            return calls::answered(self.plan, (self.to, self.from), &members, &mut self.scratch, out);
+        }
         let by_itself = if members.get("status").is_some() { Part::Response } else { Part::Request };
         match self.part.unwrap_or(by_itself) {
             Part::Request => self.request(&members, out),
-            Part::Response => self.response(&members, out),
+            Part::Response => self.response(&members, out).map(|()| None),
         }
     }
 
-    fn request(&mut self, members: &Members<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+    fn request(&mut self, members: &Members<'_>, out: &mut Vec<u8>) -> Result<Option<String>, String> {
         let named = self.named.as_ref().and_then(|named| named.request.as_ref());
         let request = Request::parse(members, named)?;
+        if let Some(first) = calls::first(self.plan, (self.from, self.to), &request, &mut self.scratch, out)? {
+            return Ok(first.note);
+        }
         let exchange = exchange(self.plan, (self.from, self.to), &request)?;
         let input = request.input();
         if self.base.is_some() {
@@ -91,7 +98,7 @@ impl<'p> Messages<'p> {
         let translated = exchange.request(&input, self.base.as_deref(), &mut self.scratch, limits());
         let translated = translated.map_err(|fault| fault.to_string())?;
         write_request(&translated, &request, out);
-        Ok(())
+        Ok(None)
     }
 
     fn response(&mut self, members: &Members<'_>, out: &mut Vec<u8>) -> Result<(), String> {

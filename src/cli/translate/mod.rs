@@ -1,25 +1,30 @@
 //! `bifocal translate`
 
+mod calls;
 mod documents;
+mod large;
 mod types;
 
 mod incoming;
 mod message;
 mod outgoing;
+mod trace;
 
 use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
-use self::documents::{Bad, Documents};
+use self::documents::{Bad, Document, Documents};
 use self::message::{Messages, Part as MessagePart};
+use self::trace::Tracing;
 use self::types::TypeLine;
 use super::{CLEAN, FINDINGS, cannot_run};
-use crate::diagnostic::{Span, Style, suggest, to_text};
+use crate::diagnostic::{Sources, Span, Style, suggest, to_text};
 use crate::path::template::Template;
-use crate::plan::{Limits, ServicePlan};
+use crate::plan::{Limits, ServicePlan, Stream};
 use crate::rules::check_folder;
 use crate::rules::checked::CheckedService;
 use crate::rules::load::load_folder;
@@ -30,13 +35,16 @@ use crate::rules::load::load_folder;
 /// to standard output as soon as it is done. With `--type` a document is one of that type. Without it a document is a
 /// message: a request `{method, path, query, headers, body}` or a response `{status, headers, body, request}`, where
 /// `request` is the exchange's request as its caller sent it. A response goes back to its caller, so its `--from` is
-/// the version of the service that gave it. Ends with 0 where every document was translated, 1 where one was not, 2
+/// the version of the service that gave it. Where one old call becomes several, a request gives `{calls: [...]}`, those
+/// that can be made at once, and `{request, calls: [{response}, ...]}` (`--from` the newer version) what the answers
+/// so far come to: the next calls, or the old response. Ends with 0 where every document was translated, 1 where one was not, 2
 /// where it could not run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   bifocal translate --service orders --from v1 --to v2 --type Order < orders.ndjson
   bifocal translate --service orders --from v1 --to v2 --type Order --base live.json < edited.json
+  bifocal translate --service orders --from v1 --to v2 --type Order --trace < orders.ndjson
   bifocal translate --service orders --from v1 --to v2 < requests.ndjson
   bifocal translate --service orders --from v2 --to v1 --route 'GET /orders/{id}' --part response < answers.ndjson")]
 pub(super) struct Args {
@@ -64,6 +72,9 @@ pub(super) struct Args {
     /// The live document of the newer version, onto which an old one is put: what that leaves unchanged stays
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
+    /// Tell on standard error which rule made each place, and how many values no rule touched
+    #[arg(long, conflicts_with = "base")]
+    trace: bool,
     /// End at the first document that cannot be translated
     #[arg(long)]
     strict: bool,
@@ -78,8 +89,8 @@ enum Part {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let checked = match load(args) {
-        Ok(checked) => checked,
+    let (checked, sources) = match load(args) {
+        Ok(loaded) => loaded,
         Err(message) => return cannot_run(&message),
     };
     let plan = ServicePlan::compile(&checked);
@@ -91,7 +102,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(job) => job,
         Err(message) => return cannot_run(&message),
     };
-    match stream(job, args.strict) {
+    let traced = args.trace.then(|| ServicePlan::traced(&checked));
+    let tracing = match traced.as_ref().map(|plan| Tracing::new(args, &checked, plan, &sources)).transpose() {
+        Ok(tracing) => tracing,
+        Err(message) => return cannot_run(&message),
+    };
+    match stream(job, tracing, args.strict) {
         Ok(true) => ExitCode::from(CLEAN),
         Ok(false) => ExitCode::from(FINDINGS),
         // A reader that has gone away (`| head`) is no failure.
@@ -113,14 +129,7 @@ impl<'p> Job<'p> {
         plan: &'p ServicePlan,
         base: Option<Vec<u8>>,
     ) -> Result<Self, String> {
-        let version = |name: &str| {
-            let found = plan.versions.iter().position(|one| one.name == name || one.aliases.iter().any(|a| a == name));
-            found.ok_or_else(|| {
-                let known = plan.versions.iter().map(|one| one.name.as_str());
-                unknown("version", name, known)
-            })
-        };
-        let (from, to) = (version(&args.from)?, version(&args.to)?);
+        let (from, to) = way(args, plan)?;
         if let Some(of) = &args.of {
             return TypeLine::new(checked, plan, (from, to), of, base).map(Self::Type);
         }
@@ -136,12 +145,38 @@ impl<'p> Job<'p> {
         Messages::new(checked, plan, (from, to), (route.transpose()?, part), base).map(Self::Message)
     }
 
-    fn translate(&mut self, document: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    /// Whether large documents can be translated while they are read.
+    fn streams(&self) -> bool {
+        matches!(self, Self::Type(line) if line.streams())
+    }
+
+    /// Begins a document that is translated while it is read.
+    fn begin(&self, text: &[u8]) -> Option<Stream> {
         match self {
-            Self::Type(line) => line.translate(document, out),
+            Self::Type(line) => line.begin(text),
+            Self::Message(_) => None,
+        }
+    }
+
+    /// Translates one document; what is left to say of it, if anything.
+    fn translate(&mut self, document: &[u8], out: &mut Vec<u8>) -> Result<Option<String>, String> {
+        match self {
+            Self::Type(line) => line.translate(document, out).map(|()| None),
             Self::Message(messages) => messages.translate(document, out),
         }
     }
+}
+
+/// The versions that documents come from and go to.
+fn way(args: &Args, plan: &ServicePlan) -> Result<(usize, usize), String> {
+    let version = |name: &str| {
+        let found = plan.versions.iter().position(|one| one.name == name || one.aliases.iter().any(|a| a == name));
+        found.ok_or_else(|| {
+            let known = plan.versions.iter().map(|one| one.name.as_str());
+            unknown("version", name, known)
+        })
+    };
+    Ok((version(&args.from)?, version(&args.to)?))
 }
 
 /// Limits of one document: those of the gateway do not hold for files.
@@ -150,7 +185,7 @@ fn limits() -> Limits {
 }
 
 /// The service, checked.
-fn load(args: &Args) -> Result<CheckedService, String> {
+fn load(args: &Args) -> Result<(CheckedService, Arc<Sources>), String> {
     let rules = args.rules.display();
     let folder = load_folder(&args.rules).map_err(|error| format!("cannot read the rules folder {rules}: {error}"))?;
     let mut report = check_folder(&folder);
@@ -158,7 +193,7 @@ fn load(args: &Args) -> Result<CheckedService, String> {
         return Err(unknown("service", &args.service, report.services.keys().map(String::as_str)));
     };
     match service.checked.take() {
-        Some(checked) => Ok(checked),
+        Some(checked) => Ok((checked, Arc::clone(&service.sources))),
         None => Err(format!(
             "the rules of `{}` are refused\n\n{}",
             args.service,
@@ -174,26 +209,48 @@ fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n str>) -> 
 }
 
 /// Translates everything; says whether all of it could be.
-fn stream(mut job: Job<'_>, strict: bool) -> io::Result<bool> {
-    let mut documents = Documents::new(BufReader::with_capacity(64 << 10, io::stdin()));
+fn stream(mut job: Job<'_>, mut tracing: Option<Tracing<'_>>, strict: bool) -> io::Result<bool> {
+    let input = BufReader::with_capacity(64 << 10, io::stdin());
+    let mut documents = Documents::new(input, job.streams() && tracing.is_none());
     let mut output = io::BufWriter::new(io::stdout().lock());
     let mut translated = Vec::new();
     let mut all = true;
     while let Some(next) = documents.next()? {
+        if let Ok(document) = &next
+            && document.goes_on
+            && let Some(stream) = job.begin(&document.text)
+        {
+            if let Err(bad) = large::translate(stream, document, &mut documents, &mut output)? {
+                output.flush()?;
+                tell(&bad);
+                return Ok(false);
+            }
+            continue;
+        }
         translated.clear();
-        let done = next.and_then(|(line, document)| {
-            job.translate(&document, &mut translated).map_err(|reason| Bad { line, reason })
+        let done = next.and_then(|Document { line, text, .. }| {
+            let note = job.translate(&text, &mut translated).map_err(|reason| Bad { line, reason })?;
+            Ok((line, note, tracing.as_mut().map(|tracing| tracing.tell(line, &text))))
         });
         match done {
-            Ok(()) => {
+            Ok((line, note, traced)) => {
                 output.write_all(&translated)?;
                 output.write_all(b"\n")?;
+                if note.is_some() || traced.is_some() {
+                    output.flush()?;
+                }
+                if let Some(traced) = traced {
+                    // Where standard error is closed there is nobody left to tell.
+                    let _ = io::stderr().lock().write_all(traced.as_bytes());
+                }
+                if let Some(note) = note {
+                    let _ = writeln!(io::stderr().lock(), "bifocal: line {line}: {note}");
+                }
             }
-            Err(Bad { line, reason }) => {
+            Err(bad) => {
                 all = false;
                 output.flush()?;
-                // Where standard error is closed there is nobody left to tell.
-                let _ = writeln!(io::stderr().lock(), "bifocal: line {line}: {reason}");
+                tell(&bad);
                 if strict {
                     break;
                 }
@@ -206,4 +263,9 @@ fn stream(mut job: Job<'_>, strict: bool) -> io::Result<bool> {
     }
     output.flush()?;
     Ok(all)
+}
+
+fn tell(Bad { line, reason }: &Bad) {
+    // Where standard error is closed there is nobody left to tell.
+    let _ = writeln!(io::stderr().lock(), "bifocal: line {line}: {reason}");
 }

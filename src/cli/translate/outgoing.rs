@@ -5,7 +5,7 @@ use http::HeaderMap;
 use super::incoming::{Headers, Members, Request};
 use crate::json::write_string;
 use crate::path::template::percent_decode;
-use crate::plan::{BodyOut, RequestOut, ResponseOut};
+use crate::plan::{BodyOut, CallOut, RequestOut, ResponseOut};
 
 pub(super) fn write_request(translated: &RequestOut, request: &Request<'_>, out: &mut Vec<u8>) {
     let mut object = Object::begin(out);
@@ -28,6 +28,34 @@ pub(super) fn write_response(translated: &ResponseOut, members: &Members<'_>, he
     if let Some(request) = members.get("request") {
         object.raw("request", request);
     }
+    object.end();
+}
+
+/// Calls that one request becomes.
+pub(super) fn write_calls(calls: &[CallOut], request: &Request<'_>, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.name("calls");
+    object.out.push(b'[');
+    for (index, call) in calls.iter().enumerate() {
+        if index > 0 {
+            object.out.push(b',');
+        }
+        let mut one = Object::begin(object.out);
+        one.text("name", &call.name);
+        one.name("request");
+        write_request(&call.request, request, one.out);
+        one.end();
+    }
+    object.out.push(b']');
+    object.end();
+}
+
+/// A response that was made of several answers.
+pub(super) fn write_answer(response: &ResponseOut, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.raw("status", response.status.as_str().as_bytes());
+    object.headers(&response.headers, &Headers::default());
+    object.body(&response.body, None);
     object.end();
 }
 
@@ -113,11 +141,7 @@ impl<'o> Object<'o> {
 
     /// The body's bytes as they are.
     fn body(&mut self, translated: &BodyOut, source: Option<&[u8]>) {
-        let body = match translated {
-            BodyOut::Unchanged => source,
-            BodyOut::Replaced(body) => Some(body.as_slice()).filter(|body| !body.is_empty()),
-        };
-        if let Some(body) = body {
+        if let Some(body) = translated.over(source) {
             self.raw("body", body);
         }
     }

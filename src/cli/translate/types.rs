@@ -1,8 +1,9 @@
 //! Documents of a type, through every step between two versions.
 
+use super::documents::LARGEST;
 use super::{limits, unknown};
 use crate::json::{MAX_DEPTH, Tree};
-use crate::plan::{Direction, Scratch, ServicePlan, StepPlan, TypeId};
+use crate::plan::{Direction, Scratch, ServicePlan, StepPlan, Stream, StreamLimits, Streamed, TypeId};
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedType, Origin};
 
 /// A type's way from one version to another.
@@ -13,6 +14,10 @@ pub(super) struct TypeLine<'p> {
     /// The live document as each step's newer version sees it.
     bases: Vec<Option<Vec<u8>>>,
     scratch: Scratch,
+    /// How documents are translated while they are read, if they can be.
+    streamed: Option<Streamed>,
+    /// How lists of documents are, where a list is no document of the type itself.
+    listed: Option<Streamed>,
 }
 
 impl<'p> TypeLine<'p> {
@@ -37,9 +42,28 @@ impl<'p> TypeLine<'p> {
             steps.push((compiled, id));
             name = next;
         }
-        let mut line = Self { direction, steps, bases: Vec::new(), scratch: Scratch::default() };
+        let all = |one: &dyn Fn(&StepPlan, TypeId) -> Option<Streamed>| {
+            let ways: Option<Vec<Streamed>> = steps.iter().map(|(step, id)| one(step, *id)).collect();
+            ways?.into_iter().reduce(Streamed::then).filter(|_| base.is_none())
+        };
+        let streamed = all(&|step, id| step.streamed(id, direction));
+        let listed = all(&|step, id| step.streamed_list(id, direction));
+        let mut line = Self { direction, steps, bases: Vec::new(), scratch: Scratch::default(), streamed, listed };
         line.bases = line.bases(base)?;
         Ok(line)
+    }
+
+    /// Whether large documents can be translated while they are read.
+    pub(super) fn streams(&self) -> bool {
+        self.streamed.is_some() || self.listed.is_some()
+    }
+
+    /// Begins a document that is translated while it is read.
+    pub(super) fn begin(&self, text: &[u8]) -> Option<Stream> {
+        let is_list = text.trim_ascii_start().first() == Some(&b'[');
+        let listed = self.listed.as_ref();
+        let streamed = listed.filter(|_| is_list).or(self.streamed.as_ref()).or(listed)?;
+        Some(Stream::new(streamed, StreamLimits { element: LARGEST, limits: limits() }))
     }
 
     /// The base at the end of the way, and before every step what it is there.
@@ -63,7 +87,13 @@ impl<'p> TypeLine<'p> {
     /// # Errors
     /// Why this document cannot be translated.
     pub(super) fn translate(&mut self, document: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-        let mut current = document.trim_ascii().to_vec();
+        let document = document.trim_ascii();
+        if let Some(listed) = self.listed.as_ref().filter(|_| document.first() == Some(&b'[')) {
+            let mut stream = Stream::new(listed, StreamLimits { element: LARGEST, limits: limits() });
+            let done = stream.push(document, out).and_then(|()| stream.finish(out));
+            return done.map_err(|fault| fault.to_string());
+        }
+        let mut current = document.to_vec();
         for ((step, id), base) in self.steps.iter().zip(&self.bases) {
             let mut next = Vec::with_capacity(current.len() + current.len() / 4);
             let done = match base {

@@ -70,6 +70,15 @@ document (`PUT` or `POST`) and the type of the request body, because the live do
     wrong "- GET /orders/{id} = GET /orders/{order_id}",
     mended "- GET /orders/{id} = GET /orders/{order_id}: {request: [path.id = path.order_id]}";
 
+    E12 "calls that cannot work",
+    "One old call may become up to 16 new ones. A call may use only answers that are there before it is made, so no two \
+may wait for each other, and every answer that is named must be some call's. Where more than one of them may change \
+something, one can fail when others are done: that can be right, but someone must have decided it, so write the reason \
+as `loss:`. A read may not become a write. `each` is the place of a list. The answers need rules that make one of them.",
+    wrong "- POST /transfers:\n    calls: {take: POST /withdrawals, give: POST /deposits}\n    200: [body = give.body]",
+    mended "- POST /transfers:\n    calls: {take: POST /withdrawals, give: POST /deposits}\n    loss: \"the nightly audit \
+finds the others\"\n    200: [body = give.body]";
+
     E13 "the version line has a gap",
     "Each version must be joined to the next by exactly one rule file, `<old>-<new>.yaml`.",
     wrong "# service.yaml: v1, v2, v3\n# files: v1-v2.yaml",

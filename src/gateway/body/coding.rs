@@ -2,9 +2,11 @@
 
 use std::io::{self, Read, Write};
 
-use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
 use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, HeaderValue, header};
+
+use super::inflow::Sink;
+use super::unbrotli;
 
 /// A content coding that bodies can be freed from and given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,13 @@ pub(in crate::gateway) struct DecodeLimits {
     pub(in crate::gateway) size: usize,
     /// Bytes per encoded byte, beyond the first [`FREE`].
     pub(in crate::gateway) ratio: usize,
+}
+
+impl DecodeLimits {
+    /// The most that so many encoded bytes may become.
+    pub(super) fn most(self, encoded: usize) -> usize {
+        self.size.min(FREE.max(encoded.saturating_mul(self.ratio)))
+    }
 }
 
 /// Decoded bytes below which the ratio is not looked at: small texts compress well.
@@ -121,7 +130,7 @@ pub(in crate::gateway) fn decode(
     codings: &[Coding],
     limits: DecodeLimits,
 ) -> Result<Vec<u8>, DecodeFault> {
-    let most = limits.size.min(FREE.max(encoded.len().saturating_mul(limits.ratio)));
+    let most = limits.most(encoded.len());
     let mut body: Option<Vec<u8>> = None;
     for coding in codings.iter().rev() {
         let from = body.as_deref().unwrap_or(encoded);
@@ -175,38 +184,9 @@ fn inflate(from: &[u8], most: usize) -> Result<Vec<u8>, DecodeFault> {
 }
 
 fn decode_brotli(from: &[u8], most: usize) -> Result<Vec<u8>, DecodeFault> {
-    use brotli::enc::StandardAlloc;
-    // Strict: no windows beyond 16 MiB, which RFC 7932 does not know.
-    let mut state =
-        BrotliState::new_strict(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default());
-    let (mut unread, mut offset, mut total) = (from.len(), 0, 0);
-    let mut out = Vec::new();
-    let mut piece = vec![0; FREE];
-    loop {
-        let (mut room, mut written) = (piece.len(), 0);
-        let result = BrotliDecompressStream(
-            &mut unread,
-            &mut offset,
-            from,
-            &mut room,
-            &mut written,
-            &mut piece,
-            &mut total,
-            &mut state,
-        );
-        out.extend_from_slice(piece.get(..written).unwrap_or_default());
-        if out.len() > most {
-            return Err(DecodeFault::TooLarge);
-        }
-        match result {
-            // Anything after the stream's end is refused: it has hung and confused other readers.
-            BrotliResult::ResultSuccess if unread == 0 => return Ok(out),
-            BrotliResult::NeedsMoreOutput => {}
-            BrotliResult::ResultSuccess | BrotliResult::NeedsMoreInput | BrotliResult::ResultFailure => {
-                return Err(DecodeFault::Corrupt);
-            }
-        }
-    }
+    let mut decoder = unbrotli::Decoder::new(Sink::of(most));
+    let done = decoder.write_all(from).and_then(|()| decoder.finish());
+    decoder.get_mut().said(&done)
 }
 
 fn decode_zstd(from: &[u8], most: usize) -> Result<Vec<u8>, DecodeFault> {

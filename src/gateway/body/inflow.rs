@@ -3,9 +3,7 @@
 use std::io::{self, Write};
 
 use super::coding::{Coding, DecodeFault, DecodeLimits};
-
-/// Decoded bytes of one piece below which the ratio is not looked at.
-const FREE: usize = 64 << 10;
+use super::unbrotli;
 
 /// Removes one coding.
 pub(in crate::gateway) struct Inflow {
@@ -16,16 +14,31 @@ pub(in crate::gateway) struct Inflow {
 enum Decoder {
     Gzip(flate2::write::MultiGzDecoder<Sink>),
     Deflate(flate2::write::ZlibDecoder<Sink>),
-    Brotli(Box<brotli::DecompressorWriter<Sink>>),
+    Brotli(Box<unbrotli::Decoder<Sink>>),
     Zstd(zstd::stream::write::Decoder<'static, Sink>),
 }
 
-/// Takes what is decoded of one piece.
+/// Takes what is decoded of one piece, as long as there is room.
 #[derive(Default)]
-struct Sink {
+pub(super) struct Sink {
     text: Vec<u8>,
     room: usize,
     is_full: bool,
+}
+
+impl Sink {
+    pub(super) fn of(room: usize) -> Self {
+        Self { room, ..Self::default() }
+    }
+
+    /// What came of it all.
+    pub(super) fn said(&mut self, done: &io::Result<()>) -> Result<Vec<u8>, DecodeFault> {
+        match done {
+            Ok(()) => Ok(std::mem::take(&mut self.text)),
+            Err(_) if self.is_full => Err(DecodeFault::TooLarge),
+            Err(_) => Err(DecodeFault::Corrupt),
+        }
+    }
 }
 
 impl Write for Sink {
@@ -52,7 +65,7 @@ impl Inflow {
         let decoder = match coding {
             Coding::Gzip => Decoder::Gzip(flate2::write::MultiGzDecoder::new(sink)),
             Coding::Deflate => Decoder::Deflate(flate2::write::ZlibDecoder::new(sink)),
-            Coding::Brotli => Decoder::Brotli(Box::new(brotli::DecompressorWriter::new(sink, 4096))),
+            Coding::Brotli => Decoder::Brotli(Box::new(unbrotli::Decoder::new(sink))),
             Coding::Zstd => {
                 let mut decoder = zstd::stream::write::Decoder::new(sink)?;
                 decoder.window_log_max(super::coding::ZSTD_WINDOW_LOG)?;
@@ -67,14 +80,15 @@ impl Inflow {
     /// # Errors
     /// [`DecodeFault`].
     pub(in crate::gateway) fn push(&mut self, piece: &[u8]) -> Result<Vec<u8>, DecodeFault> {
-        self.sink().room = self.limits.size.min(FREE.max(piece.len().saturating_mul(self.limits.ratio)));
-        let done = match &mut self.decoder {
-            Decoder::Gzip(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
-            Decoder::Deflate(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
-            Decoder::Brotli(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
-            Decoder::Zstd(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
+        self.sink().room = self.limits.most(piece.len());
+        let decoder: &mut dyn Write = match &mut self.decoder {
+            Decoder::Gzip(decoder) => decoder,
+            Decoder::Deflate(decoder) => decoder,
+            Decoder::Brotli(decoder) => decoder,
+            Decoder::Zstd(decoder) => decoder,
         };
-        self.said(&done)
+        let done = decoder.write_all(piece).and_then(|()| decoder.flush());
+        self.sink().said(&done)
     }
 
     /// What the stream's end adds.
@@ -82,23 +96,14 @@ impl Inflow {
     /// # Errors
     /// [`DecodeFault`], also where the stream ended too early.
     pub(in crate::gateway) fn finish(&mut self) -> Result<Vec<u8>, DecodeFault> {
-        self.sink().room = self.limits.size.min(FREE);
+        self.sink().room = self.limits.most(0);
         let done = match &mut self.decoder {
             Decoder::Gzip(decoder) => decoder.try_finish(),
             Decoder::Deflate(decoder) => decoder.try_finish(),
-            Decoder::Brotli(decoder) => decoder.close(),
-            Decoder::Zstd(decoder) => decoder.flush(),
+            Decoder::Brotli(decoder) => decoder.finish(),
+            Decoder::Zstd(decoder) => decoder.do_finish(),
         };
-        self.said(&done)
-    }
-
-    fn said(&mut self, done: &io::Result<()>) -> Result<Vec<u8>, DecodeFault> {
-        let sink = self.sink();
-        match done {
-            Ok(()) => Ok(std::mem::take(&mut sink.text)),
-            Err(_) if sink.is_full => Err(DecodeFault::TooLarge),
-            Err(_) => Err(DecodeFault::Corrupt),
-        }
+        self.sink().said(&done)
     }
 
     fn sink(&mut self) -> &mut Sink {
@@ -151,10 +156,16 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_cut_off_is_not_whole() {
-        for coding in [Coding::Gzip, Coding::Brotli] {
+        for coding in ALL {
             let encoded = encode(b"{\"a\":1}".repeat(99), &[coding]).unwrap();
             let cut = encoded.get(..encoded.len() - 2).unwrap();
             assert_eq!(read(coding, cut, 9), Err(DecodeFault::Corrupt), "{coding:?}");
         }
+    }
+
+    #[test]
+    fn a_window_that_brotli_does_not_know_is_refused() {
+        // An empty stream with a window of 2^30 bytes: readers that take such windows make room for all of it first.
+        assert_eq!(read(Coding::Brotli, &[0x11, 0xde], 2), Err(DecodeFault::Corrupt));
     }
 }

@@ -2,8 +2,11 @@
 
 pub(super) mod coding;
 pub(super) mod inflow;
+pub(super) mod media;
 pub(super) mod records;
 mod stream;
+mod translated;
+mod unbrotli;
 
 use std::time::Duration;
 
@@ -13,6 +16,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 
 pub(super) use stream::{Guarded, StreamFault, find_stream_fault};
+pub(super) use translated::{From, Translated, find_fault, look};
 
 /// Reads a whole body of at most `limit` bytes within `time`.
 ///

@@ -93,8 +93,13 @@ impl Query {
     pub fn condition(text: &str) -> Result<Self, PlaceError> {
         let whole = format!("$[?{text}]");
         let shift = |at: usize| at.saturating_sub(3).min(text.len());
-        let mut query = Self::parse(&whole)
-            .map_err(|error| PlaceError { at: shift(error.at.start)..shift(error.at.end), ..error })?;
+        let mut query = Self::parse(&whole).map_err(|error| {
+            let at = shift(error.at.start)..shift(error.at.end);
+            // The bracket that closes it is not the author's.
+            let ends = !error.over_limit && at.start >= text.len();
+            let message = if ends { "the condition is not complete".into() } else { error.message };
+            PlaceError { at, message, ..error }
+        })?;
         text.clone_into(&mut query.text);
         query.is_condition = true;
         Ok(query)

@@ -1,6 +1,7 @@
 //! Checked rules to the general engine's. Cannot fail: whatever could has been refused before.
 
 use super::calculate::Programs;
+use super::trace::Trace;
 use super::{Case, Form, FormMember, From, General, Repeated, Rule, RuleKind, Steps, TextPart, Type, Via};
 use crate::codecs::{Codec, Direction};
 use crate::path::Place;
@@ -14,8 +15,36 @@ pub(in crate::plan) fn compile(step: &CheckedStep) -> General {
     let general = step.general();
     let is_any = general.contains(&true);
     // `names` and cases may lead to types that the one-pass engine translates: they are compiled for both.
-    let types = step.types.iter().map(|of| is_any.then(|| compile_type(of)));
-    General { types: types.collect(), general }
+    let types: Vec<Option<Type>> = step.types.iter().map(|of| is_any.then(|| compile_type(of))).collect();
+    let takes_all = |of: TypeId| types.get(of.0).and_then(Option::as_ref).is_some_and(Type::takes_all);
+    let plain_around_list = step.types.iter().map(|of| is_plain_around_list(of, &general, takes_all)).collect();
+    General { types, needed: general, plain_around_list, trace: None }
+}
+
+/// Whether a type needs the general engine for the elements of its only list and for nothing else, and elements that
+/// are no objects pass as they are.
+fn is_plain_around_list(of: &CheckedType, general: &[bool], takes_all: impl Fn(TypeId) -> bool) -> bool {
+    let mut lists = 0;
+    let all = of.rules.iter().all(|rule| match &rule.kind {
+        CheckedKind::Mapping(_) => false,
+        CheckedKind::Equation { codec: BoundCodec::As(of), .. } => general.get(of.0) == Some(&false),
+        CheckedKind::Equation { codec: BoundCodec::Each { of, .. }, .. } => {
+            lists += 1;
+            !takes_all(*of)
+        }
+        CheckedKind::Equation { .. } | CheckedKind::Added { .. } | CheckedKind::Removed { .. } => true,
+    });
+    all && lists == 1
+}
+
+/// All types of a step, with a place for notes of what their rules do.
+pub(in crate::plan) fn compile_traced(step: &CheckedStep) -> General {
+    General {
+        types: step.types.iter().map(|of| Some(compile_type(of))).collect(),
+        needed: vec![true; step.types.len()],
+        plain_around_list: vec![false; step.types.len()],
+        trace: Some(Trace::default()),
+    }
 }
 
 impl Type {
@@ -42,10 +71,10 @@ fn compile_type(of: &CheckedType) -> Type {
             *new |= rest.new;
         }
     }
-    Type { rules: of.rules.iter().filter_map(compile_rule).collect(), drops }
+    Type { rules: of.rules.iter().enumerate().filter_map(|(index, rule)| compile_rule(index, rule)).collect(), drops }
 }
 
-fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
+fn compile_rule(index: usize, rule: &CheckedRule) -> Option<Rule> {
     let steps = |places: &[Place]| places.iter().map(Place::steps).collect::<Vec<Steps>>();
     let always = || [None, None];
     Some(match &rule.kind {
@@ -63,16 +92,17 @@ fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
             let defaults = [default(Direction::Down), default(Direction::Up)];
             let places = [steps(olds), steps(news)];
             Rule {
+                index,
                 when: always(),
                 kind: RuleKind::Equation { places, via, defaults, unfit: Unfit::Refuse, keys: None, only: None },
             }
         }
-        CheckedKind::Added { place, default } => one_sided(true, place, default),
-        CheckedKind::Removed { place, default } => one_sided(false, place, default),
+        CheckedKind::Added { place, default } => one_sided(index, true, place, default.as_ref()),
+        CheckedKind::Removed { place, default } => one_sided(index, false, place, default.as_ref()),
         CheckedKind::Mapping(mapping) => match mapping.as_ref() {
             Mapping::Rest(_) => return None,
             Mapping::Cases(cases) => {
-                Rule { when: always(), kind: RuleKind::Cases(cases.iter().map(compile_case).collect()) }
+                Rule { index, when: always(), kind: RuleKind::Cases(cases.iter().map(compile_case).collect()) }
             }
             Mapping::Equation(one) => {
                 let via = compile_via(&one.via);
@@ -81,6 +111,7 @@ fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
                     _ => None,
                 });
                 Rule {
+                    index,
                     when: when(&one.when),
                     kind: RuleKind::Equation {
                         places: [steps(&one.olds), steps(&one.news)],
@@ -93,6 +124,7 @@ fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
                 }
             }
             Mapping::Derived(one) => Rule {
+                index,
                 when: when(&one.when),
                 kind: RuleKind::Derived {
                     is_new: one.is_new,
@@ -111,16 +143,16 @@ fn compile_rule(rule: &CheckedRule) -> Option<Rule> {
     })
 }
 
-fn one_sided(is_new: bool, place: &Place, default: &Option<String>) -> Rule {
+fn one_sided(index: usize, is_new: bool, place: &Place, default: Option<&String>) -> Rule {
     let kind = RuleKind::Derived {
         is_new,
         place: place.steps(),
         from: None,
         via: Via::Value(Codec::Same),
-        default: default.clone(),
+        default: default.cloned(),
         unfit: Unfit::Refuse,
     };
-    Rule { when: [None, None], kind }
+    Rule { index, when: [None, None], kind }
 }
 
 fn when(when: &mapping::When) -> [Option<crate::path::query::Query>; 2] {

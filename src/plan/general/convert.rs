@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::generate::Generator;
 use super::place::{Owned, is_kind, text_of};
+use super::trace::Part;
 use super::value::{At, LAST, Member, Out, order};
 use super::{Case, Direction, Fault, Run, TypeId, Unfit, Via, side, source_side};
 use crate::codecs::Codec;
@@ -24,6 +25,7 @@ impl<'a> Run<'a> {
             Via::Value(codec) => {
                 let mut out = Vec::new();
                 let written = codec.convert(direction, value.map(|tree| tree.raw), &mut out).map_err(Fault::guard)?;
+                self.met_row(codec, direction, value);
                 return Ok(written.then(|| Out::Text(self.text(&out))));
             }
             Via::Flip(inner) => return self.convert(inner, direction.reverse(), value),
@@ -78,7 +80,10 @@ impl<'a> Run<'a> {
         value: Option<&'a Tree<'a>>,
     ) -> Result<Option<Out<'a>>, Fault> {
         let mut current = value.map(Out::Tree);
+        let begin = self.mark();
         let mut step = |via: &'a Via| -> Result<(), Fault> {
+            // What the step before wrote is input to this one, and no place of the target.
+            self.nowhere(begin);
             let tree = current.as_ref().map(|out| self.settle(out)).transpose()?;
             current = self.convert(via, direction, tree)?;
             Ok(())
@@ -90,18 +95,27 @@ impl<'a> Run<'a> {
         Ok(current)
     }
 
-    /// A document inside a document.
-    fn nested(&self, of: TypeId, direction: Direction, tree: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
+    /// A document inside a document, or a whole one: only objects have members, so any other value passes as it is where
+    /// no rule takes the whole.
+    pub(super) fn nested(&self, of: TypeId, direction: Direction, tree: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
         let takes_all = self.general.get(of).is_some_and(super::Type::takes_all);
         if tree.is_object() || takes_all { self.document(of, direction, tree) } else { Ok(Out::Tree(tree)) }
     }
 
     fn each(&self, of: &'a Via, unfit: &'a Unfit, direction: Direction, tree: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
-        let Some(elements) = tree.elements() else { return Ok(Out::Tree(tree)) };
+        let Some(elements) = tree.elements() else {
+            // A type's rules speak of documents; what is none passes. A value that must be converted may not.
+            let passes = matches!(of, Via::As(_));
+            return passes.then_some(Out::Tree(tree)).ok_or_else(|| Fault::guard("expected a list".into()));
+        };
         let mut made = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
+            let mark = self.mark();
             match self.convert(of, direction, Some(element)) {
-                Ok(one) => made.extend(one),
+                Ok(one) => {
+                    self.inside(mark, || format!("[{index}]"));
+                    made.extend(one);
+                }
                 Err(fault) => {
                     made.extend(self.unfit(unfit, direction, Some(element), fault.within(&format!("[{index}]")))?);
                 }
@@ -111,10 +125,15 @@ impl<'a> Run<'a> {
     }
 
     fn values(&self, of: &'a Via, direction: Direction, tree: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
-        let TreeKind::Object(members) = &tree.kind else { return Ok(Out::Tree(tree)) };
+        let TreeKind::Object(members) = &tree.kind else {
+            let passes = matches!(of, Via::As(_));
+            return passes.then_some(Out::Tree(tree)).ok_or_else(|| Fault::guard("expected an object".into()));
+        };
         let mut made = Vec::with_capacity(members.len());
         for (name, value) in members {
+            let mark = self.mark();
             let value_made = self.convert(of, direction, Some(value)).map_err(|fault| fault.within(name))?;
+            self.inside(mark, || name.to_string());
             if let Some(value_made) = value_made {
                 made.push(Member { name: Cow::Borrowed(name), order: order(value), value: value_made });
             }
@@ -133,6 +152,7 @@ impl<'a> Run<'a> {
                     continue;
                 }
             };
+            self.met(case, Part::Whole);
             let mut owned = Owned::default();
             for found in &fitting.read {
                 if let Some(tree) = found.tree {
@@ -141,14 +161,21 @@ impl<'a> Run<'a> {
                 }
             }
             if let Some(of) = case.rules {
-                return self.document_of_case(case, of, fitting, owned, direction, tree);
+                return self.document_of_case(case, of, &fitting, owned, direction, tree);
             }
             let generator = Generator { run: self, case, direction };
+            let writes = match generator.writes(&fitting.bindings, fitting.first) {
+                Ok(writes) => writes,
+                Err(fault) => {
+                    reason = reason.or(Some(fault));
+                    continue;
+                }
+            };
             let mut result = match &tree.kind {
                 TreeKind::Object(_) if !owned.is_whole(tree) => self.rest(tree, &owned, &[], &mut Vec::new())?,
                 _ => None,
             };
-            for write in generator.writes(&fitting.bindings, fitting.first)? {
+            for write in writes {
                 self.join(&mut result, &write.path, write.value, write.order)?;
             }
             return Ok(result.unwrap_or_else(|| Out::Object(Vec::new())));
@@ -178,24 +205,23 @@ impl<'a> Run<'a> {
                         value: Out::Tree(self.string(name)?),
                     };
                     let mut entry = vec![key];
-                    match &entries.value {
-                        Some(member) => entry.push(Member {
+                    if let Some(member) = &entries.value {
+                        entry.push(Member {
                             name: Cow::Borrowed(member.as_str()),
                             order: LAST,
                             value: Out::Tree(value),
-                        }),
-                        None => {
-                            let TreeKind::Object(inner) = &value.kind else {
-                                return Err(Fault::guard("expected an object".into()).within(name));
-                            };
-                            for (inner_name, inner) in inner {
-                                if *inner_name == entries.key {
-                                    self.unplaced(&[name, inner_name])?;
-                                    continue;
-                                }
-                                let name = Cow::Borrowed(inner_name.as_ref());
-                                entry.push(Member { name, order: order(inner), value: Out::Tree(inner) });
+                        });
+                    } else {
+                        let TreeKind::Object(inner) = &value.kind else {
+                            return Err(Fault::guard("expected an object".into()).within(name));
+                        };
+                        for (inner_name, inner) in inner {
+                            if *inner_name == entries.key {
+                                self.unplaced(&[name, inner_name])?;
+                                continue;
                             }
+                            let name = Cow::Borrowed(inner_name.as_ref());
+                            entry.push(Member { name, order: order(inner), value: Out::Tree(inner) });
                         }
                     }
                     made.push(Out::Object(entry));
@@ -296,7 +322,7 @@ impl<'a> Run<'a> {
         &self,
         case: &'a Case,
         of: TypeId,
-        fitting: super::form::Fitting<'a>,
+        fitting: &super::form::Fitting<'a>,
         mut owned: Owned,
         direction: Direction,
         tree: &'a Tree<'a>,

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::form::too_costly;
 use super::generate::Generator;
-use super::place::{Found, Owned};
-use super::value::{At, LAST, Member, Out, order};
+use super::place::{Found, Owned, patience, shown};
+use super::trace::Part;
+use super::value::{At, LAST, Out, order};
 use super::{Case, Direction, Fault, From, Rule, RuleKind, Run, TypeId, Unfit, Via, side, source_side};
 use crate::json::{Tree, TreeKind};
 use crate::path::Step;
@@ -16,6 +17,8 @@ pub(super) struct Effect<'a> {
     /// Values of the source that it owns.
     pub(super) read: Vec<Found<'a>>,
     pub(super) writes: Vec<Write<'a>>,
+    /// The rule's number: what rules write into a list stands in their order.
+    pub(super) rule: usize,
     /// Places of the target that are its own, whether or not it writes them now.
     pub(super) reserved: Vec<&'a [Step]>,
 }
@@ -48,11 +51,12 @@ impl<'a> Run<'a> {
     ) -> Result<Out<'a>, Fault> {
         let mut effects = vec![Effect { writes, ..Effect::default() }];
         self.effects(rules, direction, tree, owned, &mut effects, &mut drops)?;
+        effects.sort_by_key(|effect| effect.rule);
         let reserved: Vec<&'a [Step]> = effects.iter().flat_map(|effect| effect.reserved.iter().copied()).collect();
         let mut result = match &tree.kind {
             _ if drops || owned.is_whole(tree) => None,
             TreeKind::Object(_) => self.rest(tree, owned, &reserved, &mut Vec::new())?,
-            _ => Some(Out::Tree(tree)),
+            _ => Some(self.pass(tree)),
         };
         let mut found: Vec<Vec<At<'a>>> = Vec::new();
         for Write { mut path, mut value, order } in effects.into_iter().flat_map(|effect| effect.writes) {
@@ -104,6 +108,12 @@ impl<'a> Run<'a> {
                 self.unplaced(&[&member.name])?;
             }
         }
+        if let (Out::Object(members), false) = (&value, path.is_empty())
+            && members.is_empty()
+            && result.as_mut().map_or(Ok(false), |result| result.has(self, path))?
+        {
+            return Ok(());
+        }
         let fresh = || match path.first() {
             Some(At::Index(_) | At::Find(_) | At::Append) => Out::List(Vec::new()),
             _ => Out::Object(Vec::new()),
@@ -129,25 +139,33 @@ impl<'a> Run<'a> {
                 continue;
             }
             if let RuleKind::Cases(cases) = &rule.kind {
-                let Some((effect, case)) = self.cases(cases, direction, tree)? else { continue };
+                let Some((mut effect, case)) = self.cases(cases, direction, tree)? else { continue };
                 note(&effect, owned);
+                effect.rule = index;
+                self.met_rule(rule, &effect);
                 effects.push(effect);
+                let inner = effects.len();
                 if let Some(of) = case.rules.and_then(|of| self.general.get(of)) {
                     *drops |= *side(&of.drops, from);
                     self.effects(&of.rules, direction, tree, owned, effects, drops)?;
                 }
+                effects.iter_mut().skip(inner).for_each(|effect| effect.rule = index);
                 continue;
             }
-            let effect = self.rule(rule, direction, tree, owned)?;
+            let mut effect = self.rule(rule, direction, tree, owned)?;
             note(&effect, owned);
+            effect.rule = index;
+            self.met_rule(rule, &effect);
             effects.push(effect);
         }
         // The most exact pattern owns a name.
         let takes_any = |rule: &Rule| !matches!(&rule.kind, RuleKind::Equation { only: Some(_), .. });
         late.sort_by_key(|(exactness, index, rule)| (usize::MAX - exactness, takes_any(rule), *index));
-        for (_, _, rule) in late {
-            let effect = self.rule(rule, direction, tree, owned)?;
+        for (_, index, rule) in late {
+            let mut effect = self.rule(rule, direction, tree, owned)?;
             note(&effect, owned);
+            effect.rule = index;
+            self.met_rule(rule, &effect);
             effects.push(effect);
         }
         Ok(())
@@ -166,6 +184,7 @@ impl<'a> Run<'a> {
         if let Some(query) = side(&rule.when, from)
             && !query.matches(tree).map_err(|_| too_costly())?
         {
+            self.met(rule, Part::Unmet);
             return Ok(Effect::default());
         }
         match &rule.kind {
@@ -181,10 +200,16 @@ impl<'a> Run<'a> {
                 if self.partial && made_from.is_none() {
                     return Ok(effect);
                 }
-                let (value, order) = self.derived(made_from.as_ref(), (via, unfit), direction, tree)?;
+                let path = self.target(place, 1 - from, &[])?;
+                let mark = self.mark();
+                let derived = self.derived(made_from.as_ref(), (via, unfit), direction, tree);
+                // Where nothing of the source is to blame, the place that cannot be made is what can be told.
+                let (value, order) = derived
+                    .map_err(|fault| if fault.place.is_empty() { fault.within(&shown(&path)) } else { fault })?;
                 let fallback = default.as_ref().filter(|_| !self.partial).map(|text| Out::Text(text.as_bytes()));
                 if let Some(value) = value.or(fallback) {
-                    effect.writes.push(Write { path: self.target(place, 1 - from, &[])?, value, order });
+                    self.inside_path(mark, &path);
+                    effect.writes.push(Write { path, value, order });
                 }
                 Ok(effect)
             }
@@ -214,6 +239,7 @@ impl<'a> Run<'a> {
         effect: &mut Effect<'a>,
     ) -> Result<(), Fault> {
         let name = || shown(&found.path);
+        let mark = self.mark();
         let value = match self.convert(via, direction, found.tree) {
             Ok(value) => value,
             Err(fault) => self.unfit(unfit, direction, found.tree, fault.within(&name()))?,
@@ -231,6 +257,7 @@ impl<'a> Run<'a> {
         }
         let order = found.tree.map_or(LAST, order);
         let path = self.target(target, 1 - source_side(direction), &captures)?;
+        self.inside_path(mark, &path);
         effect.writes.push(Write { path, value, order });
         Ok(())
     }
@@ -309,9 +336,16 @@ impl<'a> Run<'a> {
         for case in cases {
             match self.fit(case, direction, tree) {
                 Ok(fitting) => {
+                    self.met(case, Part::Whole);
                     let generator = Generator { run: self, case, direction };
-                    let writes = generator.writes(&fitting.bindings, fitting.first)?;
-                    let effect = Effect { read: fitting.read, writes, reserved: Vec::new() };
+                    let writes = match generator.writes(&fitting.bindings, fitting.first) {
+                        Ok(writes) => writes,
+                        Err(fault) => {
+                            reason = reason.or(Some(fault));
+                            continue;
+                        }
+                    };
+                    let effect = Effect { read: fitting.read, writes, ..Effect::default() };
                     return Ok(Some((effect, case)));
                 }
                 Err(fault) => reason = reason.or(fault),
@@ -340,7 +374,9 @@ impl<'a> Run<'a> {
             None => (None, LAST),
             Some(From::Place(view, steps)) => {
                 let found = self.read(*view, steps, direction, tree)?;
-                (found.map(Out::Tree), found.map_or(LAST, order))
+                // Where the request lies in memory says nothing of the document's order.
+                let order = found.filter(|_| view.is_none()).map_or(LAST, order);
+                (found.map(Out::Tree), order)
             }
             Some(From::Form(form)) => (self.made(form, direction, tree)?, LAST),
             Some(From::Query(query, reduce)) => {
@@ -379,58 +415,6 @@ impl<'a> Run<'a> {
         let found = self.find(steps, root, side, &Owned::default(), None)?;
         Ok(found.first().and_then(|found| found.tree))
     }
-
-    /// What no rule owns of an object; nothing where rules took all there was.
-    pub(super) fn rest(
-        &self,
-        tree: &'a Tree<'a>,
-        owned: &Owned,
-        reserved: &[&'a [Step]],
-        path: &mut Vec<&'a str>,
-    ) -> Result<Option<Out<'a>>, Fault> {
-        self.spend()?;
-        match &tree.kind {
-            TreeKind::Object(members) => {
-                let mut kept = Vec::new();
-                for (name, value) in members {
-                    if owned.is_whole(value) {
-                        continue;
-                    }
-                    path.push(name);
-                    let taken = !owned.is_entered(value) && is_reserved(reserved, path);
-                    let leads = leads_to_reserved(reserved, path);
-                    let value_kept = if taken {
-                        self.unplaced(path)?;
-                        None
-                    } else if owned.is_entered(value) || (leads && value.is_object()) {
-                        self.rest(value, owned, reserved, path)?
-                    } else {
-                        Some(Out::Tree(value))
-                    };
-                    path.pop();
-                    if let Some(value_kept) = value_kept {
-                        kept.push(Member { name: Cow::Borrowed(name), order: order(value), value: value_kept });
-                    }
-                }
-                Ok((!kept.is_empty() || members.is_empty()).then_some(Out::Object(kept)))
-            }
-            TreeKind::Array(elements) => {
-                let mut kept = Vec::new();
-                for element in elements.iter().filter(|one| !owned.is_whole(one)) {
-                    let element = if owned.is_entered(element) {
-                        // An element of which only that is left by which it was found would say nothing any more.
-                        let kept = self.rest(element, owned, &[], &mut Vec::new())?;
-                        kept.filter(|kept| !holds_only_selectors(kept, owned))
-                    } else {
-                        Some(Out::Tree(element))
-                    };
-                    kept.extend(element);
-                }
-                Ok((!kept.is_empty() || elements.is_empty()).then_some(Out::List(kept)))
-            }
-            _ => Ok(Some(Out::Tree(tree))),
-        }
-    }
 }
 
 pub(super) fn note(effect: &Effect<'_>, owned: &mut Owned) {
@@ -445,74 +429,4 @@ pub(super) fn note(effect: &Effect<'_>, owned: &mut Owned) {
             }
         }
     }
-}
-
-/// Whether a rule takes what other rules leave.
-pub(super) fn is_patient(rule: &Rule, from: usize) -> bool {
-    patience(rule, from).is_some()
-}
-
-fn holds_only_selectors(kept: &Out<'_>, owned: &Owned) -> bool {
-    match kept {
-        Out::Object(members) => members.iter().all(|member| holds_only_selectors(&member.value, owned)),
-        Out::Tree(tree) if owned.is_selector(tree) => true,
-        Out::Tree(tree) => {
-            tree.is_object()
-                && tree.members().iter().all(|(_, value)| owned.is_selector(value))
-                && !tree.members().is_empty()
-        }
-        Out::List(_) | Out::Text(_) => false,
-    }
-}
-
-/// How exact the pattern is by which a rule takes what other rules leave; nothing where it names its places.
-fn patience(rule: &Rule, from: usize) -> Option<usize> {
-    let places: &[super::Steps] = match &rule.kind {
-        RuleKind::Equation { places, .. } => side(places, from).as_slice(),
-        RuleKind::Derived { place, is_new, .. } if usize::from(*is_new) == from => std::slice::from_ref(place),
-        RuleKind::Derived { .. } | RuleKind::Cases(_) => &[],
-    };
-    let open = |step: &Step| match step {
-        Step::Pattern { .. } => Some(step.exactness()),
-        Step::Rest => Some(0),
-        _ => None,
-    };
-    places.iter().flatten().filter_map(open).min()
-}
-
-/// Whether a rule writes exactly this place.
-fn is_reserved(reserved: &[&[Step]], path: &[&str]) -> bool {
-    reserved.iter().any(|steps| steps.len() == path.len() && fits(steps, path))
-}
-
-/// Whether rules write places below this one.
-fn leads_to_reserved(reserved: &[&[Step]], path: &[&str]) -> bool {
-    reserved.iter().any(|steps| {
-        steps.len() > path.len() && fits(steps, path) && matches!(steps.get(path.len()), Some(Step::Name(_)))
-    })
-}
-
-fn fits(steps: &[Step], path: &[&str]) -> bool {
-    path.iter().zip(steps).all(|(name, step)| match step {
-        Step::Name(known) => known == name,
-        _ => false,
-    })
-}
-
-/// A place of the source for people.
-pub(super) fn shown(path: &[At<'_>]) -> String {
-    let mut text = String::new();
-    for at in path {
-        match at {
-            At::Name(name) => {
-                if !text.is_empty() {
-                    text.push('.');
-                }
-                text.push_str(name);
-            }
-            At::Index(index) => text.push_str(&format!("[{index}]")),
-            At::Find(_) | At::Append => text.push_str("[…]"),
-        }
-    }
-    text
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::place::{Found, Owned, text_of};
+use super::trace::Part;
 use super::value::{At, Out, is_literal, order};
 use super::{Case, Direction, Fault, Form, FormMember, Repeated, Run, TextPart, side, source_side};
 use crate::json::{Tree, TreeKind};
@@ -51,8 +52,10 @@ impl<'a> Run<'a> {
         if let Some(query) = side(&case.when, from)
             && !query.matches(tree).map_err(|_| Some(too_costly()))?
         {
+            self.met(case, Part::Unmet);
             return Err(None);
         }
+        let mark = self.mark();
         let mut reader = Reader { run: self, case, direction, read: Vec::new(), first: super::value::LAST };
         let mut bindings = Bindings::default();
         let root = Found {
@@ -62,7 +65,7 @@ impl<'a> Run<'a> {
             selectors: Vec::new(),
             path: Vec::new(),
         };
-        reader.form(side(&case.forms, from), &root, &mut bindings, true)?;
+        reader.form(side(&case.forms, from), &root, &mut bindings, true).inspect_err(|_| self.undo(mark))?;
         Ok(Fitting { bindings, read: reader.read, first: reader.first })
     }
 }
@@ -117,7 +120,13 @@ impl<'a> Reader<'_, 'a> {
     fn bind(&mut self, variable: usize, tree: &'a Tree<'a>, bindings: &mut Bindings<'a>) -> Result<(), Misfit> {
         let value = match self.case.with.get(variable).and_then(Option::as_ref) {
             None => Some(Out::Tree(tree)),
-            Some(via) => self.run.convert(via, self.direction, Some(tree)).map_err(Some)?,
+            Some(via) => {
+                let mark = self.run.mark();
+                let value = self.run.convert(via, self.direction, Some(tree)).map_err(Some)?;
+                // Where the other form puts it is not known here.
+                self.run.nowhere(mark);
+                value
+            }
         };
         if let Some(value) = value {
             bindings.variables.push((variable, Bound { value, order: order(tree) }));
@@ -264,6 +273,9 @@ impl<'a> Reader<'_, 'a> {
                     }
                     let made = self.run.settle(&Out::Object(all))?;
                     self.bind(*variable, made, bindings)?;
+                    if let Some((_, bound)) = bindings.variables.last_mut() {
+                        bound.order = rest.first().map_or(super::value::LAST, |(_, value)| order(value));
+                    }
                 }
             }
         }

@@ -42,9 +42,13 @@ impl<'a> Generator<'_, 'a> {
             && !members.is_empty()
         {
             for member in members.iter().filter(|member| !member.is_only_read()) {
-                let FormMember::Named { name, form, .. } = member else { continue };
+                let FormMember::Named { name, form, optional } = member else { continue };
                 path.push(At::Name(name.as_str().into()));
+                let before = writes.len();
                 self.spread(form, rows, first, path, writes)?;
+                if writes.len() == before && form.is_needed() && !optional {
+                    return Err(missing(name));
+                }
                 path.pop();
             }
             return Ok(());
@@ -54,6 +58,10 @@ impl<'a> Generator<'_, 'a> {
             _ => first,
         };
         if matches!(form, Form::Object(members) if members.is_empty()) {
+            if !path.is_empty() {
+                // At least an empty object; what the document has there besides stays.
+                writes.push(Write { path: path.clone(), value: Out::Object(Vec::new()), order });
+            }
             return Ok(());
         }
         if let Some(out) = self.form(form, rows)? {
@@ -112,11 +120,11 @@ impl<'a> Generator<'_, 'a> {
         let mut made = Vec::new();
         for member in members.iter().filter(|member| !member.is_only_read()) {
             match member {
-                FormMember::Named { name, form, .. } => {
-                    if let Some(value) = self.form(form, rows)? {
-                        made.push(Member { name: name.as_str().into(), order: LAST, value });
-                    }
-                }
+                FormMember::Named { name, form, optional } => match self.form(form, rows)? {
+                    Some(value) => made.push(Member { name: name.as_str().into(), order: LAST, value }),
+                    None if form.is_needed() && !optional => return Err(missing(name)),
+                    None => {}
+                },
                 FormMember::Every { prefix, suffix, repeated } => {
                     for group in self.groups(repeated, rows)? {
                         let Some(key) = repeated.key else { continue };
@@ -252,6 +260,18 @@ impl<'a> Generator<'_, 'a> {
             }
         }
         Ok(groups.into_iter().map(|(_, rows)| rows).collect())
+    }
+}
+
+/// A member that a form must have and for which there is no value: the case does not fit.
+fn missing(name: &str) -> Fault {
+    Fault::guard("a value that the other form needs is missing".into()).within(name)
+}
+
+impl Form {
+    /// Whether its value must be there where it is written.
+    fn is_needed(&self) -> bool {
+        !matches!(self, Self::Default(_))
     }
 }
 

@@ -13,6 +13,8 @@ mod generate;
 mod names;
 mod place;
 mod put;
+mod rest;
+mod trace;
 mod value;
 
 use std::cell::Cell;
@@ -26,7 +28,8 @@ use crate::path::query::Query;
 use crate::path::{Step, View};
 use crate::rules::mapping::{Entries, Flat, Kind, NameStyle, Reduce, Unfit};
 
-pub(super) use compile::compile;
+pub(super) use compile::{compile, compile_traced};
+pub use trace::{Note, Notes, Point, PointId, What};
 
 /// The types of a step that the one-pass engine does not translate.
 #[derive(Debug, Default)]
@@ -34,7 +37,11 @@ pub(super) struct General {
     /// By type; nothing where no type of the step needs it.
     types: Vec<Option<Type>>,
     /// By type: whether the one-pass engine does not translate it.
-    general: Vec<bool>,
+    needed: Vec<bool>,
+    /// By type: whether the one-pass engine translates what stands around its only list.
+    plain_around_list: Vec<bool>,
+    /// Where what rules do is noted, if anywhere.
+    trace: Option<trace::Trace>,
 }
 
 /// One type's rules.
@@ -50,6 +57,8 @@ type Steps = Vec<Step>;
 /// One rule.
 #[derive(Debug)]
 struct Rule {
+    /// Its index in the checked type.
+    index: usize,
     when: [Option<Query>; 2],
     kind: RuleKind,
 }
@@ -184,19 +193,36 @@ struct Run<'a> {
     requests: [Option<&'a Tree<'a>>; 2],
     dropped: Cell<usize>,
     work: Cell<usize>,
+    trace: Option<&'a trace::Trace>,
+    /// The whole document's: parts may go the other way.
+    direction: Direction,
 }
 
 impl General {
     /// Whether it translates a type.
     pub(super) fn has(&self, of: TypeId) -> bool {
-        let count = self.general.len();
-        self.general.get(if of.0 >= count { of.0 - count } else { of.0 }) == Some(&true)
+        self.needed.get(self.whole(of)) == Some(&true)
+    }
+
+    /// Whether the one-pass engine translates a type as far as its lists are empty: all of it, or all but the elements
+    /// of the only list that its rules name.
+    pub(super) fn is_plain_around_list(&self, of: TypeId) -> bool {
+        !self.has(of) || self.plain_around_list.get(self.whole(of)) == Some(&true)
+    }
+
+    /// Whether a type has rules for whole documents, which need not be objects then.
+    pub(super) fn takes_all(&self, of: TypeId) -> bool {
+        self.get(of).is_some_and(Type::takes_all)
     }
 
     fn get(&self, of: TypeId) -> Option<&Type> {
-        // Partial forms have the numbers behind the whole ones.
+        self.types.get(self.whole(of)).and_then(Option::as_ref)
+    }
+
+    /// The number of a type's whole form: partial forms have the numbers behind the whole ones.
+    fn whole(&self, of: TypeId) -> usize {
         let count = self.types.len();
-        self.types.get(if of.0 >= count { of.0 - count } else { of.0 }).and_then(Option::as_ref)
+        if of.0 >= count { of.0 - count } else { of.0 }
     }
 
     /// Translates one document, appending to `out`; answers how many members were left out for want of a place.
@@ -211,10 +237,10 @@ impl General {
     ) -> Result<usize, Fault> {
         let texts = Arena::new();
         let memory = Memory::default();
-        let run = Run::new(self, &memory, &texts, limits, of.0 >= self.types.len());
-        let run = run.with_requests(requests)?;
+        let mut run = Run::new(self, &memory, &texts, limits, of.0 >= self.types.len()).with_requests(requests)?;
+        (run.trace, run.direction) = (self.trace.as_ref(), direction);
         let tree = run.keep(Tree::parse(input, limits.depth)?);
-        let result = run.document(of, direction, tree)?;
+        let result = run.nested(of, direction, tree)?;
         run.finish(&result, out)?;
         Ok(run.dropped.get())
     }
@@ -243,7 +269,18 @@ impl General {
 impl<'a> Run<'a> {
     fn new(general: &'a General, memory: &'a Memory<'a>, texts: &'a Arena<u8>, limits: Limits, partial: bool) -> Self {
         let (dropped, work) = (Cell::new(0), Cell::new(MAX_WORK));
-        Self { general, memory, texts, limits, partial, requests: [None, None], dropped, work }
+        Self {
+            general,
+            memory,
+            texts,
+            limits,
+            partial,
+            requests: [None, None],
+            dropped,
+            work,
+            trace: None,
+            direction: Direction::Up,
+        }
     }
 
     fn with_requests(mut self, requests: Requests<'a>) -> Result<Self, Fault> {

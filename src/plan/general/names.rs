@@ -36,7 +36,7 @@ impl<'a> Run<'a> {
                 NameStyle::Dots => renamed.join("."),
                 NameStyle::Pointer => {
                     let escaped = renamed.iter().map(|part| part.replace('~', "~0").replace('/', "~1"));
-                    escaped.map(|part| format!("/{part}")).collect()
+                    escaped.fold(String::new(), |path, part| path + "/" + &part)
                 }
                 NameStyle::Brackets => {
                     let mut parts = renamed.iter();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::value::{At, has_members, is_literal};
-use super::{Fault, Run};
+use super::{Fault, Rule, RuleKind, Run, side};
 use crate::json::{Tree, TreeKind};
 use crate::path::{Step, View};
 use crate::rules::mapping::{JsonType, Kind};
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
             let mut next = Vec::new();
             for found in all {
                 self.spend()?;
-                self.advance(step, found, side, owned, only.filter(|_| is_last), &mut next);
+                self.advance(step, &found, side, owned, only.filter(|_| is_last), &mut next);
             }
             all = next;
         }
@@ -101,7 +101,7 @@ impl<'a> Run<'a> {
     fn advance(
         &self,
         step: &'a Step,
-        found: Found<'a>,
+        found: &Found<'a>,
         side: usize,
         owned: &Owned,
         only: Option<&Kind>,
@@ -121,13 +121,13 @@ impl<'a> Run<'a> {
         match step {
             Step::Name(name) => {
                 let tree = members.iter().find(|(known, _)| known == name).map(|(_, value)| value);
-                next.push(single(&found, At::Name(Cow::Borrowed(name)), tree.filter(|tree| fits(tree))));
+                next.push(single(found, At::Name(Cow::Borrowed(name)), tree.filter(|tree| fits(tree))));
             }
             Step::Asked { prefix, view, path, suffix } => {
                 let name = self.asked(*view, path, side).map(|text| format!("{prefix}{text}{suffix}"));
                 let tree =
                     members.iter().find(|(known, _)| Some(known.as_ref()) == name.as_deref()).map(|(_, value)| value);
-                next.push(single(&found, At::Name(Cow::Owned(name.unwrap_or_default())), tree));
+                next.push(single(found, At::Name(Cow::Owned(name.unwrap_or_default())), tree));
             }
             Step::Pattern { variable, .. } => {
                 for (name, value) in members {
@@ -135,22 +135,22 @@ impl<'a> Run<'a> {
                         && owned.is_free(value)
                         && fits(value)
                     {
-                        let mut one = single(&found, At::Name(Cow::Borrowed(name)), Some(value));
+                        let mut one = single(found, At::Name(Cow::Borrowed(name)), Some(value));
                         one.captures.push((variable, Cow::Borrowed(capture)));
                         next.push(one);
                     }
                 }
             }
-            Step::Index(index) => next.push(single(&found, At::Index(*index), elements.get(*index))),
+            Step::Index(index) => next.push(single(found, At::Index(*index), elements.get(*index))),
             Step::Find(conditions) => {
                 let tree = elements.iter().find(|one| has_members(one, conditions));
-                let mut one = single(&found, At::Find(conditions), tree);
+                let mut one = single(found, At::Find(conditions), tree);
                 one.selectors.extend(conditions.iter().filter_map(|(path, _)| tree?.at(path)));
                 next.push(one);
             }
             Step::Rest => {
                 let free = elements.iter().filter(|one| owned.is_free(one));
-                next.extend(free.map(|one| single(&found, At::Append, Some(one))));
+                next.extend(free.map(|one| single(found, At::Append, Some(one))));
             }
         }
     }
@@ -225,4 +225,46 @@ pub(super) fn is_kind(tree: &Tree<'_>, kind: &Kind) -> bool {
     let is_so = (kind.types.is_empty() || kind.types.iter().any(of_type))
         && (kind.values.is_empty() || kind.values.iter().any(is_value));
     is_so != kind.negated
+}
+
+/// A place of the source for people.
+pub(super) fn shown(path: &[At<'_>]) -> String {
+    let mut text = String::new();
+    for at in path {
+        match at {
+            At::Name(name) => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(name);
+            }
+            At::Index(index) => {
+                text.push('[');
+                text.push_str(&index.to_string());
+                text.push(']');
+            }
+            At::Find(_) | At::Append => text.push_str("[…]"),
+        }
+    }
+    text
+}
+
+/// Whether a rule takes what other rules leave.
+pub(super) fn is_patient(rule: &Rule, from: usize) -> bool {
+    patience(rule, from).is_some()
+}
+
+/// How exact the pattern is by which a rule takes what other rules leave; nothing where it names its places.
+pub(super) fn patience(rule: &Rule, from: usize) -> Option<usize> {
+    let places: &[super::Steps] = match &rule.kind {
+        RuleKind::Equation { places, .. } => side(places, from).as_slice(),
+        RuleKind::Derived { place, is_new, .. } if usize::from(*is_new) == from => std::slice::from_ref(place),
+        RuleKind::Derived { .. } | RuleKind::Cases(_) => &[],
+    };
+    let open = |step: &Step| match step {
+        Step::Pattern { .. } => Some(step.exactness()),
+        Step::Rest => Some(0),
+        _ => None,
+    };
+    places.iter().flatten().filter_map(open).min()
 }

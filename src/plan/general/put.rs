@@ -5,7 +5,7 @@
 
 use super::document::Effect;
 use super::place::Owned;
-use super::value::{Out, order};
+use super::value::{LAST, Out, order};
 use super::{Direction, Fault, Rule, RuleKind, Run, TypeId, Via};
 use crate::json::{Tree, TreeKind};
 
@@ -13,7 +13,7 @@ impl<'a> Run<'a> {
     /// One document of a type onto another. Recursion is bounded by the documents' depth.
     pub(super) fn put(&self, of: TypeId, old: &'a Tree<'a>, base: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
         let Some(of_type) = self.general.get(of) else { return Ok(Out::Tree(old)) };
-        if !(old.is_object() && base.is_object()) && !of_type.takes_all() {
+        if !(of_type.takes_all() || old.is_object() && base.is_object()) {
             return self.document(of, Direction::Up, old);
         }
         let mut result = Out::Tree(base);
@@ -35,7 +35,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), Fault> {
         let mut rules: Vec<&'a Rule> = rules.iter().collect();
         // As when translating: what takes the rest comes last.
-        rules.sort_by_key(|rule| super::document::is_patient(rule, 0) || super::document::is_patient(rule, 1));
+        rules.sort_by_key(|rule| super::place::is_patient(rule, 0) || super::place::is_patient(rule, 1));
         for rule in rules {
             if let RuleKind::Derived { .. } = rule.kind {
                 // Its own side's value stays, and the old document's is no news.
@@ -50,12 +50,12 @@ impl<'a> Run<'a> {
             let down = self.rule(rule, Direction::Down, base, owned_base);
             super::document::note(&up, owned_old);
             let Ok(down) = down else {
-                self.rewrite(rule, up, Effect::default(), result)?;
+                self.rewrite(rule, up, &Effect::default(), result)?;
                 continue;
             };
             super::document::note(&down, owned_base);
             if !self.shows(&down, &up)? {
-                self.rewrite(rule, up, down, result)?;
+                self.rewrite(rule, up, &down, result)?;
             }
             if let RuleKind::Cases(cases) = &rule.kind {
                 let Some((_, case)) = self.cases(cases, Direction::Up, old)? else { continue };
@@ -87,10 +87,11 @@ impl<'a> Run<'a> {
     }
 
     /// Puts what a rule makes of the old document in place of what it reads of the live one.
-    fn rewrite(&self, rule: &'a Rule, up: Effect<'a>, down: Effect<'a>, result: &mut Out<'a>) -> Result<(), Fault> {
-        if let (RuleKind::Equation { via, .. }, [old], [base]) = (&rule.kind, up.read.as_slice(), down.read.as_slice())
-            && let (Some(old), Some(live)) = (old.tree, base.tree)
-            && let Some(value) = self.put_value(via, old, live)?
+    fn rewrite(&self, rule: &'a Rule, up: Effect<'a>, down: &Effect<'a>, result: &mut Out<'a>) -> Result<(), Fault> {
+        if let (RuleKind::Equation { via, .. }, [said], [base]) = (&rule.kind, up.read.as_slice(), down.read.as_slice())
+            && let (Some(old), Some(live)) = (said.tree, base.tree)
+            && let Some(value) =
+                self.put_value(via, old, live).map_err(|fault| fault.within(&super::place::shown(&said.path)))?
         {
             let path = base.path.clone();
             return result.set(self, &path, value, order(live));
@@ -102,8 +103,14 @@ impl<'a> Run<'a> {
                 result.remove(self, &found.path)?;
             }
         }
-        for write in up.writes {
-            result.set(self, &write.path, write.value, write.order)?;
+        // Members stand where the live document has them: what the old one is made of lies elsewhere in memory, and
+        // comparing the two would order by chance.
+        let order = down.read.iter().filter_map(|found| found.tree).map(order).min().unwrap_or(LAST);
+        for mut write in up.writes {
+            if write.path.is_empty() {
+                write.value.forget_order();
+            }
+            result.set(self, &write.path, write.value, order)?;
         }
         Ok(())
     }
@@ -196,7 +203,7 @@ impl<'a> Run<'a> {
             if owned.is_entered(value) && value.is_object() {
                 self.put_rest(value, owned, path, result)?;
             } else if !owned.is_entered(value) {
-                result.set(self, path, Out::Tree(value), order(value))?;
+                result.set(self, path, Out::Tree(value), LAST)?;
             }
             path.pop();
         }

@@ -78,6 +78,7 @@ impl<'a> Out<'a> {
 
     /// Makes the outermost structure of a part of the source changeable.
     pub(super) fn open(&mut self, run: &Run<'a>) -> Result<(), Fault> {
+        let is_text = matches!(self, Self::Text(_));
         if let Self::Text(text) = self {
             *self = Self::Tree(run.parse(text)?);
         }
@@ -86,7 +87,8 @@ impl<'a> Out<'a> {
                 TreeKind::Object(members) => {
                     let members = members.iter().map(|(name, value)| Member {
                         name: Cow::Borrowed(name),
-                        order: order(value),
+                        // Where a made text lies in memory says nothing of the document's order.
+                        order: if is_text { LAST } else { order(value) },
                         value: Self::Tree(value),
                     });
                     *self = Self::Object(members.collect());
@@ -137,25 +139,37 @@ impl<'a> Out<'a> {
                     At::Find(conditions) => position(run, elements, conditions)?,
                     At::Name(_) | At::Append => None,
                 };
-                let index = match index {
-                    Some(index) => index,
-                    None => {
-                        let mut made = Self::fresh(rest);
-                        if let At::Find(conditions) = first {
-                            made = Self::Object(Vec::new());
-                            for (names, value) in *conditions {
-                                let path: Vec<At<'a>> =
-                                    names.iter().map(|name| At::Name(Cow::Borrowed(name))).collect();
-                                made.set(run, &path, Self::Text(value.as_bytes()), LAST)?;
-                            }
+                let index = if let Some(index) = index {
+                    index
+                } else {
+                    let mut made = Self::fresh(rest);
+                    if let At::Find(conditions) = first {
+                        made = Self::Object(Vec::new());
+                        for (names, value) in *conditions {
+                            let path: Vec<At<'a>> = names.iter().map(|name| At::Name(Cow::Borrowed(name))).collect();
+                            made.set(run, &path, Self::Text(value.as_bytes()), LAST)?;
                         }
-                        elements.push(made);
-                        elements.len() - 1
                     }
+                    elements.push(made);
+                    elements.len() - 1
                 };
                 let Some(element) = elements.get_mut(index) else { return Ok(()) };
                 element.set(run, rest, value, order)
             }
+        }
+    }
+
+    /// Whether there is an object at a place of names.
+    pub(super) fn has(&mut self, run: &Run<'a>, path: &[At<'a>]) -> Result<bool, Fault> {
+        let Some((first, rest)) = path.split_first() else {
+            self.open(run)?;
+            return Ok(matches!(self, Self::Object(_)));
+        };
+        self.open(run)?;
+        let (At::Name(name), Self::Object(members)) = (first, self) else { return Ok(false) };
+        match members.iter_mut().find(|member| member.name == *name) {
+            Some(member) => member.value.has(run, rest),
+            None => Ok(false),
         }
     }
 
@@ -200,6 +214,16 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
+    /// Takes the order of another document from its members: they stay in the order that they have among themselves.
+    pub(super) fn forget_order(&mut self) {
+        if let Self::Object(members) = self {
+            members.sort_by_key(|member| member.order);
+            for member in members {
+                member.order = LAST;
+            }
+        }
+    }
+
     fn is_emptied(&self) -> bool {
         match self {
             Self::Object(members) => members.is_empty(),
@@ -212,16 +236,12 @@ impl<'a> Out<'a> {
 /// The element that has the members of a selector.
 fn position<'a>(
     run: &Run<'a>,
-    elements: &mut [Out<'a>],
+    elements: &[Out<'a>],
     conditions: &[(Vec<String>, String)],
 ) -> Result<Option<usize>, Fault> {
-    for (index, element) in elements.iter_mut().enumerate() {
-        if let Out::Text(_) | Out::Object(_) | Out::List(_) = element {
-            *element = Out::Tree(run.settle(element)?);
-        }
-        if let Out::Tree(tree) = element
-            && has_members(tree, conditions)
-        {
+    for (index, element) in elements.iter().enumerate() {
+        // The element itself stays as it is: its members know their order.
+        if has_members(run.settle(element)?, conditions) {
             return Ok(Some(index));
         }
     }

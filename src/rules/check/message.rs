@@ -12,26 +12,33 @@ pub(super) enum Part {
     Request,
     /// To the caller.
     Response,
+    /// To a service, one call of several; its places are checked with its route.
+    Call,
+    /// To the caller, made of several answers; its places are checked with its route.
+    Answers,
 }
 
 impl Part {
     fn name(self) -> &'static str {
         match self {
-            Self::Request => "a request",
-            Self::Response => "a response",
+            Self::Request | Self::Call => "a request",
+            Self::Response | Self::Answers => "a response",
         }
     }
 
     fn parts(self) -> &'static [&'static str] {
         match self {
-            Self::Request => &["path", "query", "header", "cookie", "body"],
-            Self::Response => &["status", "header", "body"],
+            Self::Request | Self::Call => &["path", "query", "header", "cookie", "body"],
+            Self::Response | Self::Answers => &["status", "header", "body"],
         }
     }
 }
 
 /// `None` where a place of the rule is in no part of the message; that was reported.
 pub(super) fn check_message_rule(rule: &Rule, part: Part, diagnostics: &mut Diagnostics) -> Option<()> {
+    if matches!(part, Part::Call | Part::Answers) {
+        return Some(());
+    }
     let owned: Vec<Place>;
     let (places, default): (Vec<&Place>, _) = match &rule.kind {
         RuleKind::Equation { olds, news, default, .. } => (olds.iter().chain(news).collect(), default),

@@ -1,6 +1,7 @@
 //! ast -> checked, as far as it can be decided without schemas: names resolved, places disjoint, routes distinct,
 //! versions in one line. Every mistake is reported; what cannot be resolved is left out.
 
+mod calls;
 mod mapping;
 mod message;
 mod place;

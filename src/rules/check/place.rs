@@ -59,6 +59,9 @@ fn check_mappings(rules: &[&Rule], side: Side, diagnostics: &mut Diagnostics) {
             _ => all.extend(side.places(rule).iter().map(|place| (index, false, place.clone()))),
         }
     }
+    if !all.iter().any(|(_, general, _)| *general) {
+        return;
+    }
     for (at, (index, general, place)) in all.iter().enumerate() {
         let clash = all.iter().take(at).find(|(other, other_general, before)| {
             other != index

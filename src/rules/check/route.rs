@@ -78,7 +78,7 @@ fn check_route(
     CheckedRoute { old: route.old.clone(), new: route.new.clone(), write, request, responses, mapped }
 }
 
-fn status_name(status: StatusKey) -> String {
+pub(super) fn status_name(status: StatusKey) -> String {
     match status {
         StatusKey::Exact(status) => status.to_string(),
         StatusKey::Class(class) => format!("{class}XX"),

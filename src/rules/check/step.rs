@@ -4,6 +4,7 @@ use crate::diagnostic::{Diagnostics, Sources, Span, codes};
 use crate::rules::ast::{Example, RuleFile, ServiceFile, VersionDecl};
 use crate::rules::checked::{CheckedExample, CheckedStep};
 
+use super::calls::check_calls;
 use super::route::check_routes;
 use super::service::find_version;
 use super::types::Types;
@@ -82,14 +83,16 @@ pub(super) fn check_step(
     let mut types = Types::new(&file.types, has_schemas, sources);
     types.check_named(&file.types, diagnostics);
     let routes = check_routes(&file.routes, has_schemas, &mut types, diagnostics);
+    let calls = check_calls(&file.routes, &file.calls, &mut types, diagnostics);
     let examples: Vec<CheckedExample> =
         file.examples.iter().filter_map(|example| check_example(example, &types, diagnostics)).collect();
     types.check_endless(diagnostics);
     // Schemas may lead to a type that no rule names; so may what could not be read.
-    if !has_schemas && !routes.is_empty() && !diagnostics.has_errors() {
-        types.check_unused(&routes, &examples, diagnostics);
+    let is_routed = !(routes.is_empty() && calls.is_empty());
+    if is_routed && !has_schemas && !diagnostics.has_errors() {
+        types.check_unused(&routes, &calls, &examples, diagnostics);
     }
-    CheckedStep { types: types.finish(), routes, examples, strict: file.strict }
+    CheckedStep { types: types.finish(), routes, calls, examples, strict: file.strict }
 }
 
 fn check_example(example: &Example, types: &Types<'_>, diagnostics: &mut Diagnostics) -> Option<CheckedExample> {

@@ -8,6 +8,7 @@ use crate::codecs::{Codec, Direction};
 use crate::diagnostic::{Diagnostics, Sources, Span, codes, suggest};
 use crate::path::Place;
 use crate::rules::ast::{CodecDecl, Rule, RuleKind, Spanned, TypeDecl, TypeRef};
+use crate::rules::calls::CheckedCalls;
 use crate::rules::checked::{
     BoundCodec, CheckedExample, CheckedKind, CheckedRoute, CheckedRule, CheckedType, Origin, TypeId, Verdict,
 };
@@ -234,10 +235,12 @@ impl<'f> Types<'f> {
     pub(super) fn check_unused(
         &self,
         routes: &[CheckedRoute],
+        calls: &[CheckedCalls],
         examples: &[CheckedExample],
         diagnostics: &mut Diagnostics,
     ) {
-        let messages = routes.iter().flat_map(CheckedRoute::messages);
+        let of_calls = calls.iter().flat_map(CheckedCalls::messages);
+        let messages = routes.iter().flat_map(CheckedRoute::messages).chain(of_calls);
         let used = self.reachable(messages.chain(examples.iter().map(|one| one.of)));
         for (index, one) in self.all.iter().enumerate() {
             if matches!(one.origin, Origin::Named { .. }) && !used.contains(&TypeId(index)) {

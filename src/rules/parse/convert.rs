@@ -2,34 +2,16 @@
 
 use super::pattern::Names as PatternNames;
 use super::rule::Beside;
-use super::{Parser, short};
+use super::{Parser, keys, short};
 use crate::codecs;
 use crate::diagnostic::{codes, suggest};
 use crate::path::query::Query;
 use crate::rules::ast::{Rule, TypeRef};
+use crate::rules::manual;
 use crate::rules::mapping::{
     Case, Cel, Convert, Each, Entries, Flat, JsonType, Kind, NameStyle, Names, Pattern, Unfit, When,
 };
 use crate::rules::yaml::{Node, Plain};
-
-/// Conversions that need more than the value itself, and the keys that may stand beside each.
-pub(super) const STRUCTURAL: &[(&str, &[&str])] = &[
-    ("as", &[]),
-    ("each", &["key", "unfit"]),
-    ("values", &[]),
-    ("via", &[]),
-    ("flip", &[]),
-    ("cases", &[]),
-    ("wrap", &["with"]),
-    ("one_or_many", &[]),
-    ("flatten", &[]),
-    ("entries", &[]),
-    ("flat", &[]),
-    ("names", &["style", "list"]),
-    ("is", &[]),
-    ("not", &[]),
-    ("cel", &[]),
-];
 
 /// What a conversion is called, for messages.
 pub(super) fn name_of(via: &Convert<TypeRef>) -> &'static str {
@@ -55,7 +37,7 @@ impl Parser<'_> {
     /// Whether a key of a rule's map names a conversion.
     #[expect(clippy::unused_self, reason = "reads as one family with the parser's other questions")]
     pub(super) fn is_codec(&self, name: &str) -> bool {
-        codecs::ALL.iter().any(|info| info.name == name) || STRUCTURAL.iter().any(|(known, _)| *known == name)
+        codecs::ALL.iter().any(|info| info.name == name) || manual::conversions().any(|page| page.name == name)
     }
 
     /// A type's name, a list of rules, or a map with a conversion.
@@ -107,7 +89,7 @@ impl Parser<'_> {
 
     #[expect(clippy::unused_self, reason = "reads as one family with the parser's other questions")]
     fn options(&self, codec: &str) -> &'static [&'static str] {
-        let structural = STRUCTURAL.iter().find(|(name, _)| *name == codec).map(|(_, options)| *options);
+        let structural = manual::conversions().find(|page| page.name == codec).map(|page| page.options);
         let value = codecs::ALL.iter().find(|info| info.name == codec).map(|info| info.options);
         structural.or(value).unwrap_or_default()
     }
@@ -123,13 +105,13 @@ impl Parser<'_> {
             }
             sound = false;
             let value_owner = codecs::ALL.iter().find(|info| info.options.contains(&name)).map(|info| info.name);
-            let owner = STRUCTURAL.iter().find(|(_, options)| options.contains(&name)).map(|(owner, _)| *owner);
+            let owner = manual::conversions().find(|page| page.options.contains(&name)).map(|page| page.name);
             let found = self.diagnostics.error(codes::R5, key.span, format!("unknown key `{}` in a rule", short(name)));
             if let Some(owner) = owner.or(value_owner) {
                 found.help(format!("`{name}` belongs to `{owner}`"));
                 continue;
             }
-            let structural = STRUCTURAL.iter().map(|(name, _)| *name);
+            let structural = manual::conversions().map(|page| page.name);
             let known = codecs::ALL.iter().map(|info| info.name).chain(structural);
             let known = known.chain(beside.iter().copied()).chain(options.iter().copied());
             match suggest::closest(name, known) {
@@ -196,7 +178,7 @@ impl Parser<'_> {
             "is" => Convert::Is(self.kind(value, false)?),
             "not" => Convert::Is(self.kind(value, true)?),
             "cel" => {
-                let members = self.members(value, "`cel`", &["up", "down"])?;
+                let members = self.members(value, "`cel`", keys::CEL)?;
                 let (Some(up), Some(down)) = (members.get("up"), members.get("down")) else {
                     self.missing(value.span, "`cel`", "up` and `down", "an expression for each direction");
                     return None;
@@ -225,7 +207,7 @@ impl Parser<'_> {
         let is_each = value("each").is_some();
         Beside {
             loss: value("loss").and_then(|node| self.text(node, "`loss`")),
-            default: value("default").map(|node| self.json(node)),
+            default: value("default").map(|node| self.json(node).ok_or(())),
             // Beside `each` it speaks of the elements.
             unfit: value("unfit").filter(|_| !is_each).and_then(|node| self.unfit(node)).unwrap_or(Unfit::Refuse),
             when: value("when").and_then(|node| self.when(node)).unwrap_or(When::ALWAYS),
@@ -307,7 +289,7 @@ impl Parser<'_> {
 
     /// `{key: name, value: value, sort: true, last: true}`
     fn entries(&mut self, node: &Node) -> Option<Entries> {
-        let members = self.members(node, "`entries`", &["key", "value", "sort", "last"])?;
+        let members = self.members(node, "`entries`", keys::ENTRIES)?;
         let Some(key) = members.get("key") else {
             self.missing(node.span, "`entries`", "key", "the member of an entry that holds its name");
             return None;
@@ -336,7 +318,7 @@ impl Parser<'_> {
             self.shape(node, "`flat`", "`brackets`, `dots` or `{separator: \".\", list: member}`");
             return None;
         }
-        let members = self.members(node, "`flat`", &["separator", "list"])?;
+        let members = self.members(node, "`flat`", keys::FLAT)?;
         let text = |parser: &mut Self, name: &str, default: &str| match members.get(name) {
             None => Some(default.to_owned()),
             Some(node) => Some(parser.text(node, &format!("`{name}`"))?.value),
@@ -353,7 +335,7 @@ impl Parser<'_> {
     }
 
     fn case(&mut self, node: &Node) -> Option<Case<TypeRef>> {
-        let members = self.members(node, "a case", &["old", "new", "with", "when", "rules", "else"])?;
+        let members = self.members(node, "a case", keys::CASE)?;
         let open = || Pattern::Object(Vec::new());
         if let Some(fallback) = members.get("else") {
             if fallback.as_str() != Some("pass") {
@@ -394,11 +376,11 @@ impl Parser<'_> {
     }
 
     /// The rules of a case that is written as `old = new: rules` under `on:`.
-    pub(super) fn rules_of_case(&mut self, node: &Node) -> Option<Option<TypeRef>> {
+    pub(super) fn rules_of_case(&mut self, node: &Node) -> Result<Option<TypeRef>, ()> {
         if node.is_null() {
-            return Some(None);
+            return Ok(None);
         }
-        self.type_ref(node).map(Some)
+        self.type_ref(node).map(Some).ok_or(())
     }
 
     /// The loss that a rule's map admits.

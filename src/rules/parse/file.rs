@@ -2,27 +2,24 @@
 
 use std::collections::HashMap;
 
-use super::{Named, Parser, start};
+use super::{Named, Parser, keys, start};
 use crate::diagnostic::{Span, codes};
 use crate::rules::ast::{Example, RuleFile, Spanned, TypeDecl};
 use crate::rules::yaml::Node;
 
-const KEYS: &[&str] = &["versions", "strict", "types", "routes", "examples"];
-const EXAMPLE_KEYS: &[&str] = &["type", "old", "new", "back", "edit", "put"];
-
 impl Parser<'_> {
     pub(super) fn rule_file(&mut self, node: &Node, named: Named) -> Option<RuleFile> {
-        let members = self.members(node, "a rule file", KEYS)?;
+        let members = self.members(node, "a rule file", keys::FILE)?;
         let versions = match members.get("versions") {
             Some(list) => self.pair_of_versions(list, &named),
             None => self.named_versions(node, named),
         };
         let strict = members.get("strict").and_then(|node| self.boolean(node, "`strict`")).unwrap_or(false);
         let types = members.get("types").map(|node| self.types(node)).unwrap_or_default();
-        let routes = members.get("routes").map(|node| self.routes(node)).unwrap_or_default();
+        let (routes, calls) = members.get("routes").map(|node| self.routes(node)).unwrap_or_default();
         let examples = members.get("examples").map(|node| self.examples(node)).unwrap_or_default();
         let (old, new) = versions?;
-        Some(RuleFile { old, new, strict, types, routes, examples })
+        Some(RuleFile { old, new, strict, types, routes, calls, examples })
     }
 
     fn named_versions(&mut self, node: &Node, named: Named) -> Option<(Spanned<String>, Spanned<String>)> {
@@ -123,7 +120,7 @@ impl Parser<'_> {
     }
 
     fn example(&mut self, node: &Node) -> Option<Example> {
-        let members = self.members(node, "an example", EXAMPLE_KEYS)?;
+        let members = self.members(node, "an example", keys::EXAMPLE)?;
         let Some(of) = members.get("type") else {
             self.missing(node.span, "an example", "type", "write `{type: Order, old: …, new: …}`");
             return None;

@@ -1,16 +1,13 @@
 //! Rules that are no equation between two places: cases, derived values, unnamed members.
 
-use super::Parser;
 use super::convert::rule;
 use super::pattern::Names;
+use super::{Parser, keys};
 use crate::diagnostic::codes;
 use crate::path::Place;
 use crate::rules::ast::{Rule, RuleKind, TypeRef};
 use crate::rules::mapping::{Case, Derived, From, Mapping, Member, Pattern, Reduce, Rest, Unfit, When};
 use crate::rules::yaml::Node;
-
-/// What may stand beside `added` or `removed`.
-const BESIDE: &[&str] = &["from", "reduce", "default", "loss", "when", "separator", "unfit"];
 
 /// A case for every other document of a type: nothing of it is the case's business.
 fn open(case: Case<TypeRef>) -> Case<TypeRef> {
@@ -66,7 +63,7 @@ impl Parser<'_> {
                     Pattern::Object(vec![Member::Named { name: name.clone(), optional: false, value }])
                 })
             };
-            let rules = self.rules_of_case(rules)?;
+            let rules = self.rules_of_case(rules).ok()?;
             let (old, new) = (form(old, &old_tag), form(new, &new_tag));
             made.push(Case { when: When::ALWAYS, old, new, with: Vec::new(), rules });
         }
@@ -95,7 +92,7 @@ impl Parser<'_> {
     /// `{added: place, from: …, …}` and `{removed: place, from: …, …}`.
     pub(super) fn derived(&mut self, node: &Node, own: &str, place: Place, is_new: bool) -> Option<Rule> {
         let map = self.map(node, "a rule")?;
-        let beside: Vec<&str> = BESIDE.iter().copied().chain([own]).collect();
+        let beside: Vec<&str> = keys::DERIVED.iter().copied().chain([own]).collect();
         let via = self.convert_map(node, map, &beside)?;
         let value = |name: &str| map.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value);
         let loss = self.loss_of(value("loss"));
@@ -126,10 +123,10 @@ impl Parser<'_> {
 
     /// A place, a text with `{places}` in it, or a structure with `$places`.
     fn from(&mut self, node: &Node) -> Option<From> {
-        if let Some(text) = node.as_str() {
-            if !text.contains(['{', '}']) {
-                return self.place(node, 0, text.len()).map(From::Place);
-            }
+        if let Some(text) = node.as_str()
+            && !text.contains(['{', '}'])
+        {
+            return self.place(node, 0, text.len()).map(From::Place);
         }
         self.pattern(node, Names::Places).map(From::Pattern)
     }

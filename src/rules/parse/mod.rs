@@ -2,9 +2,11 @@
 //!
 //! A part that cannot be read is left out after it was reported, so that nothing that follows from it is reported too.
 
+mod calls;
 mod convert;
 mod equation;
 mod file;
+pub(super) mod keys;
 mod mapping;
 mod pattern;
 mod route;

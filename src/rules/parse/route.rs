@@ -2,22 +2,29 @@
 
 use std::collections::HashMap;
 
-use super::{Parser, short};
+use super::{Parser, keys, short};
 use crate::diagnostic::{Span, codes};
 use crate::path::Place;
 use crate::path::template::Template;
 use crate::rules::ast::{
     CodecDecl, MappedDecl, MessageRules, RouteDecl, Rule, RuleKind, Spanned, StatusKey, TypeRef, WriteMode,
 };
+use crate::rules::calls::CallsDecl;
 use crate::rules::mapping::When;
 use crate::rules::yaml::Node;
 
 const KEYS: [&str; 6] = ["write", "request", "response", "responses", "default", "200"];
 
 impl Parser<'_> {
-    pub(super) fn routes(&mut self, node: &Node) -> Vec<RouteDecl> {
-        let Some(list) = self.list(node, "`routes`") else { return Vec::new() };
-        list.iter().filter_map(|one| self.route(one)).collect()
+    pub(super) fn routes(&mut self, node: &Node) -> (Vec<RouteDecl>, Vec<CallsDecl>) {
+        let (mut routes, mut calls) = (Vec::new(), Vec::new());
+        for one in self.list(node, "`routes`").unwrap_or_default() {
+            match one.as_map() {
+                Some([(line, value)]) if value.get("calls").is_some() => calls.extend(self.calls_route(line, value)),
+                _ => routes.extend(self.route(one)),
+            }
+        }
+        (routes, calls)
     }
 
     fn route(&mut self, node: &Node) -> Option<RouteDecl> {
@@ -66,7 +73,7 @@ impl Parser<'_> {
         Some((old?, new?))
     }
 
-    fn route_body(&mut self, node: &Node, route: &mut RouteBody) {
+    pub(super) fn route_body(&mut self, node: &Node, route: &mut RouteBody) {
         let Some(map) = self.map(node, "a route") else { return };
         let mut seen: HashMap<StatusKey, Span> = HashMap::new();
         for (key, value) in map {
@@ -116,7 +123,7 @@ impl Parser<'_> {
     fn mapped(&mut self, node: &Node) -> Vec<MappedDecl> {
         let Some(list) = self.list(node, "`responses`") else { return Vec::new() };
         let one = |node: &Node| {
-            let members = self.members(node, "a response", &["status", "when", "rules"])?;
+            let members = self.members(node, "a response", keys::RESPONSE)?;
             let Some(status) = members.get("status") else {
                 self.missing(node.span, "a response", "status", "`200`, or `404 = 200` where it changes");
                 return None;
@@ -155,7 +162,7 @@ impl Parser<'_> {
     }
 
     /// `Order`, short for `[{body: Order}]`, or a list of rules.
-    fn message(&mut self, node: &Node) -> Option<MessageRules> {
+    pub(super) fn message(&mut self, node: &Node) -> Option<MessageRules> {
         if node.as_list().is_some() {
             return Some(MessageRules { rules: self.rules(node, "a message")?, span: node.span });
         }
@@ -173,11 +180,11 @@ impl Parser<'_> {
 }
 
 #[derive(Default)]
-struct RouteBody {
+pub(super) struct RouteBody {
     write: Option<Spanned<WriteMode>>,
     request: Option<MessageRules>,
-    responses: Vec<(Spanned<StatusKey>, MessageRules)>,
-    mapped: Vec<MappedDecl>,
+    pub(super) responses: Vec<(Spanned<StatusKey>, MessageRules)>,
+    pub(super) mapped: Vec<MappedDecl>,
 }
 
 fn parse_status(name: &str) -> Option<StatusKey> {

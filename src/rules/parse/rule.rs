@@ -1,6 +1,6 @@
 //! One entry of a rule list.
 
-use super::Parser;
+use super::{Parser, keys};
 use crate::codecs;
 use crate::diagnostic::{Span, codes};
 use crate::path::Place;
@@ -9,8 +9,6 @@ use crate::rules::mapping::{Convert, Equation, Mapping, Unfit};
 use crate::rules::yaml::{Kind, Node};
 
 const ONE_SIDED: [&str; 2] = ["added", "removed"];
-/// What an equation's map may say beside its codec.
-const BESIDE: &[&str] = &["default", "loss", "unfit", "when", "keys", "only"];
 
 impl Parser<'_> {
     /// A list of rules, not empty.
@@ -93,9 +91,9 @@ impl Parser<'_> {
     pub(super) fn whole_rule(&mut self, name: &Node, argument: &Node) -> Option<Rule> {
         let map = argument.as_map()?;
         let beside = self.beside(map);
-        let via = self.convert_map(argument, map, BESIDE)?;
+        let via = self.convert_map(argument, map, keys::BESIDE)?;
         let place = || vec![Place::plain(Vec::new(), name.span)];
-        let default = beside.default.and_then(|read| read).map(|text| text.value);
+        let default = beside.default.and_then(Result::ok).map(|text| text.value);
         let (olds, news) = (place(), place());
         let Beside { loss, unfit, when, keys, only, .. } = Beside { default: None, ..beside };
         let equation = Equation { olds, news, via, default, unfit, when, keys, only };
@@ -113,7 +111,7 @@ impl Parser<'_> {
                 None => self.type_ref(node).map(Convert::As),
                 Some(map) => {
                     beside = self.beside(map);
-                    let via = self.convert_map(node, map, BESIDE);
+                    let via = self.convert_map(node, map, keys::BESIDE);
                     if map.is_empty() {
                         self.shape(node, "a codec", "a map such as `{decimal: 2}`, or the name of a type");
                     }
@@ -123,7 +121,7 @@ impl Parser<'_> {
         };
         let ((olds, news), via) = (sides?, via?);
         let loss = beside.loss.take();
-        let default = beside.default.take().map_or(Some(None), |read| read.map(Some))?;
+        let default = beside.default.take().transpose().ok()?;
         if !self.check_places(&olds, &news, &via, equation.span) {
             return None;
         }
@@ -204,7 +202,8 @@ fn places_of(via: &Convert<TypeRef>) -> (usize, usize) {
 /// What an equation's map says beside its codec.
 pub(super) struct Beside {
     pub(super) loss: Option<Spanned<String>>,
-    pub(super) default: Option<Option<Spanned<String>>>,
+    /// As read; an error where it could not be.
+    pub(super) default: Option<Result<Spanned<String>, ()>>,
     pub(super) unfit: Unfit,
     pub(super) when: crate::rules::mapping::When,
     pub(super) keys: Option<Convert<TypeRef>>,
@@ -225,6 +224,7 @@ impl Beside {
 }
 
 /// The conversion as the one codec of a core equation, if it is one.
+#[expect(clippy::result_large_err, reason = "what is no such codec is given back, not an error")]
 fn into_core(via: Convert<TypeRef>) -> Result<CodecDecl, Convert<TypeRef>> {
     match via {
         Convert::Value(codec) => Ok(CodecDecl::Value(codec)),

@@ -1,23 +1,19 @@
 //! `service.yaml`.
 
-use super::Parser;
+use super::{Parser, keys};
 use crate::diagnostic::{codes, suggest};
 use crate::rules::ast::{Negotiator, ServiceFile, Spanned, VersionDecl};
 use crate::rules::yaml::Node;
-
-const KEYS: &[&str] = &["match", "versions", "negotiate", "default", "answer_header"];
-const VERSION_KEYS: &[&str] = &["path", "names", "upstream", "answered_by", "openapi"];
-const NEGOTIATORS: &[&str] = &["path", "header", "query", "media_type"];
 
 /// The header that names a version where `negotiate:` says nothing.
 pub(super) const VERSION_HEADER: &str = "API-Version";
 
 impl Parser<'_> {
     pub(super) fn service(&mut self, node: &Node) -> Option<ServiceFile> {
-        let members = self.members(node, "service.yaml", KEYS)?;
+        let members = self.members(node, "service.yaml", keys::SERVICE)?;
         let (mut hosts, mut paths) = (Vec::new(), Vec::new());
         if let Some(node) = members.get("match")
-            && let Some(members) = self.members(node, "`match`", &["hosts", "paths"])
+            && let Some(members) = self.members(node, "`match`", keys::MATCH)
         {
             hosts = members.get("hosts").map(|node| self.texts(node, "`hosts`")).unwrap_or_default();
             paths = members.get("paths").map(|node| self.texts(node, "`paths`")).unwrap_or_default();
@@ -62,7 +58,7 @@ impl Parser<'_> {
             return Some(version);
         }
         // A version whose entry has the wrong shape still exists: nothing else should be reported for its absence.
-        let Some(members) = self.members(value, "a version", VERSION_KEYS) else { return Some(version) };
+        let Some(members) = self.members(value, "a version", keys::VERSION) else { return Some(version) };
         let mut text = |key: &str| members.get(key).and_then(|node| self.text(node, &format!("`{key}`")));
         version.upstream = text("upstream");
         version.answered_by = text("answered_by");
@@ -114,7 +110,7 @@ impl Parser<'_> {
             "media_type" => spanned(Negotiator::MediaType(argument(self)?)),
             other => {
                 let found = self.diagnostics.error(codes::R5, key.span, format!("unknown way to negotiate `{other}`"));
-                if let Some(help) = suggest::help(other, NEGOTIATORS.iter().copied()) {
+                if let Some(help) = suggest::help(other, keys::NEGOTIATORS.iter().copied()) {
                     found.help(help);
                 }
                 None

@@ -1,6 +1,8 @@
 //! README and docs: generated pages are fresh, snippets are true, commands work as typed.
 
+mod manual;
 mod reference;
+mod schemas;
 mod snippets;
 mod tour;
 

@@ -5,6 +5,7 @@ use std::fs;
 
 use bifocal::codecs;
 use bifocal::diagnostic::codes;
+use bifocal::rules::manual;
 use bifocal::settings::DEFAULTS;
 
 const MADE: &str = "<!-- Made from the source by tests/it/docs/reference.rs: UPDATE=1 cargo test docs -->\n\n";
@@ -29,6 +30,25 @@ fn codecs() {
         }
     }
     check("codecs.md", &page);
+}
+
+#[test]
+fn operations() {
+    let mut page = format!(
+        "{MADE}# Operations\n\nEverything that rules are made of, but for the [codecs](codecs.md). In the examples the old \
+         document stands left and the new one right: `<->` both ways, `->` up, `<-` down, `edit @ live => result` an old \
+         document written onto a live new one, `!` a refusal.\n"
+    );
+    for (kind, title) in manual::Kind::ALL {
+        let _ = write!(page, "\n## {title}\n\n| | |\n|---|---|\n");
+        for one in manual::all().filter(|one| one.kind == kind) {
+            let _ = writeln!(page, "| [{}](#{}) | {} |", one.name, one.name.trim_start_matches('$'), one.line);
+        }
+        for one in manual::all().filter(|one| one.kind == kind) {
+            let _ = write!(page, "\n### {}\n\n{}", one.name, one.manual);
+        }
+    }
+    check("operations.md", &page);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What the docs show is true.
 
-use std::process::Command;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use bifocal::diagnostic::{Style, to_text};
 use bifocal::rules::check_service;
@@ -13,13 +15,13 @@ const SERVICE: &str = "versions: {v1: {}, v2: {upstream: \"http://127.0.0.1:1\"}
 
 #[test]
 fn rules_are_accepted() {
-    let page = read("docs/rules.md");
+    let page = read("docs/rules.md") + &read("docs/calls.md");
     let services = blocks(&page, "yaml service.yaml").into_iter().map(|text| vec![("service.yaml", text)]);
     let rules = blocks(&page, "yaml v1-v2.yaml")
         .into_iter()
         .map(|text| vec![("service.yaml", SERVICE.to_owned()), ("v1-v2.yaml", text)]);
     let all: Vec<_> = services.chain(rules).collect();
-    assert!(all.len() >= 4);
+    assert!(all.len() > 10);
     for mut files in all {
         if files.len() == 1 {
             files.push(("v1-v2.yaml", "types: {}\n".to_owned()));
@@ -30,6 +32,62 @@ fn rules_are_accepted() {
         assert!(report.checked.is_some(), "{text}\nin\n{}", files.last().unwrap().1);
         assert!(!text.contains("error["), "{text}");
     }
+}
+
+/// A line of a `messages` block is `old <-> new`, `old -> new` or `old <- new`; a response stands behind the route that it
+/// answers, in brackets.
+#[test]
+fn messages_are_translated_as_shown() {
+    let page = read("docs/rules.md");
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop");
+    std::fs::create_dir(&shop).unwrap();
+    std::fs::write(shop.join("service.yaml"), SERVICE).unwrap();
+    let mut tried = 0;
+    for (info, text) in super::manual::fenced(&page) {
+        match info {
+            "yaml v1-v2.yaml" => std::fs::write(shop.join("v1-v2.yaml"), text).unwrap(),
+            "messages" => {
+                for line in text.lines() {
+                    tried += 1;
+                    let (route, pair) = match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+                        Some((route, pair)) => (Some(route), pair),
+                        None => (None, line),
+                    };
+                    let (arrow, up, down) = [(" <-> ", true, true), (" -> ", true, false), (" <- ", false, true)]
+                        .into_iter()
+                        .find(|(arrow, ..)| pair.contains(arrow))
+                        .unwrap();
+                    let (old, new) = pair.split_once(arrow).unwrap();
+                    if up {
+                        assert_eq!(message(folder.path(), ("v1", "v2"), route, old), json(new), "{line}, up");
+                    }
+                    if down {
+                        assert_eq!(message(folder.path(), ("v2", "v1"), route, new), json(old), "{line}, down");
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(tried > 10, "{tried}");
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn message(rules: &Path, (from, to): (&str, &str), route: Option<&str>, document: &str) -> serde_json::Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bifocal"));
+    command.args(["translate", "--service", "shop", "--from", from, "--to", to, "--rules"]).arg(rules);
+    if let Some(route) = route {
+        command.args(["--part", "response", "--route", route]);
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(document.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{document}\n{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[test]

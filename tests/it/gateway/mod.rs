@@ -5,11 +5,14 @@
 
 mod support;
 
+mod bodies;
 mod cache;
+mod calls;
 mod conditional;
 mod exchange;
 mod http;
 mod links;
+mod lists;
 mod negotiate;
 mod operate;
 mod patches;

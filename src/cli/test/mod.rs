@@ -1,5 +1,8 @@
 //! `bifocal test`
 
+mod coverage;
+mod watch;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +23,9 @@ use crate::rules::prove_service;
 #[command(after_help = "\
 Examples:
   bifocal test
-  bifocal test --count 10000 --seed 42     more documents, other documents")]
+  bifocal test --count 10000 --seed 42     more documents, other documents
+  bifocal test --coverage                  what the examples leave out
+  bifocal test --watch                     again whenever a file changes")]
 pub(super) struct Args {
     /// The rules folder: one subfolder a service
     #[arg(long, value_name = "DIR", default_value = "rules", env = "BIFOCAL_RULES")]
@@ -31,13 +36,48 @@ pub(super) struct Args {
     /// Where chance begins: the same seed gives the same documents
     #[arg(long, value_name = "S", default_value_t = 7)]
     seed: u64,
+    /// List what of the rules no example has exercised, and how much of each type has been
+    #[arg(long)]
+    coverage: bool,
+    /// Run again whenever a file under the rules folder changes, until stopped with Ctrl-C
+    #[arg(long)]
+    watch: bool,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let loaded = match load_folder(&args.rules) {
-        Ok(loaded) => loaded,
-        Err(error) => return cannot_run(&format!("cannot read the rules folder {}: {error}", args.rules.display())),
+    if !args.watch {
+        return match once(args).and_then(|(out, is_clean)| told(&out).map(|()| is_clean)) {
+            Ok(is_clean) => ExitCode::from(if is_clean { CLEAN } else { FINDINGS }),
+            Err(message) => cannot_run(&message),
+        };
+    }
+    // Watched before the first run, so that no change falls between.
+    let changes = match watch::Changes::of(&args.rules) {
+        Ok(changes) => changes,
+        Err(error) => return cannot_run(&format!("cannot watch the rules folder {}: {error}", args.rules.display())),
     };
+    loop {
+        // A folder that cannot be read just now may be on its way back.
+        let out = once(args).map_or_else(|message| format!("{message}\n"), |(out, _)| out);
+        let (report, result) = out.trim_end().rsplit_once('\n').unwrap_or(("", out.trim_end()));
+        let gap = if report.is_empty() { "" } else { "\n" };
+        if let Err(message) = told(&format!("{report}{gap}{} {result}\n", watch::now())) {
+            return cannot_run(&message);
+        }
+        if !changes.wait() {
+            return cannot_run("the rules folder is not watched any more");
+        }
+    }
+}
+
+fn told(out: &str) -> Result<(), String> {
+    print(out).map_err(|error| format!("cannot write: {error}"))
+}
+
+/// What is found, the result in its last line, and whether all is well.
+fn once(args: &Args) -> Result<(String, bool), String> {
+    let loaded = load_folder(&args.rules)
+        .map_err(|error| format!("cannot read the rules folder {}: {error}", args.rules.display()))?;
     let budget = Budget { documents: args.count, seed: args.seed };
     let mut out = String::new();
     let mut totals = Totals::default();
@@ -53,10 +93,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
         if let Some(checked) = &report.checked {
             let pairs = checked.versions.iter().zip(checked.versions.iter().skip(1));
             let evidence = verify_service(checked, &report.interfaces, budget, &mut diagnostics);
-            for (step, (old, new)) in evidence.iter().zip(pairs) {
+            for ((step, rules), (old, new)) in evidence.iter().zip(&checked.steps).zip(pairs) {
                 let _ = writeln!(out, "{name}: {} - {}", old.name, new.name);
                 totals.add(step);
                 describe(step, &mut out);
+                if args.coverage {
+                    coverage::describe(rules, &report.sources, &mut out);
+                }
             }
         } else {
             let _ = writeln!(out, "{name}: refused");
@@ -67,10 +110,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         }
     }
     let _ = writeln!(out, "{}", totals.line(is_clean));
-    if let Err(error) = print(&out) {
-        return cannot_run(&format!("cannot write: {error}"));
-    }
-    ExitCode::from(if is_clean { CLEAN } else { FINDINGS })
+    Ok((out, is_clean))
 }
 
 fn describe(step: &Evidence, out: &mut String) {

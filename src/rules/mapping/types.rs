@@ -1,0 +1,124 @@
+//! The types that rules refer to, and rules with types referred to in another way.
+
+use super::{Case, Convert, Derived, Each, Equation, Mapping, Names, Unfit};
+use crate::codecs::Codec;
+use crate::path::Place;
+
+impl<T> Each<T> {
+    /// The type and key of a list of documents, if that is all that it is.
+    #[expect(clippy::result_large_err, reason = "what is no such list is given back, not an error")]
+    pub fn into_core(self) -> Result<(T, Option<Place>), Self> {
+        match self {
+            Self { of: Convert::As(of), key, unfit: Unfit::Refuse } => Ok((of, key)),
+            other => Err(other),
+        }
+    }
+}
+
+impl<T> Convert<T> {
+    /// No change.
+    pub const SAME: Self = Self::Value(Codec::Same);
+
+    /// The types that it refers to.
+    pub fn types(&self) -> Vec<&T> {
+        match self {
+            Self::Value(_) | Self::Flatten | Self::Entries(_) | Self::Flat(_) | Self::Is(_) | Self::Cel(_) => {
+                Vec::new()
+            }
+            Self::As(of) | Self::Names(Names { of, .. }) => vec![of],
+            Self::Each(each) => each.of.types(),
+            Self::Values(of) | Self::Flip(of) | Self::OneOrMany(of) => of.types(),
+            Self::Chain(all) => all.iter().flat_map(Self::types).collect(),
+            Self::Cases(cases) => cases.iter().flat_map(Case::types).collect(),
+        }
+    }
+
+    /// The same with types referred to in another way; nothing where one cannot be.
+    pub fn map<U>(&self, of: &mut dyn FnMut(&T) -> Option<U>) -> Option<Convert<U>> {
+        Some(match self {
+            Self::Value(codec) => Convert::Value(codec.clone()),
+            Self::As(one) => Convert::As(of(one)?),
+            Self::Each(each) => {
+                Convert::Each(Box::new(Each { of: each.of.map(of)?, key: each.key.clone(), unfit: each.unfit.clone() }))
+            }
+            Self::Values(one) => Convert::Values(Box::new(one.map(of)?)),
+            Self::Chain(all) => Convert::Chain(all.iter().map(|one| one.map(of)).collect::<Option<_>>()?),
+            Self::Flip(one) => Convert::Flip(Box::new(one.map(of)?)),
+            Self::Cases(cases) => Convert::Cases(cases.iter().map(|case| case.map(of)).collect::<Option<_>>()?),
+            Self::OneOrMany(one) => Convert::OneOrMany(Box::new(one.map(of)?)),
+            Self::Flatten => Convert::Flatten,
+            Self::Entries(entries) => Convert::Entries(entries.clone()),
+            Self::Flat(flat) => Convert::Flat(flat.clone()),
+            Self::Names(names) => {
+                Convert::Names(Names { of: of(&names.of)?, style: names.style, list: names.list.clone() })
+            }
+            Self::Is(kind) => Convert::Is(kind.clone()),
+            Self::Cel(cel) => Convert::Cel(cel.clone()),
+        })
+    }
+}
+
+impl<T> Case<T> {
+    /// The types that it refers to.
+    pub fn types(&self) -> Vec<&T> {
+        self.with.iter().flat_map(|(_, convert)| convert.types()).chain(&self.rules).collect()
+    }
+
+    fn map<U>(&self, of: &mut dyn FnMut(&T) -> Option<U>) -> Option<Case<U>> {
+        let with = self.with.iter().map(|(name, convert)| Some((name.clone(), convert.map(of)?)));
+        Some(Case {
+            when: self.when.clone(),
+            old: self.old.clone(),
+            new: self.new.clone(),
+            with: with.collect::<Option<_>>()?,
+            rules: match &self.rules {
+                None => None,
+                Some(rules) => Some(of(rules)?),
+            },
+        })
+    }
+}
+
+impl<T> Mapping<T> {
+    /// The types that it refers to.
+    pub fn types(&self) -> Vec<&T> {
+        match self {
+            Self::Equation(one) => {
+                one.via.types().into_iter().chain(one.keys.iter().flat_map(Convert::types)).collect()
+            }
+            Self::Cases(cases) => cases.iter().flat_map(Case::types).collect(),
+            Self::Derived(one) => one.via.types(),
+            Self::Rest(_) => Vec::new(),
+        }
+    }
+
+    /// The same with types referred to in another way; nothing where one cannot be.
+    pub fn map<U>(&self, of: &mut dyn FnMut(&T) -> Option<U>) -> Option<Mapping<U>> {
+        Some(match self {
+            Self::Equation(one) => Mapping::Equation(Equation {
+                olds: one.olds.clone(),
+                news: one.news.clone(),
+                via: one.via.map(of)?,
+                default: one.default.clone(),
+                unfit: one.unfit.clone(),
+                when: one.when.clone(),
+                keys: match &one.keys {
+                    None => None,
+                    Some(keys) => Some(keys.map(of)?),
+                },
+                only: one.only.clone(),
+            }),
+            Self::Cases(cases) => Mapping::Cases(cases.iter().map(|case| case.map(of)).collect::<Option<_>>()?),
+            Self::Derived(one) => Mapping::Derived(Derived {
+                is_new: one.is_new,
+                place: one.place.clone(),
+                from: one.from.clone(),
+                via: one.via.map(of)?,
+                default: one.default.clone(),
+                unfit: one.unfit.clone(),
+                when: one.when.clone(),
+            }),
+            Self::Rest(rest) => Mapping::Rest(*rest),
+        })
+    }
+}

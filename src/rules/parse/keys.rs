@@ -1,0 +1,33 @@
+//! The keys of every map that has a fixed set of them: what the parser accepts and the schemas say.
+
+/// Of a rule file.
+pub(in crate::rules) const FILE: &[&str] = &["versions", "strict", "types", "routes", "examples"];
+/// Of an example.
+pub(in crate::rules) const EXAMPLE: &[&str] = &["type", "old", "new", "back", "edit", "put"];
+/// Beside the conversion of an equation.
+pub(in crate::rules) const BESIDE: &[&str] = &["default", "loss", "unfit", "when", "keys", "only"];
+/// Beside `added` or `removed`.
+pub(in crate::rules) const DERIVED: &[&str] = &["from", "reduce", "default", "loss", "when", "separator", "unfit"];
+/// How several values become one.
+pub(in crate::rules) const REDUCTIONS: &[&str] =
+    &["sum", "count", "first", "last", "min", "max", "join", "list", "any"];
+/// Of a case.
+pub(in crate::rules) const CASE: &[&str] = &["old", "new", "with", "when", "rules", "else"];
+/// Of `entries`.
+pub(in crate::rules) const ENTRIES: &[&str] = &["key", "value", "sort", "last"];
+/// Of `flat`.
+pub(in crate::rules) const FLAT: &[&str] = &["separator", "list"];
+/// Of `cel`.
+pub(in crate::rules) const CEL: &[&str] = &["up", "down"];
+/// Of an entry of `responses`.
+pub(in crate::rules) const RESPONSE: &[&str] = &["status", "when", "rules"];
+pub(in crate::rules) const CALL: &[&str] =
+    &["call", "request", "each", "when", "stop", "optional", "partial", "timeout"];
+/// Of `service.yaml`.
+pub(in crate::rules) const SERVICE: &[&str] = &["match", "versions", "negotiate", "default", "answer_header"];
+/// Of `match`.
+pub(in crate::rules) const MATCH: &[&str] = &["hosts", "paths"];
+/// Of a version.
+pub(in crate::rules) const VERSION: &[&str] = &["path", "names", "upstream", "answered_by", "openapi"];
+/// Ways to find a caller's version.
+pub(in crate::rules) const NEGOTIATORS: &[&str] = &["path", "header", "query", "media_type"];

@@ -1,0 +1,64 @@
+//! The examples of the manual do what they say.
+
+use bifocal::diagnostic::{Style, to_text};
+use bifocal::rules::check_service;
+use bifocal::rules::load::ServiceSources;
+use bifocal::rules::manual;
+
+use crate::corpus_documents::{check_pair, compile};
+use crate::corpus_rules::SERVICE;
+
+/// Fenced blocks with their first line, in order.
+pub(super) fn fenced(text: &str) -> Vec<(&str, String)> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(info) = line.strip_prefix("```") {
+            let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            found.push((info, body.join("\n") + "\n"));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_example_works() {
+    let mut pairs = 0;
+    for page in manual::all() {
+        let mut step = None;
+        let blocks = fenced(page.manual);
+        assert!(blocks.iter().any(|(info, _)| *info == "yaml"), "`{}` has no example", page.name);
+        for (info, body) in blocks {
+            match info {
+                "yaml" if body.starts_with("- ") => {
+                    let rules: String = body.lines().flat_map(|line| ["  ", line, "\n"]).collect();
+                    step = Some(compile(&format!("T:\n{rules}")));
+                }
+                "yaml" => accepted(page.name, &body),
+                "pairs" => {
+                    for line in body.lines() {
+                        check_pair(step.as_ref().unwrap(), line, page.name);
+                        pairs += 1;
+                    }
+                }
+                other => unreachable!("`{}`: a block of `{other}`", page.name),
+            }
+        }
+    }
+    assert!(pairs > 60, "{pairs}");
+}
+
+fn accepted(name: &str, rules: &str) {
+    let report = check_service(&ServiceSources::from_texts("shop", [("service.yaml", SERVICE), ("v1-v2.yaml", rules)]));
+    assert!(report.checked.is_some(), "{name}\n{}", to_text(&report.diagnostics, &report.sources, Style::Plain));
+}
+
+#[test]
+fn no_two_things_have_one_name() {
+    let codecs = bifocal::codecs::ALL.iter().map(|info| info.name);
+    let mut names: Vec<&str> = manual::all().map(|page| page.name).chain(codecs).collect();
+    names.sort_unstable();
+    let before = names.len();
+    names.dedup();
+    assert_eq!(names.len(), before);
+}
