@@ -220,8 +220,8 @@ fn answer(call: &Call<'_>, out: ResponseOut) -> Result<Response, Trouble> {
     remove_hop_by_hop(&mut headers);
     headers.remove(header::CONTENT_LENGTH);
     restate_response(call.service, call.asked, &call.parts.headers, &mut headers);
-    let is_bodiless =
-        call.parts.method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let is_bodiless = call.parts.method == Method::HEAD
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
     let mut response = Response::new(if is_bodiless { Body::empty() } else { Body::from(body) });
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -45,7 +45,21 @@ pub(super) struct Stream {
 /// The message whose body it is: as it came, and as its head has gone on.
 pub(super) enum Message {
     Request { query: Option<String>, headers: HeaderMap, sent: Box<RequestOut> },
-    Response { status: StatusCode, headers: HeaderMap, sent: Box<ResponseOut> },
+    Response { status: StatusCode, headers: HeaderMap, asked: Box<Asked>, sent: Box<ResponseOut> },
+}
+
+/// What a response answers, as its caller sent it, beside what the [`Stream`] has of it.
+pub(super) struct Asked {
+    query: Option<String>,
+    headers: HeaderMap,
+    body: Option<Vec<u8>>,
+}
+
+impl Asked {
+    pub(super) fn of(request: &RequestIn<'_>) -> Self {
+        let query = request.query.map(str::to_owned);
+        Self { query, headers: request.headers.clone(), body: request.body.map(<[u8]>::to_vec) }
+    }
 }
 
 /// What ended a stream, for whoever waits for its other end.
@@ -113,10 +127,13 @@ impl Stream {
                 let same = out.path == sent.path && out.query == sent.query && out.headers == sent.headers;
                 if same { Ok(out.body) } else { Err(other_head()) }
             }
-            Message::Response { status, headers, sent } => {
+            Message::Response { status, headers, asked, sent } => {
+                let (query, body) = (asked.query.as_deref(), asked.body.as_deref());
+                let request =
+                    RequestIn { method: &self.method, path: &self.path, query, headers: &asked.headers, body };
                 let input = ResponseIn { status: *status, headers, body: Some(text) };
                 let out = compute(&self.worker, text.len(), |scratch, limits| {
-                    exchange.response(&input, None, scratch, limits)
+                    exchange.response(&input, Some(&request), scratch, limits)
                 })?;
                 if out.dropped > 0 {
                     self.worker.facts.change(|known| known.dropped_members += out.dropped);

@@ -379,7 +379,12 @@ async fn respond(
                 add_vary(&mut final_headers, std::iter::once(header::ACCEPT_ENCODING));
                 recoded = true;
             }
-            let message = events::Message::Response { status, headers, sent: Box::new(out) };
+            let message = events::Message::Response {
+                status,
+                headers,
+                asked: Box::new(events::Asked::of(asked.request)),
+                sent: Box::new(out),
+            };
             call.stream(worker, framing, message).translate(body, inflow).0
         }
         (_, received) => {

@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::general::Requests;
 use super::line::Line;
 use super::message::{self, Envelope, Source};
-use super::route::{self, Message, Params, Route};
+use super::route::{self, Mapped, Message, Params, Route};
 use super::{Direction, Fault, Limits, Scratch, ServicePlan, StepPlan, TypeId, Unplaced};
 use crate::path::template::Template;
 use crate::rules::ast::WriteMode;
@@ -223,20 +223,25 @@ impl<'p> Exchange<'p> {
 
     /// Whether translating a response of this status needs its body.
     pub fn reads_response_body(&self, status: StatusCode) -> bool {
-        // A rule may change the status on the way, and so which rules the next step has: ask every message.
-        let single = self.hops.len() == 1;
         self.hops.iter().any(|hop| {
-            let chosen = hop.route.response(status.as_u16()).filter(|_| single);
-            let any = hop.route.responses.iter().map(|(_, message)| message).filter(|_| !single);
-            let mapped = hop
-                .route
-                .mapped
-                .iter()
-                .filter(|one| !single || one.sides(hop.direction.reverse()).0.covers(status.as_u16()));
-            let by_more = mapped.clone().any(|one| one.condition(hop.direction.reverse()).is_some());
-            let messages = chosen.into_iter().chain(any).chain(mapped.filter_map(|one| one.message.as_ref()));
-            by_more || messages.into_iter().any(Message::touches_body)
+            let by_more = self.mapped(hop, status).any(|one| one.condition(hop.direction.reverse()).is_some());
+            by_more || self.response_messages(hop, status).any(Message::touches_body)
         })
+    }
+
+    /// What a hop's rules may make of a response that the service gave this status. A rule may change the status on the
+    /// way, and so which rules the next hop has: where there are several, each of them.
+    fn mapped<'h>(&self, hop: &'h Hop<'_>, status: StatusCode) -> impl Iterator<Item = &'h Mapped> {
+        let is_only = self.hops.len() == 1;
+        let covers = move |one: &&Mapped| one.sides(hop.direction.reverse()).0.covers(status.as_u16());
+        hop.route.mapped.iter().filter(move |one| !is_only || covers(one))
+    }
+
+    fn response_messages<'h>(&self, hop: &'h Hop<'_>, status: StatusCode) -> impl Iterator<Item = &'h Message> {
+        let is_only = self.hops.len() == 1;
+        let chosen = hop.route.response(status.as_u16()).filter(|_| is_only);
+        let all = hop.route.responses.iter().map(|(_, message)| message).filter(move |_| !is_only);
+        self.mapped(hop, status).filter_map(|one| one.message.as_ref()).chain(chosen).chain(all)
     }
 
     /// Whether rules over the request see forms and texts, too.
@@ -246,11 +251,7 @@ impl<'p> Exchange<'p> {
 
     /// Whether rules over a response of this status see forms and texts, too.
     pub fn takes_any_response(&self, status: StatusCode) -> bool {
-        self.hops.iter().any(|hop| {
-            let mapped = hop.route.mapped(status.as_u16(), hop.direction.reverse());
-            let messages = mapped.filter_map(|one| one.message.as_ref()).chain(hop.route.response(status.as_u16()));
-            messages.into_iter().any(|message| message.general)
-        })
+        self.hops.iter().any(|hop| self.response_messages(hop, status).any(|message| message.general))
     }
 
     /// Whether the write must be put onto the live document: the request that reads it, in the service's terms.

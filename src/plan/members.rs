@@ -233,6 +233,7 @@ impl Engine<'_> {
 
 /// Why a fused lens leaves a document to the single steps. Nobody is told: their answer counts.
 #[cold]
+#[expect(clippy::unnecessary_box_returns, reason = "faults travel boxed, see `Step`")]
 fn irregular() -> Box<Fault> {
     Box::new(Fault::new(FaultKind::Missing, "expected an object with members"))
 }

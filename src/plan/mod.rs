@@ -32,6 +32,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::Uri;
@@ -155,32 +156,35 @@ impl StepPlan {
     pub fn compile(step: &CheckedStep) -> Self {
         let mut step = compile::with_plain_headers(step);
         let bodies = bodies::with_body_types(&mut step);
-        Self {
-            up: Arc::new(compile::compile_lenses(&step, Direction::Up)),
-            down: Arc::new(compile::compile_lenses(&step, Direction::Down)),
-            puts: step.types.iter().map(put::compile_put).collect(),
-            general: Arc::new(general::compile(&step)),
-            routes: step.routes.iter().map(|route| route::Route::compile(route, &step, &bodies)).collect(),
-            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, &step)).collect(),
-        }
+        let needed = step.general();
+        let general = general::compile(&step, needed.clone());
+        Self::build(&step, &bodies, &needed, general)
     }
 
     /// As [`StepPlan::compile`], for looking on: every translation notes what its rules do, for [`StepPlan::take_notes`].
     /// Slower, and nothing to serve with.
     pub fn traced(step: &CheckedStep) -> Self {
         let step = compile::with_plain_headers(step);
-        let bodies = std::collections::BTreeMap::new();
-        let mut routes: Vec<route::Route> =
-            step.routes.iter().map(|route| route::Route::compile(route, &step, &bodies)).collect();
+        let mut plan = Self::build(&step, &BTreeMap::new(), &step.general(), general::compile_traced(&step));
         // A message's rules are noted too, and its body's places as parts of the message.
-        routes.iter_mut().for_each(route::Route::keep_messages_whole);
+        plan.routes.iter_mut().for_each(route::Route::keep_messages_whole);
+        plan
+    }
+
+    /// `needed` says of each type whether the general engine translates it.
+    fn build(
+        step: &CheckedStep,
+        bodies: &BTreeMap<TypeId, TypeId>,
+        needed: &[bool],
+        general: general::General,
+    ) -> Self {
         Self {
-            up: Arc::new(compile::compile_lenses(&step, Direction::Up)),
-            down: Arc::new(compile::compile_lenses(&step, Direction::Down)),
+            up: Arc::new(compile::compile_lenses(step, Direction::Up)),
+            down: Arc::new(compile::compile_lenses(step, Direction::Down)),
             puts: step.types.iter().map(put::compile_put).collect(),
-            general: Arc::new(general::compile_traced(&step)),
-            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, &step)).collect(),
-            routes,
+            general: Arc::new(general),
+            routes: step.routes.iter().map(|route| route::Route::compile(route, step, bodies, needed)).collect(),
+            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, step, needed)).collect(),
         }
     }
 

@@ -72,9 +72,15 @@ pub(super) struct Parts {
 }
 
 impl Route {
-    pub(super) fn compile(route: &CheckedRoute, step: &CheckedStep, bodies: &BTreeMap<TypeId, TypeId>) -> Self {
+    /// `needed` says of each type whether the general engine translates it.
+    pub(super) fn compile(
+        route: &CheckedRoute,
+        step: &CheckedStep,
+        bodies: &BTreeMap<TypeId, TypeId>,
+        needed: &[bool],
+    ) -> Self {
         let side = |template: &Template| Side { label: template.to_string(), template: template.clone() };
-        let message = |of: TypeId| Message { body: bodies.get(&of).copied(), ..Message::compile(of, step) };
+        let message = |of: TypeId| Message { body: bodies.get(&of).copied(), ..Message::compile(of, step, needed) };
         Self {
             old: side(&route.old),
             new: side(&route.new),
@@ -84,12 +90,9 @@ impl Route {
                 message(of).partial(if patches { step.types.len() } else { 0 })
             }),
             responses: route.responses.iter().map(|(key, of)| (*key, message(*of))).collect(),
-            mapped: route.mapped.iter().map(|one| Mapped::compile(one, step)).collect(),
-            looks_back: {
-                let general = step.general();
-                let is_general = |of: TypeId| general.get(of.0) == Some(&true);
-                !route.mapped.is_empty() || route.responses.iter().any(|(_, of)| is_general(*of))
-            },
+            mapped: route.mapped.iter().map(|one| Mapped::compile(one, step, needed)).collect(),
+            looks_back: !route.mapped.is_empty()
+                || route.responses.iter().any(|(_, of)| needed.get(of.0) == Some(&true)),
         }
     }
 
@@ -130,8 +133,8 @@ pub(super) fn for_status(all: &[(StatusKey, Message)], status: u16) -> Option<&(
 }
 
 impl Mapped {
-    pub(super) fn compile(one: &CheckedMapped, step: &CheckedStep) -> Self {
-        let message = one.of.map(|of| Message::compile(of, step));
+    pub(super) fn compile(one: &CheckedMapped, step: &CheckedStep, needed: &[bool]) -> Self {
+        let message = one.of.map(|of| Message::compile(of, step, needed));
         Self { old: one.old, new: one.new, when: one.when.clone(), message }
     }
 
@@ -152,7 +155,7 @@ impl Mapped {
 }
 
 impl Message {
-    pub(super) fn compile(of: TypeId, step: &CheckedStep) -> Self {
+    pub(super) fn compile(of: TypeId, step: &CheckedStep, needed: &[bool]) -> Self {
         let rules = step.types.get(of.0).map(|of| of.rules.as_slice()).unwrap_or_default();
         let (mut old, mut new) = (Parts::default(), Parts::default());
         for rule in rules {
@@ -189,7 +192,7 @@ impl Message {
             },
             _ => None,
         };
-        let general = step.general().get(of.0) == Some(&true);
+        let general = needed.get(of.0) == Some(&true);
         Self { of, old, new, general, body_only, body: None }
     }
 

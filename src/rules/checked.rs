@@ -66,24 +66,28 @@ impl CheckedStep {
     /// For each type, whether the general engine translates it: it has a rule that says more than one codec between
     /// plain places, or it refers to such a type.
     pub fn general(&self) -> Vec<bool> {
-        let inner = |rule: &CheckedRule| match &rule.kind {
-            CheckedKind::Mapping(_) => None,
-            CheckedKind::Equation { codec: BoundCodec::As(of) | BoundCodec::Each { of, .. }, .. } => Some(Some(*of)),
-            _ => Some(None),
-        };
-        let mut general: Vec<bool> =
-            self.types.iter().map(|one| one.rules.iter().any(|rule| inner(rule).is_none())).collect();
-        loop {
-            let refers = |one: &CheckedType| {
-                let mut types = one.rules.iter().filter_map(|rule| inner(rule).flatten());
-                types.any(|of| general.get(of.0) == Some(&true))
-            };
-            let next: Vec<bool> = self.types.iter().zip(&general).map(|(one, was)| *was || refers(one)).collect();
-            if next == general {
-                return general;
+        let mut users: Vec<Vec<usize>> = vec![Vec::new(); self.types.len()];
+        let mut open = Vec::new();
+        for (index, one) in self.types.iter().enumerate() {
+            for rule in &one.rules {
+                match &rule.kind {
+                    CheckedKind::Mapping(_) => open.push(index),
+                    CheckedKind::Equation { codec: BoundCodec::As(of) | BoundCodec::Each { of, .. }, .. } => {
+                        users.get_mut(of.0).into_iter().for_each(|users| users.push(index));
+                    }
+                    _ => {}
+                }
             }
-            general = next;
         }
+        let mut general = vec![false; self.types.len()];
+        while let Some(index) = open.pop() {
+            if let Some(is_general) = general.get_mut(index)
+                && !std::mem::replace(is_general, true)
+            {
+                open.extend(users.get(index).into_iter().flatten());
+            }
+        }
+        general
     }
 }
 

@@ -297,6 +297,9 @@ fn large_lists_among_other_documents() {
         assert_eq!((code, err.as_str()), (Some(0), ""));
         assert!(written > SIZE, "{written}");
     }
+    let (code, _, err, _) = feed("--from v1 --to v2 --type Order", orders(SIZE, ",", "]\n{}\nx\n"));
+    assert_eq!(code, Some(1));
+    assert!(err.starts_with("bifocal: line 3: "), "{err}");
     for (end, what) in [
         (",{\"total\":[]}]\n{}", "line 1: `[1660].total`: "),
         ("", "line 1: not JSON: expected `,` or `]` at byte "),

@@ -78,9 +78,10 @@ impl<R: Read> Documents<R> {
         self.input.consume(bytes);
     }
 
-    /// Ends the line in which a document ended that was handed over; answers whether it held nothing else.
+    /// Reads the rest of the line in which a document ended that was handed over; answers whether it held nothing else.
     pub(super) fn end_line(&mut self) -> io::Result<bool> {
         let mut is_blank = true;
+        self.count += 1;
         loop {
             let buffer = self.input.fill_buf()?;
             let end = memchr::memchr(b'\n', buffer).map(|at| at + 1);

@@ -156,13 +156,14 @@ fn read_all(mut reader: impl Read, most: usize) -> Result<Vec<u8>, DecodeFault> 
     }
 }
 
-/// A zlib stream if it looks like one, else a bare deflate stream.
+/// Whether what begins so is a zlib stream (RFC 1950), as it must be, or the bare deflate stream that some send: in such
+/// a stream the byte would begin a stored block with a padding that is not zero.
+pub(super) fn is_zlib(first: u8) -> bool {
+    first & 0x0f == 8
+}
+
 fn inflate(from: &[u8], most: usize) -> Result<Vec<u8>, DecodeFault> {
-    let zlib = match from {
-        [method, flags, ..] => method & 0x0f == 8 && (u16::from(*method) * 256 + u16::from(*flags)) % 31 == 0,
-        _ => false,
-    };
-    let mut state = Decompress::new(zlib);
+    let mut state = Decompress::new(from.first().is_some_and(|first| is_zlib(*first)));
     let mut out = Vec::with_capacity(from.len().saturating_mul(4).min(most) + 1);
     loop {
         let consumed = usize::try_from(state.total_in()).unwrap_or(usize::MAX);

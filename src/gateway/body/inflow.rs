@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 
+use flate2::Decompress;
+use flate2::write::ZlibDecoder;
+
 use super::coding::{Coding, DecodeFault, DecodeLimits};
 use super::unbrotli;
 
@@ -9,11 +12,12 @@ use super::unbrotli;
 pub(in crate::gateway) struct Inflow {
     decoder: Decoder,
     limits: DecodeLimits,
+    has_begun: bool,
 }
 
 enum Decoder {
     Gzip(flate2::write::MultiGzDecoder<Sink>),
-    Deflate(flate2::write::ZlibDecoder<Sink>),
+    Deflate(ZlibDecoder<Sink>),
     Brotli(Box<unbrotli::Decoder<Sink>>),
     Zstd(zstd::stream::write::Decoder<'static, Sink>),
 }
@@ -64,7 +68,7 @@ impl Inflow {
         let sink = Sink::default();
         let decoder = match coding {
             Coding::Gzip => Decoder::Gzip(flate2::write::MultiGzDecoder::new(sink)),
-            Coding::Deflate => Decoder::Deflate(flate2::write::ZlibDecoder::new(sink)),
+            Coding::Deflate => Decoder::Deflate(ZlibDecoder::new(sink)),
             Coding::Brotli => Decoder::Brotli(Box::new(unbrotli::Decoder::new(sink))),
             Coding::Zstd => {
                 let mut decoder = zstd::stream::write::Decoder::new(sink)?;
@@ -72,7 +76,7 @@ impl Inflow {
                 Decoder::Zstd(decoder)
             }
         };
-        Ok(Self { decoder, limits })
+        Ok(Self { decoder, limits, has_begun: false })
     }
 
     /// What a piece of the stream says, as far as can be told yet.
@@ -80,6 +84,11 @@ impl Inflow {
     /// # Errors
     /// [`DecodeFault`].
     pub(in crate::gateway) fn push(&mut self, piece: &[u8]) -> Result<Vec<u8>, DecodeFault> {
+        if let (false, Decoder::Deflate(decoder), Some(first)) = (self.has_begun, &mut self.decoder, piece.first()) {
+            let state = Decompress::new(super::coding::is_zlib(*first));
+            *decoder = ZlibDecoder::new_with_decompress(Sink::default(), state);
+        }
+        self.has_begun |= !piece.is_empty();
         self.sink().room = self.limits.most(piece.len());
         let decoder: &mut dyn Write = match &mut self.decoder {
             Decoder::Gzip(decoder) => decoder,
@@ -143,6 +152,16 @@ mod tests {
                 assert_eq!(read(coding, &encoded, piece).as_ref(), Ok(&body), "{coding:?} {piece}");
             }
             assert_eq!(read(coding, b"{\"a\":1}{\"a\":1}", 5), Err(DecodeFault::Corrupt), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn bare_deflate_is_understood() {
+        let mut writer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(b"{\"a\":1}").unwrap();
+        let bare = writer.finish().unwrap();
+        for piece in [1, bare.len()] {
+            assert_eq!(read(Coding::Deflate, &bare, piece), Ok(b"{\"a\":1}".to_vec()), "{piece}");
         }
     }
 

@@ -100,6 +100,15 @@ impl Query {
             let message = if ends { "the condition is not complete".into() } else { error.message };
             PlaceError { at, message, ..error }
         })?;
+        let is_one = matches!(&*query.steps, [step] if matches!(&*step.selectors, [model::Selector::Filter(_)]));
+        if !is_one {
+            return Err(PlaceError {
+                at: 0..text.len(),
+                message: "a condition is one expression".to_owned(),
+                help: Some("join conditions with `&&` or `||`"),
+                over_limit: false,
+            });
+        }
         text.clone_into(&mut query.text);
         query.is_condition = true;
         Ok(query)

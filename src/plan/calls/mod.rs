@@ -74,7 +74,7 @@ pub struct Fan<'p> {
 }
 
 impl Calls {
-    pub(super) fn compile(calls: &CheckedCalls, step: &CheckedStep) -> Self {
+    pub(super) fn compile(calls: &CheckedCalls, step: &CheckedStep, needed: &[bool]) -> Self {
         Self {
             old: Side { label: calls.old.to_string(), template: calls.old.clone() },
             when: calls.when.clone(),
@@ -84,13 +84,13 @@ impl Calls {
                 .map(|call| Call {
                     name: call.name.clone(),
                     target: call.target.clone(),
-                    request: call.request.map(|of| Message::compile(of, step)),
+                    request: call.request.map(|of| Message::compile(of, step, needed)),
                     after: call.after.clone(),
                     how: call.how.clone(),
                 })
                 .collect(),
-            responses: calls.responses.iter().map(|(key, of)| (*key, Message::compile(*of, step))).collect(),
-            mapped: calls.mapped.iter().map(|one| Mapped::compile(one, step)).collect(),
+            responses: calls.responses.iter().map(|(key, of)| (*key, Message::compile(*of, step, needed))).collect(),
+            mapped: calls.mapped.iter().map(|one| Mapped::compile(one, step, needed)).collect(),
         }
     }
 }

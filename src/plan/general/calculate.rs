@@ -5,19 +5,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cel::objects::{Key, Map};
-use cel::{Context, Program, Value};
+use cel::{Context, Value};
 
 use super::place::text_of;
 use super::value::{LAST, Member, Out, order};
 use super::{Direction, Fault, Run};
 use crate::json::{Decimal, Tree, TreeKind};
-use crate::rules::expression;
+use crate::plan::FaultKind;
+use crate::rules::expression::{self, Expression};
 use crate::rules::mapping::{Cel, Reduce};
 
 /// An expression for each direction, compiled.
 pub(super) struct Programs {
-    up: Option<Program>,
-    down: Option<Program>,
+    up: Option<Expression>,
+    down: Option<Expression>,
 }
 
 impl std::fmt::Debug for Programs {
@@ -26,8 +27,11 @@ impl std::fmt::Debug for Programs {
     }
 }
 
-/// Bytes of a value that an expression may be asked about: expressions may look at each pair of its elements.
+/// Bytes of a value that an expression may be asked about.
 const MAX_VALUE: usize = 64 << 10;
+/// How often the loops of an expression may go round. What it is asked about may have so many values that those to the
+/// power of the loops within one another are no more.
+const MAX_ROUNDS: usize = 1_000_000;
 
 impl Programs {
     /// Compiles both expressions; checking has compiled them before.
@@ -47,21 +51,25 @@ impl<'a> Run<'a> {
         if tree.raw.len() > MAX_VALUE {
             return Err(Fault::guard("the value is too large for an expression".into()));
         }
-        let program = match direction {
+        let expression = match direction {
             Direction::Up => &programs.up,
             Direction::Down => &programs.down,
         };
         let failed = || Fault::guard("the rule's expression has no value for it".into());
-        let program = program.as_ref().ok_or_else(failed)?;
+        let expression = expression.as_ref().ok_or_else(failed)?;
         let mut context = Context::default();
-        context.add_variable_from_value("value", to_cel(tree)?);
-        let [old, new] = &self.requests;
-        for (name, view) in [("old_request", old), ("new_request", new)] {
-            if let Some(view) = view {
-                context.add_variable_from_value(name, to_cel(view)?);
+        let mut values = 0;
+        context.add_variable_from_value("value", to_cel(tree, &mut values)?);
+        let views = ["old_request", "new_request"].into_iter().zip(&self.requests).zip(expression.requests);
+        for ((name, view), is_named) in views {
+            if let Some(view) = view.as_ref().filter(|_| is_named) {
+                context.add_variable_from_value(name, to_cel(view, &mut values)?);
             }
         }
-        let value = program.execute(&context).map_err(|_| failed())?;
+        if values.checked_pow(expression.within).is_none_or(|rounds| rounds > MAX_ROUNDS) {
+            return Err(Fault::new(FaultKind::TooLarge, "too many values for the loops of the rule's expression"));
+        }
+        let value = expression.program.execute(&context).map_err(|_| failed())?;
         let mut text = Vec::new();
         from_cel(&value, &mut text)?;
         Ok(Out::Text(self.text(&text)))
@@ -119,8 +127,9 @@ fn sum(numbers: &[Decimal]) -> Option<String> {
     Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
 }
 
-/// Recursion is bounded by the document's depth.
-fn to_cel(tree: &Tree<'_>) -> Result<Value, Fault> {
+/// Counts the values. Recursion is bounded by the document's depth.
+fn to_cel(tree: &Tree<'_>, values: &mut usize) -> Result<Value, Fault> {
+    *values += 1;
     Ok(match &tree.kind {
         TreeKind::Null => Value::Null,
         TreeKind::Bool(value) => Value::Bool(*value),
@@ -138,13 +147,14 @@ fn to_cel(tree: &Tree<'_>) -> Result<Value, Fault> {
             Value::String(Arc::new(text.into_owned()))
         }
         TreeKind::Array(elements) => {
-            Value::List(Arc::new(elements.iter().map(to_cel).collect::<Result<Vec<_>, Fault>>()?))
+            let elements = elements.iter().map(|element| to_cel(element, values));
+            Value::List(Arc::new(elements.collect::<Result<Vec<_>, Fault>>()?))
         }
         TreeKind::Object(members) => {
-            let entry = |(name, value): &(Cow<'_, str>, Tree<'_>)| {
-                Ok((Key::String(Arc::new(name.clone().into_owned())), to_cel(value)?))
+            let mut entry = |(name, value): &(Cow<'_, str>, Tree<'_>)| {
+                Ok((Key::String(Arc::new(name.clone().into_owned())), to_cel(value, values)?))
             };
-            let map = members.iter().map(entry).collect::<Result<HashMap<_, _>, Fault>>()?;
+            let map = members.iter().map(&mut entry).collect::<Result<HashMap<_, _>, Fault>>()?;
             Value::Map(Map { map: Arc::new(map) })
         }
     })

@@ -10,9 +10,8 @@ use crate::plan::lens::Nested;
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, CheckedStep, CheckedType, TypeId};
 use crate::rules::mapping::{self, Convert, Mapping, Member, Part, Pattern, Unfit};
 
-/// The types of a step that need the general engine.
-pub(in crate::plan) fn compile(step: &CheckedStep) -> General {
-    let general = step.general();
+/// The types of a step that need the general engine, which `general` says of each.
+pub(in crate::plan) fn compile(step: &CheckedStep, general: Vec<bool>) -> General {
     let is_any = general.contains(&true);
     // `names` and cases may lead to types that the one-pass engine translates: they are compiled for both.
     let types: Vec<Option<Type>> = step.types.iter().map(|of| is_any.then(|| compile_type(of))).collect();

@@ -145,6 +145,7 @@ impl<'a> Run<'a> {
     fn by_case(&self, cases: &'a [Case], direction: Direction, tree: &'a Tree<'a>) -> Result<Out<'a>, Fault> {
         let mut reason = None;
         for case in cases {
+            let mark = self.mark();
             let fitting = match self.fit(case, direction, tree) {
                 Ok(fitting) => fitting,
                 Err(fault) => {
@@ -167,6 +168,7 @@ impl<'a> Run<'a> {
             let writes = match generator.writes(&fitting.bindings, fitting.first) {
                 Ok(writes) => writes,
                 Err(fault) => {
+                    self.undo(mark);
                     reason = reason.or(Some(fault));
                     continue;
                 }

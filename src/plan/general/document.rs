@@ -334,6 +334,7 @@ impl<'a> Run<'a> {
     ) -> Result<Option<(Effect<'a>, &'a Case)>, Fault> {
         let mut reason = None;
         for case in cases {
+            let mark = self.mark();
             match self.fit(case, direction, tree) {
                 Ok(fitting) => {
                     self.met(case, Part::Whole);
@@ -341,6 +342,7 @@ impl<'a> Run<'a> {
                     let writes = match generator.writes(&fitting.bindings, fitting.first) {
                         Ok(writes) => writes,
                         Err(fault) => {
+                            self.undo(mark);
                             reason = reason.or(Some(fault));
                             continue;
                         }

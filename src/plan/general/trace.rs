@@ -173,17 +173,19 @@ fn case_points(cases: &[Case], flipped: bool, add: &mut Add<'_>) {
     }
 }
 
-/// Where notes stood when something began.
+/// Where notes and counts stood when something began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
+    dropped: usize,
     met: usize,
     passed: usize,
 }
 
 impl<'a> Run<'a> {
     pub(super) fn mark(&self) -> Mark {
-        let now = |notes: &mut Notes| Mark { met: notes.met.len(), passed: notes.passed };
-        self.trace.map_or(Mark { met: 0, passed: 0 }, |trace| trace.change(now))
+        let dropped = self.dropped.get();
+        let now = |notes: &mut Notes| Mark { dropped, met: notes.met.len(), passed: notes.passed };
+        self.trace.map_or(Mark { dropped, met: 0, passed: 0 }, |trace| trace.change(now))
     }
 
     /// A document met something.
@@ -253,6 +255,7 @@ impl<'a> Run<'a> {
 
     /// What happened since then did not: a case was tried and did not fit.
     pub(super) fn undo(&self, mark: Mark) {
+        self.dropped.set(mark.dropped);
         if let Some(trace) = self.trace {
             trace.change(|notes| {
                 notes.met.truncate(mark.met);

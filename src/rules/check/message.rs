@@ -48,9 +48,10 @@ pub(super) fn check_message_rule(rule: &Rule, part: Part, diagnostics: &mut Diag
             (owned.iter().collect(), &None)
         }
     };
+    let takes_whole_parts = matches!(rule.kind, RuleKind::Mapping(_));
     let mut sound = true;
     for place in &places {
-        sound &= check_place(place, part, diagnostics).is_some();
+        sound &= check_place(place, part, takes_whole_parts, diagnostics).is_some();
     }
     let outside_body = places.iter().any(|place| place.segments.first().is_some_and(|part| part != "body"));
     if let Some(default) = default.as_ref().filter(|_| outside_body) {
@@ -59,7 +60,8 @@ pub(super) fn check_message_rule(rule: &Rule, part: Part, diagnostics: &mut Diag
     sound.then_some(())
 }
 
-fn check_place(place: &Place, part: Part, diagnostics: &mut Diagnostics) -> Option<()> {
+/// `takes_whole_parts` is whether the rule may be over all of a part, such as a form of the whole query.
+fn check_place(place: &Place, part: Part, takes_whole_parts: bool, diagnostics: &mut Diagnostics) -> Option<()> {
     let known = part.parts();
     let Some((first, rest)) = place.segments.split_first() else {
         diagnostics
@@ -76,8 +78,8 @@ fn check_place(place: &Place, part: Part, diagnostics: &mut Diagnostics) -> Opti
         };
         return None;
     }
-    if !place.tail.is_empty() || rest.is_empty() {
-        // Names with a variable part, or a form of the whole part.
+    // A tail is of names with a variable part.
+    if !place.tail.is_empty() || (rest.is_empty() && takes_whole_parts) {
         return Some(());
     }
     match (first.as_str(), rest) {

@@ -145,8 +145,8 @@ impl Parser<'_> {
         }
         let (mut written, mut given, mut rest) = (String::new(), Vec::new(), text.as_str());
         while let Some((before, inside)) = rest.split_once('{') {
-            written.push_str(before);
             let Some((inner, after)) = inside.split_once('}') else { break };
+            written.push_str(before);
             if inner == "item" || inner.contains(['.', '[']) && !inner.ends_with("...") {
                 let name = format!("-{}", given.len());
                 written.extend(["{", &name, "}"]);

@@ -55,6 +55,12 @@ impl Parser<'_> {
         }
     }
 
+    /// A conversion inside another, which is of one value.
+    fn inner(&mut self, node: &Node) -> Option<Convert<TypeRef>> {
+        let via = self.convert(node)?;
+        self.check_inner(&via, node.span).then_some(via)
+    }
+
     /// The one conversion of a map; `beside` are the other keys that may stand in it.
     pub(super) fn convert_map(
         &mut self,
@@ -127,7 +133,7 @@ impl Parser<'_> {
         Some(match name {
             "as" => Convert::As(self.type_ref(value)?),
             "each" => {
-                let of = self.convert(value);
+                let of = self.inner(value);
                 let key = match option("key") {
                     None => None,
                     Some(node) => {
@@ -138,12 +144,12 @@ impl Parser<'_> {
                 let unfit = option("unfit").map_or(Some(Unfit::Refuse), |node| self.unfit(node))?;
                 Convert::Each(Box::new(Each { of: of?, key, unfit }))
             }
-            "values" => Convert::Values(Box::new(self.convert(value)?)),
+            "values" => Convert::Values(Box::new(self.inner(value)?)),
             "flip" => Convert::Flip(Box::new(self.convert(value)?)),
-            "one_or_many" => Convert::OneOrMany(Box::new(self.convert(value)?)),
+            "one_or_many" => Convert::OneOrMany(Box::new(self.inner(value)?)),
             "via" => {
                 let list = self.list(value, "`via`")?;
-                Convert::Chain(list.iter().map(|one| self.convert(one)).collect::<Option<_>>()?)
+                Convert::Chain(list.iter().map(|one| self.inner(one)).collect::<Option<_>>()?)
             }
             "cases" => Convert::Cases(self.cases(value)?),
             "wrap" => {
@@ -153,7 +159,12 @@ impl Parser<'_> {
                 Convert::Cases(vec![Case { when: When::ALWAYS, old, new, with, rules: None }])
             }
             "flatten" => {
-                self.boolean(value, "`flatten`")?;
+                if !self.boolean(value, "`flatten`")? {
+                    self.diagnostics
+                        .error(codes::R11, value.span, "`flatten` is `true` or absent")
+                        .help("without it lists stay as they are");
+                    return None;
+                }
                 Convert::Flatten
             }
             "entries" => Convert::Entries(self.entries(value)?),
@@ -193,8 +204,8 @@ impl Parser<'_> {
                     }
                     Some(text)
                 };
-                let (up, down) = (one(up, "`up`")?, one(down, "`down`")?);
-                Convert::Cel(Box::new(Cel { up, down }))
+                let (up, down) = (one(up, "`up`"), one(down, "`down`"));
+                Convert::Cel(Box::new(Cel { up: up?, down: down? }))
             }
             _ => return codecs::parse(name, map, self.diagnostics).map(Convert::Value),
         })
@@ -211,7 +222,7 @@ impl Parser<'_> {
             // Beside `each` it speaks of the elements.
             unfit: value("unfit").filter(|_| !is_each).and_then(|node| self.unfit(node)).unwrap_or(Unfit::Refuse),
             when: value("when").and_then(|node| self.when(node)).unwrap_or(When::ALWAYS),
-            keys: value("keys").and_then(|node| self.convert(node)),
+            keys: value("keys").and_then(|node| self.inner(node)),
             only: value("only").and_then(|node| self.kind(node, false)),
         }
     }
@@ -364,7 +375,7 @@ impl Parser<'_> {
         let map = self.map(node, "`with`")?;
         let entries = map.iter().map(|(name, value)| {
             let name = self.text(name, "a variable")?.value;
-            Some((name.trim_start_matches('$').to_owned(), self.convert(value)?))
+            Some((name.trim_start_matches('$').to_owned(), self.inner(value)?))
         });
         entries.collect::<Vec<_>>().into_iter().collect()
     }

@@ -92,6 +92,9 @@ impl Parser<'_> {
         let map = argument.as_map()?;
         let beside = self.beside(map);
         let via = self.convert_map(argument, map, keys::BESIDE)?;
+        if !self.check_inner(&via, argument.span) {
+            return None;
+        }
         let place = || vec![Place::plain(Vec::new(), name.span)];
         let default = beside.default.and_then(Result::ok).map(|text| text.value);
         let (olds, news) = (place(), place());
@@ -133,10 +136,9 @@ impl Parser<'_> {
             return None;
         }
         let is_plain = olds.iter().chain(&news).all(Place::is_plain) && beside.is_empty();
-        let kind = match into_core(via) {
-            Ok(codec) if is_plain => RuleKind::Equation { olds, news, codec, default },
-            either => {
-                let via = either.map_or_else(|via| via, from_core);
+        let kind = match if is_plain { into_core(via) } else { Err(via) } {
+            Ok(codec) => RuleKind::Equation { olds, news, codec, default },
+            Err(via) => {
                 let Beside { unfit, when, keys, only, .. } = beside;
                 let default = default.map(|text| text.value);
                 let equation = Equation { olds, news, via, default, unfit, when, keys, only };
@@ -165,18 +167,7 @@ impl Parser<'_> {
         if (olds.len(), news.len()) == (old, new) {
             return true;
         }
-        let name = match via {
-            Convert::Value(codecs::Codec::Same) => "a plain `=`".to_owned(),
-            Convert::Value(_) => format!("`{}`", super::convert::name_of(via)),
-            Convert::As(_) => "a type".to_owned(),
-            other => format!("`{}`", super::convert::name_of(other)),
-        };
-        let count = |places: usize, side: &str| format!("{places} {side} place{}", if places == 1 { "" } else { "s" });
-        let found = self.diagnostics.error(
-            codes::R17,
-            span,
-            format!("{name} joins {} and {}", count(old, "old"), count(new, "new")),
-        );
+        let found = self.diagnostics.error(codes::R17, span, joins(via));
         found.label(format!("{} and {} here", count(olds.len(), "old"), count(news.len(), "new")));
         let fitting = codecs::ALL.iter().find(|info| info.places != (1, 1) && info.places == (olds.len(), news.len()));
         if let Some(fitting) = fitting {
@@ -184,6 +175,33 @@ impl Parser<'_> {
         }
         false
     }
+
+    /// Whether a conversion can stand where it is given one value: inside another, or as a whole type.
+    pub(super) fn check_inner(&mut self, via: &Convert<TypeRef>, span: Span) -> bool {
+        let is_of_one = places_of(via) == (1, 1);
+        if !is_of_one {
+            self.diagnostics
+                .error(codes::R17, span, joins(via))
+                .label("one value is converted here")
+                .help("give the places to a rule of their own: `old = new + new: {…}`");
+        }
+        is_of_one
+    }
+}
+
+/// What a conversion joins, in words.
+fn joins(via: &Convert<TypeRef>) -> String {
+    let name = match via {
+        Convert::Value(codecs::Codec::Same) => "a plain `=`".to_owned(),
+        Convert::As(_) => "a type".to_owned(),
+        other => format!("`{}`", super::convert::name_of(other)),
+    };
+    let (old, new) = places_of(via);
+    format!("{name} joins {} and {}", count(old, "old"), count(new, "new"))
+}
+
+fn count(places: usize, side: &str) -> String {
+    format!("{places} {side} place{}", if places == 1 { "" } else { "s" })
 }
 
 /// How many places a conversion joins on the old and on the new side.
@@ -234,17 +252,6 @@ fn into_core(via: Convert<TypeRef>) -> Result<CodecDecl, Convert<TypeRef>> {
             Err(each) => Err(Convert::Each(Box::new(each))),
         },
         other => Err(other),
-    }
-}
-
-fn from_core(codec: CodecDecl) -> Convert<TypeRef> {
-    match codec {
-        CodecDecl::Value(codec) => Convert::Value(codec),
-        CodecDecl::As(of) => Convert::As(of),
-        CodecDecl::Each(of, key) => {
-            let each = crate::rules::mapping::Each { of: Convert::As(of), key, unfit: Unfit::Refuse };
-            Convert::Each(Box::new(each))
-        }
     }
 }
 

@@ -111,6 +111,20 @@ async fn lines_of_json_are_translated_one_by_one() {
 }
 
 #[tokio::test]
+async fn documents_of_a_response_see_the_request() {
+    let (service, sender) = streaming("application/x-ndjson").await;
+    let mut files = orders(None, Some(service.addr), "v2");
+    let rules = "routes:\n- GET /v1/orders/{id} = GET /v2/orders/{id}:\n    200:\n    - body.order = body.orders.{$request.path.id}\n";
+    files[1].1 = rules.to_owned();
+    let gateway = Gateway::start(&files, vec![]).await;
+    let reader = Reader::ask(&gateway, "GET /v1/orders/7", &[]).await;
+    sender.send(Bytes::from("{\"orders\":{\"7\":1}}\n{\"orders\":{\"7\":2.0}}\n")).await.unwrap();
+    drop(sender);
+    let read = reader.all().await;
+    assert_eq!(parse(&read, false).text(), "{\"order\":1}\n{\"order\":2.0}\n");
+}
+
+#[tokio::test]
 async fn a_line_that_cannot_be_translated_breaks_the_stream() {
     for line in ["{\"status\":\"s3cret\"}\n", "{\"price\":\n", "x\n"] {
         let (service, sender) = streaming("application/x-ndjson").await;
