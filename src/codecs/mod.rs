@@ -5,6 +5,7 @@
 mod argument;
 mod base64;
 mod case;
+mod chain;
 mod clamp;
 mod csv;
 mod date;
@@ -33,6 +34,7 @@ use std::borrow::Cow;
 
 pub use base64::Base64;
 pub use case::{Case, Letters};
+pub use chain::nesting;
 pub use clamp::Clamp;
 pub use csv::Csv;
 pub use date::{Date, Moment};
@@ -261,31 +263,6 @@ impl Codec {
         }
     }
 
-    /// Whether it takes one value to one value by itself: absent stays absent, null stays null, anything else is converted
-    /// or refused.
-    pub fn is_steady(&self) -> bool {
-        !matches!(self, Self::Head(_) | Self::Presence(_) | Self::Nothing(_) | Self::Split(_) | Self::Page(_))
-    }
-
-    /// Both after one another; nothing where one of them is not [steady](Self::is_steady), so that what lies between them
-    /// could be seen.
-    #[must_use]
-    pub fn then(&self, next: &Self) -> Option<Self> {
-        if !self.is_steady() || !next.is_steady() {
-            return None;
-        }
-        let links = |codec: &Self| match codec {
-            Self::Same => Vec::new(),
-            Self::Chain(links) => links.to_vec(),
-            codec => vec![codec.clone()],
-        };
-        let mut chain = [links(self), links(next)].concat();
-        Some(match chain.len() {
-            0 | 1 => chain.pop().unwrap_or(Self::Same),
-            _ => Self::Chain(chain.into()),
-        })
-    }
-
     /// Whether null stays null, or is refused by no one.
     pub fn keeps_null(&self) -> bool {
         match self {
@@ -359,10 +336,7 @@ impl Codec {
             Self::Hex(codec) => codec.convert(direction, value, out)?,
             Self::Percent(codec) => codec.convert(direction, value, out)?,
             Self::Clamp(codec) => codec.convert(direction, value, out)?,
-            Self::Chain(links) => match direction {
-                Direction::Up => convert_in_turn(links.iter(), direction, value, out)?,
-                Direction::Down => convert_in_turn(links.iter().rev(), direction, value, out)?,
-            },
+            Self::Chain(links) => chain::convert(links, direction, value, out)?,
         }
         Ok(true)
     }
@@ -392,20 +366,4 @@ impl Codec {
         }
         Ok(())
     }
-}
-
-/// What one codec wrote is what the next one reads.
-fn convert_in_turn<'c>(
-    links: impl Iterator<Item = &'c Codec>,
-    direction: Direction,
-    value: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), Guard> {
-    let start = out.len();
-    out.extend_from_slice(value);
-    for codec in links {
-        let between = out.split_off(start);
-        codec.convert(direction, Some(&between), out)?;
-    }
-    Ok(())
 }

@@ -21,7 +21,13 @@ pub(super) struct Line {
     fused: BTreeMap<(usize, Course), (usize, TypeId)>,
     /// How many types each step has: their partial forms begin there.
     counts: Vec<usize>,
+    /// How many more places fused types may have.
+    room: usize,
 }
+
+/// The most places of the fused types of one line. Versions meet in pairs, so their number would grow with the square of
+/// theirs; what is beyond it goes step by step.
+const MOST_PLACES: usize = 128 << 10;
 
 /// Several steps as one.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub(super) struct Span {
     count: usize,
     /// The most levels of one version that one level of another becomes.
     pub(super) lift: usize,
+    /// How much deeper values themselves may be nested in one version than in another.
+    pub(super) rise: usize,
 }
 
 impl Line {
@@ -39,7 +47,7 @@ impl Line {
     pub(super) fn compile(checked: &[CheckedStep], steps: &[StepPlan]) -> Self {
         // Bodies of messages are types of the compiled steps, too.
         let counts = steps.iter().map(|step| step.puts.len()).collect();
-        let mut line = Self { counts, ..Self::default() };
+        let mut line = Self { counts, room: MOST_PLACES, ..Self::default() };
         if checked.len() < 2 {
             return line;
         }
@@ -72,7 +80,8 @@ impl Line {
                 wanted.insert(course.to_vec(), TypeId(index));
             }
             let Some(table) = older.as_ref().or(tables.first()) else { return };
-            let fused = Table::fuse(table, newest, pairs);
+            let fused = Table::fuse(table, newest, pairs, self.room);
+            self.room -= fused.weight().min(self.room);
             wanted.retain(|_, of| fused.types.get(of.0).is_some_and(Option::is_some));
             let reads = |course: &&Course| course.last().is_some_and(Option::is_some);
             if wanted.keys().any(|course| reads(&course)) {
@@ -168,6 +177,7 @@ impl Span {
             down: compile::compile_fused(&types, Direction::Down),
             count: types.len(),
             lift: types.iter().map(Fused::deepest).max().unwrap_or(1).max(1),
+            rise: types.iter().map(|of| of.rise).max().unwrap_or(0),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::exchange::{BodyOut, Exchange, Hop, RequestOut};
 use super::line::Span;
 use super::route::Message;
 use super::{Direction, Fault, FaultKind, Limits, Scratch, StepPlan, TypeId, Unplaced, engine};
+use crate::json::MAX_DEPTH;
 
 /// How a body goes through a line.
 #[derive(Debug)]
@@ -74,7 +75,8 @@ impl Leg<'_> {
         };
         let mut out = Vec::with_capacity(body.len() + body.len() / 4);
         // What is left out, and how deep a document between may be, the steps know: here anything in doubt is refused.
-        let strict = Limits { unplaced: Unplaced::Refuse, depth: limits.depth / span.lift, ..limits };
+        let depth = limits.depth.min(MAX_DEPTH).saturating_sub(span.rise) / span.lift;
+        let strict = Limits { unplaced: Unplaced::Refuse, depth, ..limits };
         let Err(fault) = engine::translate(lenses, of, direction, body, &mut out, scratch, strict) else {
             return Ok((out, 0));
         };

@@ -105,7 +105,14 @@ fn assert_same(plan: &ServicePlan, trip: Trip<'_>, body: &[u8], scratch: &mut Sc
 const NAMES: [[&str; 8]; 2] =
     [["a", "b", "c", "d", "e", "f", "m.a", "m.b"], ["a", "b", "c", "d", "m.a", "m.b", "n.a", "n.o.b"]];
 /// For wild lines; the last ones for tame lines, too.
-const CODECS: [&str; 7] = [
+const CODECS: [&str; 14] = [
+    "{json: true}",
+    "{csv: \",\"}",
+    "{presence: [1]}",
+    "{nothing: [null, absent]}",
+    "{nothing: [\"x\", null]}",
+    "{replace: [x, yy]}",
+    "{hex: true}",
     "{invert: true}",
     "{decimal: 2}",
     "{case: [lower, upper]}",
@@ -138,7 +145,7 @@ fn generated_rules(random: &mut Random, is_wild: bool, state: &[String]) -> (Str
             0 => writeln!(rules, "    - {{removed: {old}, default: x, loss: gone}}").unwrap(),
             1 => writeln!(rules, "    - {{removed: {old}, loss: gone}}").unwrap(),
             2..=4 => {
-                let codec = random.pick(&CODECS[if is_wild { 0 } else { 4 }..]).unwrap().trim_end_matches('}');
+                let codec = random.pick(&CODECS[if is_wild { 0 } else { 11 }..]).unwrap().trim_end_matches('}');
                 writeln!(rules, "    - {old} = {new}: {codec}{default}, loss: allowed}}").unwrap();
             }
             5 if !free.is_empty() => {
@@ -161,7 +168,7 @@ fn generated_rules(random: &mut Random, is_wild: bool, state: &[String]) -> (Str
     (rules, state)
 }
 
-const VALUES: [&str; 14] = [
+const VALUES: [&str; 18] = [
     "\"x\"",
     "\"y\"",
     "\"z\"",
@@ -171,6 +178,10 @@ const VALUES: [&str; 14] = [
     "false",
     "125",
     "\"1.25\"",
+    "\"{\\\"a\\\":[1]}\"",
+    "\"null\"",
+    "\"x,y\"",
+    "[\"x\",\"y\"]",
     "null",
     "[\"x\"]",
     "[]",
@@ -242,6 +253,7 @@ fn try_lines(seeds: std::ops::Range<u64>) -> Tally {
             let nested = match random.below(6) {
                 0 => String::new(),
                 1 => format!("    - kids{step} = kids{}\n", step + 1),
+                2 => format!("    - kids{step} = kids{}: Outer\n", step + 1),
                 _ => format!("    - kids{step} = kids{}: {{each: Outer, key: a}}\n", step + 1),
             };
             rules.push(with_routes(&format!("  Outer:\n    - id\n{text}{nested}")));

@@ -4,10 +4,13 @@
 //! members; whatever it would have to think about it refuses, and the steps translate it one by one. So what is asked
 //! here is not "what becomes of it", but "is there any doubt".
 
+mod chain;
+mod places;
+
 use std::collections::{HashMap, HashSet};
 
-use super::compile::default_for;
-use super::lens::Nested;
+use self::chain::chain;
+use self::places::{deepens, news, news_mut, olds, olds_mut};
 use crate::codecs::{Codec, Direction};
 use crate::path::Place;
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedStep, TypeId};
@@ -18,6 +21,8 @@ pub(super) struct Fused {
     pub(super) rules: Vec<CheckedKind>,
     /// Places of the versions between that no unnamed member of the old document may have, and of the new one.
     taken: [Vec<Place>; 2],
+    /// How much deeper values may be nested in one of the versions than in the document that is read, places apart.
+    pub(super) rise: usize,
 }
 
 impl Fused {
@@ -34,6 +39,11 @@ impl Fused {
     pub(super) fn deepest(&self) -> usize {
         let places = self.olds().chain(self.news()).chain(self.taken.iter().flatten());
         places.map(|place| place.segments.len()).max().unwrap_or(1)
+    }
+
+    /// How much it takes to keep it.
+    fn weight(&self) -> usize {
+        1 + self.olds().chain(self.news()).chain(self.taken.iter().flatten()).count()
     }
 
     fn olds(&self) -> impl Iterator<Item = &Place> {
@@ -54,13 +64,13 @@ pub(super) struct Table {
 /// A type of the older steps and one of the newest; nothing where a version takes the documents as they are.
 pub(super) type Pair = (Option<TypeId>, Option<TypeId>);
 
-/// The most types that one fusing makes; those beyond are not fused.
-const MOST_TYPES: usize = 4096;
-
 impl Table {
     /// The types of one step.
     pub(super) fn of(step: &CheckedStep) -> Self {
-        let fused = |rules: Vec<CheckedKind>| Fused { rules, taken: [Vec::new(), Vec::new()] };
+        let fused = |rules: Vec<CheckedKind>| {
+            let rise = rules.iter().map(deepens).max().unwrap_or(0);
+            Fused { rules, rise, ..Fused::default() }
+        };
         let types = step.types.iter().zip(step.general()).map(|(of, general)| {
             let rules = of.rules.iter().map(|rule| &rule.kind).filter(|kind| !is_nothing(kind));
             let plain = !general && of.rules.iter().all(|rule| is_plain(&rule.kind));
@@ -69,25 +79,35 @@ impl Table {
         Self { types: types.collect() }
     }
 
-    /// The pairs, at the index that each was given as, and whatever types they need behind them.
-    pub(super) fn fuse(older: &Self, newest: &Self, pairs: Vec<Pair>) -> Self {
+    /// The pairs, at the index that each was given as, and whatever types they need behind them; no more than there is
+    /// room for. Those beyond are not fused.
+    pub(super) fn fuse(older: &Self, newest: &Self, pairs: Vec<Pair>, room: usize) -> Self {
         let mut open = Open { index: HashMap::new(), pairs: Vec::new() };
         for pair in pairs {
             open.id(pair);
         }
         let mut types: Vec<Option<Fused>> = Vec::new();
+        let mut room = room;
         while let Some((older_type, newest_type)) = open.pairs.get(types.len()).copied() {
             let nothing = Fused::default();
             let of = |table: &'_ Self, of: Option<TypeId>| match of {
                 Some(of) => table.types.get(of.0).cloned().flatten(),
                 None => Some(nothing.clone()),
             };
-            let both = of(older, older_type).zip(of(newest, newest_type)).filter(|_| types.len() < MOST_TYPES);
-            types.push(both.and_then(|(older, newest)| join(&older, &newest, &mut open)));
+            let both = of(older, older_type).zip(of(newest, newest_type));
+            let fused = both.and_then(|(older, newest)| join(&older, &newest, &mut open));
+            let fused = fused.filter(|fused| fused.weight() <= room);
+            room -= fused.as_ref().map_or(0, Fused::weight);
+            types.push(fused);
         }
         let mut table = Self { types };
         table.refuse_what_needs_refused();
         table
+    }
+
+    /// How much it takes to keep them.
+    pub(super) fn weight(&self) -> usize {
+        self.types.iter().flatten().map(Fused::weight).sum()
     }
 
     /// A type whose inner types are not fused cannot be, either.
@@ -139,10 +159,11 @@ fn join(older: &Fused, newest: &Fused, open: &mut Open) -> Option<Fused> {
     };
     if newest.rules.is_empty() {
         let rules = lifted(older, |of| (Some(of), None), open);
-        return Some(Fused { rules, taken: older.taken.clone() });
+        return Some(Fused { rules, taken: older.taken.clone(), rise: older.rise });
     }
     if older.rules.is_empty() && older.taken.iter().all(Vec::is_empty) {
-        return Some(Fused { rules: lifted(newest, |of| (None, Some(of)), open), ..Fused::default() });
+        let rules = lifted(newest, |of| (None, Some(of)), open);
+        return Some(Fused { rules, rise: older.rise.saturating_add(newest.rise), ..Fused::default() });
     }
     if !lie_apart(older, newest) {
         return None;
@@ -151,7 +172,7 @@ fn join(older: &Fused, newest: &Fused, open: &mut Open) -> Option<Fused> {
     let [taken_old, taken_new] = &older.taken;
     let with = |taken: &[Place], more: Vec<&Place>| taken.iter().chain(more).cloned().collect();
     let taken = [with(taken_old, older.news().collect()), with(taken_new, newest.olds().collect())];
-    let fused = Fused { rules, taken };
+    let fused = Fused { rules, taken, rise: older.rise.saturating_add(newest.rise) };
     (are_distinct(fused.olds()) && are_distinct(fused.news())).then_some(fused)
 }
 
@@ -262,69 +283,6 @@ impl<'f> Joint<'f> {
     }
 }
 
-/// One rule for two that meet at one place, neither of them a mere move of it; nothing inside where they cancel out.
-fn chain(older: &CheckedKind, newest: &CheckedKind, open: &mut Open) -> Result<Option<CheckedKind>, Doubt> {
-    use CheckedKind::{Added, Equation, Removed};
-    let either = |first: &Option<String>, second: &Option<String>| first.clone().or_else(|| second.clone());
-    Ok(match (older, newest) {
-        (Added { .. }, Removed { .. }) => None,
-        // The value is thrown away on the way down, whatever it is: only where no codec would refuse it.
-        (Added { default, .. }, Equation { olds, news, codec: BoundCodec::Value(Codec::Same), default: next }) => {
-            let ([_], [to]) = (olds.as_slice(), news.as_slice()) else { return Err(Doubt) };
-            Some(Added { place: to.clone(), default: either(default, next) })
-        }
-        (Equation { olds, codec: BoundCodec::Value(Codec::Same), default, .. }, Removed { default: given, .. }) => {
-            let [from] = olds.as_slice() else { return Err(Doubt) };
-            Some(Removed { place: from.clone(), default: either(given, default) })
-        }
-        (
-            Equation { olds, codec: first, default: first_default, .. },
-            Equation { olds: middle, news, codec: second, default: second_default },
-        ) if olds.len() == 1 && middle.len() == 1 && news.len() == 1 => {
-            let (codec, default) = match (first, second) {
-                (BoundCodec::Value(first), BoundCodec::Value(second)) => {
-                    let codec = first.then(second).ok_or(Doubt)?;
-                    let steps = [(first, first_default.as_deref()), (second, second_default.as_deref())];
-                    let default = joined_default(&codec, steps)?;
-                    (BoundCodec::Value(codec), default)
-                }
-                _ if first_default.is_some() || second_default.is_some() => return Err(Doubt),
-                (BoundCodec::As(first), BoundCodec::As(second)) => {
-                    (BoundCodec::As(open.id((Some(*first), Some(*second)))), None)
-                }
-                (BoundCodec::Each { of: first, key }, BoundCodec::Each { of: second, .. }) => {
-                    let of = open.id((Some(*first), Some(*second)));
-                    (BoundCodec::Each { of, key: key.clone() }, None)
-                }
-                _ => return Err(Doubt),
-            };
-            Some(Equation { olds: olds.clone(), news: news.clone(), codec, default })
-        }
-        _ => return Err(Doubt),
-    })
-}
-
-/// The default of a chained rule: what absent becomes by both rules, up and down. Nothing where one default cannot say it.
-fn joined_default(codec: &Codec, steps: [(&Codec, Option<&str>); 2]) -> Result<Option<String>, Doubt> {
-    let [(first, first_default), (second, second_default)] = steps;
-    let convert = |codec: &Codec, direction, text: &str| {
-        let mut out = Vec::new();
-        codec.convert(direction, Some(text.as_bytes()), &mut out).ok()?;
-        String::from_utf8(out).ok()
-    };
-    let up = match first_default {
-        Some(text) => Some(convert(second, Direction::Up, text).ok_or(Doubt)?),
-        None => second_default.map(str::to_owned),
-    };
-    let filled =
-        |codec, default: Option<&str>| default.and_then(|text| default_for(text, codec, Nested::No, Direction::Down));
-    let down = match filled(second, second_default) {
-        Some(text) => Some(convert(first, Direction::Down, &text).ok_or(Doubt)?),
-        None => filled(first, first_default),
-    };
-    if filled(codec, up.as_deref()) == down { Ok(up) } else { Err(Doubt) }
-}
-
 /// Whether the newest step's reading a place that an older one wrote leaves the objects around it as one step would.
 ///
 /// On the way up, an object emptied by moves stays as `{}`. One that the older steps made for the value alone would be
@@ -367,45 +325,18 @@ fn is_nothing(kind: &CheckedKind) -> bool {
     is_move(kind) && olds(kind) == news(kind) && olds(kind).iter().all(|place| !place.segments.is_empty())
 }
 
+/// Places of member names alone; and where one is the whole document, so is the other: a document that is put into
+/// another is nested by so much more, however little it was.
 fn is_plain(kind: &CheckedKind) -> bool {
-    !matches!(kind, CheckedKind::Mapping(_)) && olds(kind).iter().chain(news(kind)).all(Place::is_plain)
+    let mut places = olds(kind).iter().chain(news(kind));
+    let is_whole = |place: &Place| place.segments.is_empty();
+    let wholes = places.clone().filter(|place| is_whole(place)).count();
+    !matches!(kind, CheckedKind::Mapping(_)) && places.all(Place::is_plain) && (wholes == 0 || wholes == 2)
 }
 
 fn inner(kind: &CheckedKind) -> Option<TypeId> {
     match kind {
         CheckedKind::Equation { codec: BoundCodec::As(of) | BoundCodec::Each { of, .. }, .. } => Some(*of),
         _ => None,
-    }
-}
-
-fn olds(kind: &CheckedKind) -> &[Place] {
-    match kind {
-        CheckedKind::Equation { olds, .. } => olds,
-        CheckedKind::Removed { place, .. } => std::slice::from_ref(place),
-        CheckedKind::Added { .. } | CheckedKind::Mapping(_) => &[],
-    }
-}
-
-fn news(kind: &CheckedKind) -> &[Place] {
-    match kind {
-        CheckedKind::Equation { news, .. } => news,
-        CheckedKind::Added { place, .. } => std::slice::from_ref(place),
-        CheckedKind::Removed { .. } | CheckedKind::Mapping(_) => &[],
-    }
-}
-
-fn olds_mut(kind: &mut CheckedKind) -> &mut [Place] {
-    match kind {
-        CheckedKind::Equation { olds, .. } => olds,
-        CheckedKind::Removed { place, .. } => std::slice::from_mut(place),
-        CheckedKind::Added { .. } | CheckedKind::Mapping(_) => &mut [],
-    }
-}
-
-fn news_mut(kind: &mut CheckedKind) -> &mut [Place] {
-    match kind {
-        CheckedKind::Equation { news, .. } => news,
-        CheckedKind::Added { place, .. } => std::slice::from_mut(place),
-        CheckedKind::Removed { .. } | CheckedKind::Mapping(_) => &mut [],
     }
 }
