@@ -195,7 +195,7 @@ fn depth_is_that_of_the_versions_between() {
 #[test]
 fn messages_with_more_than_a_body_are_not_fused() {
     let step = |types: &str, route: &str| format!("types:\n  Outer:\n    - id\n    - {types}\nroutes:\n  - {route}\n");
-    let plain = "POST /t = POST /t: {request: Outer, 200: Outer}";
+    let bodies = "POST /t = POST /t: {request: Outer, 200: Outer}";
     let passes = |types: [&str; 2], routes: [&str; 2]| {
         let rules = [0, 1].map(|at| step(types[at], routes[at]));
         let plan = line(&[&rules[0], &rules[1]]);
@@ -203,22 +203,22 @@ fn messages_with_more_than_a_body_are_not_fused() {
         (exchange.request_passes(), exchange.response_passes(StatusCode::OK))
     };
     let moves = ["a = b", "b = c"];
-    assert_eq!(passes(moves, [plain, plain]), (1, 1));
+    assert_eq!(passes(moves, [bodies, bodies]), (1, 1));
     // A type of the general engine.
-    assert_eq!(passes(["a = b: {values: Outer}", "b = c"], [plain, plain]), (2, 2));
-    assert_eq!(passes(["a = b", "b = c: {values: Outer}"], [plain, plain]), (2, 2));
+    assert_eq!(passes(["a = b: {values: Outer}", "b = c"], [bodies, bodies]), (2, 2));
+    assert_eq!(passes(["a = b", "b = c: {values: Outer}"], [bodies, bodies]), (2, 2));
     // Rules on a header beside the body.
     let header = "POST /t = POST /t: {request: [header.X-A = header.X-B, \"body = body\": Outer], 200: Outer}";
-    assert_eq!(passes(moves, [plain, header]), (2, 1));
-    assert_eq!(passes(moves, [header, plain]), (2, 1));
+    assert_eq!(passes(moves, [bodies, header]), (2, 1));
+    assert_eq!(passes(moves, [header, bodies]), (2, 1));
     // A response whose status changes, or that a condition is asked about.
     let mapped = "POST /t = POST /t: {request: Outer, 200: Outer, responses: [{status: 404 = 200, when: {old: $.body.e, new: $.body.e}}]}";
-    assert_eq!(passes(moves, [plain, mapped]), (1, 2));
-    assert_eq!(passes(moves, [mapped, plain]), (1, 2));
+    assert_eq!(passes(moves, [bodies, mapped]), (1, 2));
+    assert_eq!(passes(moves, [mapped, bodies]), (1, 2));
     // Written onto the live document.
     let merge = "POST /t = POST /t: {write: merge, request: Outer, 200: Outer}";
-    assert_eq!(passes(moves, [plain, merge]), (2, 1));
-    let plan = line(&[&step(moves[0], plain), &step(moves[1], mapped)]);
+    assert_eq!(passes(moves, [bodies, merge]), (2, 1));
+    let plan = line(&[&step(moves[0], bodies), &step(moves[1], mapped)]);
     let exchange = plan.exchange(0, 2, "POST", ("/t", None)).unwrap();
     for (body, expected) in [
         (r#"{"id":1,"c":2}"#, (StatusCode::OK, r#"{"id":1,"a":2}"#)),

@@ -87,17 +87,17 @@ impl Table {
             open.id(pair);
         }
         let mut types: Vec<Option<Fused>> = Vec::new();
-        let mut room = room;
+        let mut left = room;
         while let Some((older_type, newest_type)) = open.pairs.get(types.len()).copied() {
             let nothing = Fused::default();
             let of = |table: &'_ Self, of: Option<TypeId>| match of {
                 Some(of) => table.types.get(of.0).cloned().flatten(),
                 None => Some(nothing.clone()),
             };
-            let both = of(older, older_type).zip(of(newest, newest_type));
+            let both = of(older, older_type).zip(of(newest, newest_type)).filter(|_| types.len() < room);
             let fused = both.and_then(|(older, newest)| join(&older, &newest, &mut open));
-            let fused = fused.filter(|fused| fused.weight() <= room);
-            room -= fused.as_ref().map_or(0, Fused::weight);
+            let fused = fused.filter(|fused| fused.weight() <= left);
+            left -= fused.as_ref().map_or(0, Fused::weight);
             types.push(fused);
         }
         let mut table = Self { types };
