@@ -14,9 +14,10 @@ use crate::settings::{DEFAULTS, Log, LogFormat, Settings, Sources, Value};
 
 /// Run the gateway
 ///
-/// Serves until SIGTERM or Ctrl-C, then finishes what is in flight. Settings are looked for in this order, the last one found wins: built-in defaults (`--print-defaults` lists every
-/// setting), `bifocal.toml`, environment variables such as `BIFOCAL_LIMITS__BODY="1 MiB"`, flags. Rules are read again
-/// when they change, on SIGHUP, and on `POST /reload` of the admin address.
+/// Serves until SIGTERM or Ctrl-C, then finishes what is in flight. Settings are looked for in this order, the last one
+/// found wins: built-in defaults (`--print-defaults` lists every setting), `bifocal.toml`, environment variables such as
+/// `BIFOCAL_LIMITS__BODY="1 MiB"`, flags. Rules are read again when they change, on SIGHUP, and on `POST /reload` of the
+/// admin address.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,7 +1,7 @@
 //! Reading a codec's arguments from the map that a rule gives it.
 
 use crate::diagnostic::{Code, Diagnostics, Span, codes};
-use crate::rules::yaml::{Node, to_json};
+use crate::rules::yaml::{Node, get, to_json};
 
 /// A codec's argument is not what the codec takes.
 const BAD_ARGUMENT: Code = codes::R11;
@@ -16,13 +16,13 @@ pub(super) struct Arguments<'a> {
 
 impl<'a> Arguments<'a> {
     pub(super) fn new(name: &str, map: &'a [(Node, Node)], diagnostics: &'a mut Diagnostics) -> Option<Self> {
-        let own = find(map, name)?;
+        let own = get(map, name)?;
         Some(Self { own, map, diagnostics })
     }
 
     /// An option beside the codec's own value.
     pub(super) fn option(&self, name: &str) -> Option<&'a Node> {
-        find(self.map, name)
+        get(self.map, name)
     }
 
     /// Reports a bad argument and answers `None`.
@@ -60,8 +60,4 @@ impl<'a> Arguments<'a> {
         }
         self.refuse(self.own.span, format!("expected a list of two, old then new, found {}", self.own.describe()), help)
     }
-}
-
-fn find<'a>(map: &'a [(Node, Node)], name: &str) -> Option<&'a Node> {
-    map.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
 }

@@ -1,9 +1,8 @@
 //! `base64: true` or `base64: url`
 
 use super::argument::Arguments;
-use super::value::{check_back, text};
+use super::value::Spelling;
 use super::{Direction, Guard, Info};
-use crate::json::write_string;
 
 pub(super) const INFO: Info = Info {
     name: "base64",
@@ -49,19 +48,14 @@ impl Base64 {
     }
 
     pub(super) fn convert(self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
-        let text = text(value)?;
-        if direction == Direction::Down {
-            write_string(&self.encode(text.as_bytes()), out);
-            return Ok(());
-        }
-        let bytes = decode(text.as_bytes()).ok_or("expected text in Base64")?;
-        let start = out.len();
-        write_string(std::str::from_utf8(&bytes).map_err(|_| "expected Base64 of UTF-8 text")?, out);
-        if self.strict {
-            let written = out.get(start..).unwrap_or_default();
-            check_back(value, written, |written, again| self.convert(Direction::Down, written, again))?;
-        }
-        Ok(())
+        let spelling = Spelling {
+            decode,
+            encode: &|text| self.encode(text.as_bytes()),
+            undecodable: "expected text in Base64",
+            not_text: "expected Base64 of UTF-8 text",
+            strict: self.strict,
+        };
+        spelling.convert(direction, value, out)
     }
 
     fn encode(self, bytes: &[u8]) -> String {

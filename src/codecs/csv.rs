@@ -3,7 +3,7 @@
 use super::argument::Arguments;
 use super::value::text;
 use super::{Direction, Guard, Info};
-use crate::json::{MAX_DEPTH, Tree, write_string};
+use crate::json::{MAX_DEPTH, Tree, separate, write_string};
 
 pub(super) const INFO: Info = Info {
     name: "csv",
@@ -78,10 +78,8 @@ impl Csv {
         let inner = text.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after.as_str()));
         let inner = inner.ok_or_else(|| Guard::from(format!("expected text between `{before}` and `{after}`")))?;
         out.push(b'[');
-        for (index, element) in self.split(inner).into_iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
+        for element in self.split(inner) {
+            separate(out);
             write_string(element, out);
         }
         out.push(b']');

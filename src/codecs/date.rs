@@ -119,10 +119,7 @@ impl Date {
     }
 
     pub(super) fn convert(&self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
-        let (from, to) = match direction {
-            Direction::Up => (&self.old, &self.new),
-            Direction::Down => (&self.new, &self.old),
-        };
+        let (from, to) = direction.order(&self.old, &self.new);
         let start = out.len();
         to.write(from.read(value, &self.zone)?, &self.zone, out)?;
         if direction == Direction::Up && self.strict {

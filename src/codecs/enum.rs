@@ -125,8 +125,5 @@ impl Enum {
 
 /// A row as (from, to).
 fn directed((old, new): &(String, String), direction: Direction) -> (&str, &str) {
-    match direction {
-        Direction::Up => (old, new),
-        Direction::Down => (new, old),
-    }
+    direction.order(old, new)
 }

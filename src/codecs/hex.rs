@@ -1,9 +1,9 @@
 //! `hex: true`
 
 use super::argument::Arguments;
-use super::value::{check_back, text};
+use super::value::Spelling;
 use super::{Direction, Guard, Info};
-use crate::json::write_string;
+use crate::path::percent::byte;
 
 pub(super) const INFO: Info = Info {
     name: "hex",
@@ -37,30 +37,22 @@ impl Hex {
     }
 
     pub(super) fn convert(self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
-        let text = text(value)?;
-        if direction == Direction::Down {
-            let digits = text.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
-            let letters: String = digits.map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')).collect();
-            write_string(&letters, out);
-            return Ok(());
-        }
-        let bytes = decode(text.as_bytes()).ok_or("expected pairs of hexadecimal digits")?;
-        let start = out.len();
-        write_string(std::str::from_utf8(&bytes).map_err(|_| "expected digits of UTF-8 text")?, out);
-        if self.strict {
-            let written = out.get(start..).unwrap_or_default();
-            check_back(value, written, |written, again| self.convert(Direction::Down, written, again))?;
-        }
-        Ok(())
+        let spelling = Spelling {
+            decode,
+            encode: &encode,
+            undecodable: "expected pairs of hexadecimal digits",
+            not_text: "expected digits of UTF-8 text",
+            strict: self.strict,
+        };
+        spelling.convert(direction, value, out)
     }
+}
+
+fn encode(text: &str) -> String {
+    let digits = text.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')).collect()
 }
 
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
     text.chunks(2).map(|pair| if let [high, low] = pair { byte(*high, *low) } else { None }).collect()
-}
-
-/// The byte that two hexadecimal digits spell.
-pub(super) fn byte(high: u8, low: u8) -> Option<u8> {
-    let digit = |letter: u8| char::from(letter).to_digit(16);
-    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }

@@ -79,6 +79,14 @@ impl Direction {
             Self::Down => Self::Up,
         }
     }
+
+    /// What an old and a new thing are on this way: where it comes from, and where it goes to.
+    pub(crate) fn order<T>(self, old: T, new: T) -> (T, T) {
+        match self {
+            Self::Up => (old, new),
+            Self::Down => (new, old),
+        }
+    }
 }
 
 /// A value codec with its arguments, valid in itself.

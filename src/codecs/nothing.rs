@@ -72,10 +72,7 @@ impl Nothing {
     }
 
     pub(super) fn convert(&self, direction: Direction, value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<bool, Guard> {
-        let (from, to) = match direction {
-            Direction::Up => (&self.old, &self.new),
-            Direction::Down => (&self.new, &self.old),
-        };
+        let (from, to) = direction.order(&self.old, &self.new);
         if from.is(value) {
             return Ok(match to {
                 Empty::Absent => false,

@@ -23,6 +23,22 @@ pub(super) const INFO: Info = Info {
 * whole numbers only, as numbers or, as in queries, as texts; each side is written as the other one was.
 
 Old-exact, but for a page or a size that is not said: it comes back as the one it means.
+
+A cursor is no offset: only the service knows what it stands for, so no page but the next can be reached, and `page`
+refuses to count with a place that is called `…cursor` or `…token`. Old clients that walk from page to page can do so
+still, where they send back the page that an answer names as the next. It carries the cursor:
+
+```yaml
+routes:
+  - GET /v1/orders = GET /v2/orders:
+      request:
+        - query.page = query.cursor: {via: [{nothing: [\"1\", absent]}, {prefix: c~}]}
+      200:
+        - body.next_page = body.next_cursor: {prefix: c~}
+```
+
+No page and page 1 have no cursor; page `c~abc` is the cursor `abc`. Any other page is refused with 422 and the name of the
+field. It is for clients that take the next page as a text; addresses of pages are rewritten by `link`.
 ",
 };
 

@@ -1,10 +1,9 @@
 //! `percent: true`
 
 use super::argument::Arguments;
-use super::hex::byte;
-use super::value::{check_back, text};
+use super::value::Spelling;
 use super::{Direction, Guard, Info};
-use crate::json::write_string;
+use crate::path::percent;
 
 pub(super) const INFO: Info = Info {
     name: "percent",
@@ -52,52 +51,19 @@ impl Percent {
     }
 
     pub(super) fn convert(&self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
-        let text = text(value)?;
-        if direction == Direction::Down {
-            write_string(&self.encode(&text), out);
-            return Ok(());
-        }
-        let bytes = decode(text.as_bytes()).ok_or("expected two hexadecimal digits behind each `%`")?;
-        let start = out.len();
-        write_string(std::str::from_utf8(&bytes).map_err(|_| "expected escapes of UTF-8 text")?, out);
-        if self.strict {
-            let written = out.get(start..).unwrap_or_default();
-            check_back(value, written, |written, again| self.convert(Direction::Down, written, again))?;
-        }
-        Ok(())
+        let spelling = Spelling {
+            decode: percent::decode_bytes,
+            encode: &|text| self.encode(text),
+            undecodable: "expected two hexadecimal digits behind each `%`",
+            not_text: "expected escapes of UTF-8 text",
+            strict: self.strict,
+        };
+        spelling.convert(direction, value, out)
     }
 
     fn encode(&self, text: &str) -> String {
         let mut escaped = String::with_capacity(text.len());
-        for byte in text.bytes() {
-            let is_bare =
-                byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || self.keep.as_bytes().contains(&byte);
-            if is_bare {
-                escaped.push(char::from(byte));
-            } else {
-                let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0').to_ascii_uppercase();
-                escaped.extend(['%', digit(byte >> 4), digit(byte & 15)]);
-            }
-        }
+        percent::encode(text, &[percent::UNRESERVED, self.keep.as_bytes()].concat(), &mut escaped);
         escaped
-    }
-}
-
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        rest = match rest {
-            [] => return Some(bytes),
-            [b'%', high, low, after @ ..] => {
-                bytes.push(byte(*high, *low)?);
-                after
-            }
-            [b'%', ..] => return None,
-            [plain, after @ ..] => {
-                bytes.push(*plain);
-                after
-            }
-        };
     }
 }

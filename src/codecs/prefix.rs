@@ -65,10 +65,7 @@ impl Affix {
         value: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Guard> {
-        let (from, to) = match direction {
-            Direction::Up => (&self.old, &self.new),
-            Direction::Down => (&self.new, &self.old),
-        };
+        let (from, to) = direction.order(&self.old, &self.new);
         let text = text(value)?;
         let (inner, word) = match edge {
             Edge::Start => (text.strip_prefix(from.as_str()), "begins"),

@@ -49,10 +49,7 @@ impl Replace {
     }
 
     pub(super) fn convert(&self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
-        let (from, to) = match direction {
-            Direction::Up => (&self.old, &self.new),
-            Direction::Down => (&self.new, &self.old),
-        };
+        let (from, to) = direction.order(&self.old, &self.new);
         let text = text(value)?;
         let written = text.replace(from.as_str(), to);
         if written.replace(to.as_str(), from) != *text {

@@ -76,10 +76,7 @@ impl Template {
     }
 
     pub(super) fn convert(&self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
-        let (from, to) = match direction {
-            Direction::Up => (&self.old, &self.new),
-            Direction::Down => (&self.new, &self.old),
-        };
+        let (from, to) = direction.order(&self.old, &self.new);
         let text = text(value)?;
         let found = from.read(&text).ok_or("expected text in the rule's pattern")?;
         let written = to.print(&found);

@@ -99,10 +99,7 @@ impl Type {
     }
 
     pub(super) fn convert(self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
-        let (source, target) = match direction {
-            Direction::Up => (self.old, self.new),
-            Direction::Down => (self.new, self.old),
-        };
+        let (source, target) = direction.order(self.old, self.new);
         if (self.old, self.new) == (Scalar::Number, Scalar::Integer) {
             return whole(direction, value, out);
         }

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::Guard;
 use super::argument::Arguments;
-use crate::json::{Decimal, MAX_DEPTH, Rational, Rounding, Tree, unescape};
+use super::{Direction, Guard};
+use crate::json::{Decimal, MAX_DEPTH, Rational, Rounding, Tree, unescape, write_string};
 use crate::rules::yaml::Node;
 
 pub(super) const TOO_LONG: Guard = Guard::Borrowed("expected a number of reasonable size");
@@ -44,6 +44,38 @@ pub(super) fn check_back(
         return Err(NO_WAY_BACK);
     }
     Ok(())
+}
+
+/// A text that spells another one.
+pub(super) struct Spelling<'c> {
+    /// The bytes of what a spelling stands for; nothing where it is none.
+    pub(super) decode: fn(&[u8]) -> Option<Vec<u8>>,
+    /// The one spelling of a text that is written.
+    pub(super) encode: &'c dyn Fn(&str) -> String,
+    /// What is said of a text that is no spelling.
+    pub(super) undecodable: &'static str,
+    /// What is said of one whose bytes are no text.
+    pub(super) not_text: &'static str,
+    /// Whether another spelling than the written one is refused.
+    pub(super) strict: bool,
+}
+
+impl Spelling<'_> {
+    /// Up from the spelling to the text that it stands for, and down again.
+    pub(super) fn convert(&self, direction: Direction, value: &[u8], out: &mut Vec<u8>) -> Result<(), Guard> {
+        let text = text(value)?;
+        if direction == Direction::Down {
+            write_string(&(self.encode)(&text), out);
+            return Ok(());
+        }
+        let bytes = (self.decode)(text.as_bytes()).ok_or(self.undecodable)?;
+        let plain = std::str::from_utf8(&bytes).map_err(|_| self.not_text)?;
+        if self.strict && (self.encode)(plain) != text {
+            return Err(NO_WAY_BACK);
+        }
+        write_string(plain, out);
+        Ok(())
+    }
 }
 
 /// The value of a `round:` option.

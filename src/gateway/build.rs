@@ -13,7 +13,7 @@ use super::status::{Diagnoses, FolderStatus, ServiceStatus, Status, diagnostics_
 use crate::plan::ServicePlan;
 use crate::rules::checked::CheckedService;
 use crate::rules::load::{LoadedFolder, ServiceSources};
-use crate::rules::{Report, check_service, collide};
+use crate::rules::{Held, Report, check_again, check_service, collide};
 
 /// What building came to.
 pub(super) struct Built {
@@ -29,6 +29,7 @@ pub(super) fn build(
     previous: &Generation,
     before: &Status,
     kept: &LastGood,
+    held: &Held,
 ) -> Built {
     let (loaded, problem) = match loaded {
         Ok(loaded) => (loaded, None),
@@ -40,7 +41,7 @@ pub(super) fn build(
     }
 
     let mut candidates: Vec<Candidate<'_>> =
-        loaded.services.values().map(|sources| Candidate::new(sources, previous, kept)).collect();
+        loaded.services.values().map(|sources| Candidate::new(sources, previous, kept, held)).collect();
     // What serves comes first, so that of two services which want the same requests the newcomer is refused.
     candidates.sort_by_key(Candidate::rank);
     let mut next = place(&mut candidates);
@@ -93,14 +94,14 @@ enum Verdict {
 }
 
 impl<'s> Candidate<'s> {
-    fn new(sources: &'s ServiceSources, previous: &Generation, kept: &LastGood) -> Self {
+    fn new(sources: &'s ServiceSources, previous: &Generation, kept: &LastGood, held: &Held) -> Self {
         let served = previous.services.get(&sources.name);
         let is_newcomer = served.is_none();
         if let Some(serving) = served.filter(|serving| serving.hash == sources.hash) {
             let serving = Serving { restored: false, ..serving.clone() };
             return Self { sources, verdict: Verdict::Unchanged(serving), fallback: None, is_newcomer };
         }
-        let mut report = check_service(sources);
+        let mut report = check_again(sources, held);
         let verdict = match report.checked.take() {
             Some(checked) => Verdict::Good(Box::new(report), Arc::new(checked)),
             None => Verdict::Refused(diagnostics_of(&report.diagnostics, &report.sources)),

@@ -53,13 +53,14 @@ pub(super) async fn serve(call: &Call<'_>, headers: &HeaderMap, body: Body) -> R
     let document = read.as_ref().ok().and_then(Option::as_deref);
     let request =
         RequestIn { method: &call.parts.method, path: target.0, query: target.1, headers: &headers, body: document };
-    for fan in &fans {
+    let here = call.surroundings(None);
+    for fan in fans.into_iter().map(|fan| fan.within(&here)) {
         let begun = compute(&call.worker(), raw.len(), |scratch, limits| fan.begin(&request, scratch, limits));
         let Some(progress) = begun.map_err(trouble)? else { continue };
         read.as_ref().map_err(Clone::clone)?;
         check_conditions(call)?;
         call.facts.change(|known| known.route = Some(fan.label().to_owned()));
-        return run(call, fan, progress).await.map(Taken::Answered);
+        return run(call, &fan, progress).await.map(Taken::Answered);
     }
     Ok(Taken::Left(Body::from(raw)))
 }

@@ -23,6 +23,7 @@ use super::record::Facts;
 use super::rescue::problem;
 use super::translate::{Worker, compute, remove_digests};
 use super::trouble::{Kind, Trouble};
+use crate::plan::address::Surroundings;
 use crate::plan::{BodyOut, Exchange, Fault, FaultKind, RequestIn, RequestOut, ResponseIn, ResponseOut, ServicePlan};
 
 /// Everything that translating one more document needs, for as long as its stream lives.
@@ -39,6 +40,7 @@ pub(super) struct Stream {
     pub(super) limit: usize,
     pub(super) framing: Framing,
     pub(super) request_id: String,
+    pub(super) surroundings: Surroundings,
     pub(super) message: Message,
 }
 
@@ -90,7 +92,9 @@ impl Stream {
     fn exchange(&self) -> Result<Exchange<'_>, Trouble> {
         let found =
             self.service.exchange(self.asked, self.served, self.method.as_str(), (&self.path, self.query.as_deref()));
-        found.map_err(|_| Trouble::new(Kind::Internal).cause("the route of a stream is gone"))
+        found
+            .map(|exchange| exchange.within(&self.surroundings))
+            .map_err(|_| Trouble::new(Kind::Internal).cause("the route of a stream is gone"))
     }
 
     /// Writes one record in the other version.

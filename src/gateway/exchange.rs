@@ -26,7 +26,8 @@ use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Outgoing, Payload, address};
 use super::validators::Representation;
-use crate::plan::{Limits, ServicePlan};
+use crate::plan::address::Surroundings;
+use crate::plan::{Exchange, Limits, ServicePlan};
 use crate::rules::ast::Negotiator;
 
 /// What every step of one request may look at.
@@ -63,6 +64,20 @@ impl Call<'_> {
         set.or(version.upstream.as_ref())
     }
 
+    /// Whose addresses are whose. `asked_for`: the path that the service was asked for, once it was.
+    pub(super) fn surroundings(&self, asked_for: Option<&str>) -> Surroundings {
+        Surroundings {
+            base: self.base().cloned(),
+            caller: self.target.authority.clone(),
+            asked_for: asked_for.map(str::to_owned),
+        }
+    }
+
+    /// An exchange of this call, which knows whose addresses are whose if its rules ask for that.
+    pub(super) fn locate<'p>(&self, exchange: Exchange<'p>, asked_for: Option<&str>) -> Exchange<'p> {
+        if exchange.tells_addresses() { exchange.within(&self.surroundings(asked_for)) } else { exchange }
+    }
+
     /// What the caller gets, as its entity tags tell it from what others get.
     pub(super) fn representation(&self) -> Representation {
         let version = self.version(self.asked);
@@ -88,7 +103,7 @@ impl Call<'_> {
     }
 
     /// A body of this exchange that is a sequence of documents.
-    pub(super) fn stream(&self, worker: Worker, framing: Framing, message: Message) -> Stream {
+    pub(super) fn stream(&self, worker: Worker, framing: Framing, message: Message, asked_for: Option<&str>) -> Stream {
         Stream {
             service: self.service.clone(),
             asked: self.asked,
@@ -100,6 +115,7 @@ impl Call<'_> {
             limit: self.app.settings.limits.body,
             framing,
             request_id: self.identity.request.clone(),
+            surroundings: self.surroundings(asked_for),
             message,
         }
     }

@@ -22,21 +22,32 @@ pub struct BindError {
     error: io::Error,
 }
 
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, setting, error } = self;
+impl BindError {
+    /// The setting that named the address.
+    pub fn setting(&self) -> &'static str {
+        self.setting
+    }
+
+    /// What is wrong, for people who choose an address with `option`.
+    pub fn told(&self, option: &str) -> String {
+        let Self { address, error, .. } = self;
         let port = address.port();
         match error.kind() {
-            io::ErrorKind::AddrInUse => write!(
-                f,
-                "port {port} is taken: something else listens on {address}; stop it, or choose another address with \
-                 the setting `{setting}` (port 0 picks a free one)"
+            io::ErrorKind::AddrInUse => format!(
+                "port {port} is taken: something else listens on {address}; stop it, or choose another with {option} \
+                 (port 0 picks a free one)"
             ),
             io::ErrorKind::PermissionDenied => {
-                write!(f, "port {port} may not be opened by this user; choose another with the setting `{setting}`")
+                format!("port {port} may not be opened by this user; choose another with {option}")
             }
-            _ => write!(f, "cannot listen on {address} (setting `{setting}`): {error}"),
+            _ => format!("cannot listen on {address} ({option}): {error}"),
         }
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told(&format!("the setting `{}`", self.setting)))
     }
 }
 

@@ -140,11 +140,6 @@ pub(super) fn check_json_type(headers: &HeaderMap) -> Result<(), &'static str> {
     }
 }
 
-/// Whether a body is a JSON Patch (RFC 6902): a list of operations on a document instead of the document.
-pub(super) fn is_json_patch(headers: &HeaderMap) -> bool {
-    media_type(headers) == "application/json-patch+json"
-}
-
 /// Reads a response's body. An error that is not JSON keeps its status; what should have been JSON breaks the contract.
 pub(super) async fn receive_response(
     call: &Call<'_>,

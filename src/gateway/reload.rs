@@ -9,6 +9,7 @@ use super::generation::{Current, Generation};
 use super::last_good::LastGood;
 use super::metrics::Metrics;
 use super::status::Status;
+use crate::rules::Held;
 use crate::rules::load::load_folder;
 
 /// Replaces generations, one at a time.
@@ -16,6 +17,7 @@ use crate::rules::load::load_folder;
 pub(super) struct Reloader {
     rules: PathBuf,
     kept: LastGood,
+    held: Held,
     current: Arc<Current>,
     metrics: Arc<Metrics>,
     /// One reload at a time; whoever waits sees the newest files.
@@ -25,7 +27,15 @@ pub(super) struct Reloader {
 
 impl Reloader {
     pub(super) fn new(rules: PathBuf, kept: LastGood, current: Arc<Current>, metrics: Arc<Metrics>) -> Self {
-        Self { rules, kept, current, metrics, turn: tokio::sync::Mutex::new(()), status: Mutex::default() }
+        Self {
+            rules,
+            kept,
+            held: Held::default(),
+            current,
+            metrics,
+            turn: tokio::sync::Mutex::new(()),
+            status: Mutex::default(),
+        }
     }
 
     /// What the newest reload came to.
@@ -58,7 +68,7 @@ impl Reloader {
     fn reload_now(&self, why: &'static str) -> Arc<Status> {
         let begun = Instant::now();
         let previous = self.current.snapshot();
-        let built = build(load_folder(&self.rules), &previous, &self.status(), &self.kept);
+        let built = build(load_folder(&self.rules), &previous, &self.status(), &self.kept, &self.held);
         let generation = match built.next {
             Some(services) => {
                 let next = Arc::new(Generation::new(previous.number + 1, services));

@@ -31,15 +31,7 @@ pub(super) fn restate_request(
             }
         }
     }
-    query.map(|query| restate_address(service, version, query))
-}
-
-/// Names `version` in an address's query, if that names one.
-pub(super) fn restate_address(service: &ServicePlan, version: &str, query: &str) -> String {
-    service.negotiate.iter().fold(query.to_owned(), |query, way| match way {
-        Negotiator::Query(name) => restate_query(&query, name, version),
-        _ => query,
-    })
+    query.map(|query| service.restate_address(version, query))
 }
 
 /// Names the caller's version in a response's media type and in the header that callers name it in, if these name one:
@@ -81,14 +73,6 @@ fn parameters(text: &str, name: &str) -> Vec<String> {
     let named = pieces.filter_map(|piece| piece.split_once('='));
     let named = named.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name));
     named.map(|(_, value)| value.trim().trim_matches('"').to_owned()).collect()
-}
-
-fn restate_query(query: &str, name: &str, version: &str) -> String {
-    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((key, _)) if key == name => format!("{key}={version}"),
-        _ => pair.to_owned(),
-    });
-    pairs.collect::<Vec<_>>().join("&")
 }
 
 fn restate_media_types(headers: &mut HeaderMap, field: &HeaderName, name: &str, version: &str) {
@@ -143,11 +127,5 @@ mod tests {
         ] {
             assert_eq!(restate_parameter(text, "version", "v2").as_deref(), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn queries_are_restated_in_place() {
-        assert_eq!(restate_query("a=1&version=v1&b", "version", "v2"), "a=1&version=v2&b");
-        assert_eq!(restate_query("subversion=v1", "version", "v2"), "subversion=v1");
     }
 }

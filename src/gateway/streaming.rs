@@ -6,8 +6,9 @@ use http::HeaderMap;
 use super::body::coding::parse_codings;
 use super::body::{From, Guarded, StreamFault, Translated, look};
 use super::exchange::Call;
-use super::receive::{check_json_type, is_json_patch};
+use super::receive::check_json_type;
 use super::translate::find_route;
+use crate::plan::wire::is_json_patch;
 use crate::plan::{Limits, Stream, StreamLimits, Streamed, Unplaced};
 
 /// Bodies up to this are translated whole, so that what is wrong with them is told in a response of its own.

@@ -7,6 +7,8 @@
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Uri, Version, header};
 
+use crate::path::percent;
+
 /// Where a request is going.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
@@ -102,17 +104,12 @@ fn canonical_path(path: &str) -> Result<String, &'static str> {
         let byte = match (*byte, after) {
             (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 rest = after;
-                let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or_default();
-                let value = u8::try_from(digit(*high) * 16 + digit(*low)).unwrap_or_default();
+                let value = percent::byte(*high, *low).unwrap_or_default();
                 match value {
                     b'/' | b'\\' => return Err("the path has an encoded slash or backslash"),
                     0..0x20 | 0x7f => return Err("the path has an encoded control character"),
                     _ if is_unreserved(value) => canonical.push(char::from(value)),
-                    _ => {
-                        let digit =
-                            |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
-                        canonical.extend(['%', digit(value >> 4), digit(value & 15)]);
-                    }
+                    _ => percent::encode_byte(value, &mut canonical),
                 }
                 value
             }

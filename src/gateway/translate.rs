@@ -20,12 +20,12 @@ use super::exchange::Call;
 use super::headers::{add_vary, remove_hop_by_hop};
 use super::location::relocate;
 use super::merge;
-use super::receive::{Received, inflow, is_json_patch, receive_request, receive_response};
+use super::receive::{Received, inflow, receive_request, receive_response};
 use super::record::Facts;
 use super::restate::{restate_request, restate_response};
 use super::trouble::{Kind, Trouble};
 use super::upstream::Payload;
-use crate::plan::wire::media_type;
+use crate::plan::wire::{is_json_patch, media_type};
 use crate::plan::{BodyOut, Exchange, Limits, NoRoute, RequestIn, RequestOut, ResponseIn, Scratch};
 
 /// Digests of a representation are not those of its translation (RFC 9530), and parts of it mean nothing.
@@ -177,7 +177,7 @@ async fn stream(
         Payload::Whole(bytes) => Payload::Whole(bytes),
         Payload::Stream(body) => {
             let message = events::Message::Request { query, headers, sent: Box::new(sent) };
-            let (body, end) = call.stream(worker, framing, message).translate(body, inflow);
+            let (body, end) = call.stream(worker, framing, message, None).translate(body, inflow);
             ended = end;
             Payload::Stream(body)
         }
@@ -225,7 +225,7 @@ pub(super) fn find_route<'c>(call: &Call<'c>) -> Result<Exchange<'c>, Trouble> {
     let find = |method: &str| call.service.exchange(call.asked, call.served, method, target);
     let method = &call.parts.method;
     let found = find(method.as_str()).or_else(|none| if *method == Method::HEAD { find("GET") } else { Err(none) });
-    found.map_err(|NoRoute { mut methods }| {
+    found.map(|exchange| call.locate(exchange, None)).map_err(|NoRoute { mut methods }| {
         let detail = format!("{} and {} have no rule for it", call.version(call.asked), call.version(call.served));
         if methods.is_empty() {
             return Trouble::new(Kind::NoRoute).detail(detail);
@@ -336,6 +336,8 @@ async fn respond(
     asked: &Asked<'_>,
     response: Response,
 ) -> Result<Response, Trouble> {
+    // Relative addresses are relative to what was asked for, which is known by now.
+    let exchange = &call.locate(exchange.clone(), Some(asked.path));
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
     let is_unmodified = parts.status == StatusCode::NOT_MODIFIED;
@@ -385,7 +387,7 @@ async fn respond(
                 asked: Box::new(events::Asked::of(asked.request)),
                 sent: Box::new(out),
             };
-            call.stream(worker, framing, message).translate(body, inflow).0
+            call.stream(worker, framing, message, Some(asked.path)).translate(body, inflow).0
         }
         (_, received) => {
             let (body, dropped_coding) = answer_body(call, out.body, received, &mut final_headers, is_bodiless)?;

@@ -16,7 +16,7 @@ pub use exact::{MAX_DIGITS, Rational, Rounding};
 pub(crate) use extent::Extent;
 pub use number::Decimal;
 pub(crate) use scan::{Scan, Scanner};
-pub(crate) use text::{plain_inner, write_escaped};
+pub(crate) use text::{plain_inner, separate, write_escaped, write_name};
 pub use text::{unescape, write_string};
 pub use tree::{Tree, TreeKind};
 

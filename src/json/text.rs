@@ -70,6 +70,20 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Writes the comma between what is written of a list or an object and what comes next; nothing right behind its bracket.
+pub(crate) fn separate(out: &mut Vec<u8>) {
+    if !matches!(out.last(), Some(b'[' | b'{')) {
+        out.push(b',');
+    }
+}
+
+/// Begins the next member of an object that is being written: its value comes right behind.
+pub(crate) fn write_name(name: &str, out: &mut Vec<u8>) {
+    separate(out);
+    write_string(name, out);
+    out.push(b':');
+}
+
 /// Appends the inside of a string literal.
 pub(crate) fn write_escaped(text: &str, out: &mut Vec<u8>) {
     for byte in text.bytes() {

@@ -84,6 +84,15 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// What a path, a query or a part of a text shows of a string, a number or a boolean; a number as it is spelled.
+    pub(crate) fn scalar_text(&self) -> Option<Cow<'a, str>> {
+        match self.kind {
+            TreeKind::String => self.text(),
+            TreeKind::Number | TreeKind::Bool(_) => std::str::from_utf8(self.raw).ok().map(Cow::Borrowed),
+            TreeKind::Null | TreeKind::Array(_) | TreeKind::Object(_) => None,
+        }
+    }
+
     /// A number's exact value. `None` where it is not a number, or one whose exponent is beyond 18 digits.
     pub fn number(&self) -> Option<Decimal> {
         match self.kind {

@@ -2,6 +2,7 @@
 
 mod extended;
 mod parse;
+pub mod percent;
 pub mod query;
 pub mod template;
 

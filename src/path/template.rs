@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::PlaceError;
+use super::{PlaceError, percent};
 use crate::diagnostic::Span;
 
 /// One segment of a path template.
@@ -231,7 +231,7 @@ fn parse_segment(part: &str) -> Result<Segment, Mistake> {
         let help = (one == '?').then_some("query parameters are places: `query.limit`");
         return Err((at..at + one.len_utf8(), format!("`{one}` cannot stand in a path"), help));
     }
-    let Some(text) = percent_decode(part) else {
+    let Some(text) = percent::decode(part) else {
         return mistake("a broken percent-encoding", Some("`%` and two hexadecimal digits, together UTF-8"));
     };
     if text == "." || text == ".." {
@@ -252,9 +252,9 @@ fn parse_query(text: &str) -> Option<Vec<(String, QueryValue)>> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = match value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             Some(name) => QueryValue::Param(name.to_owned()),
-            None => QueryValue::Literal(percent_decode(value)?),
+            None => QueryValue::Literal(percent::decode(value)?),
         };
-        (!name.is_empty()).then_some((percent_decode(name)?, value))
+        (!name.is_empty()).then_some((percent::decode(name)?, value))
     };
     let pairs: Vec<(String, QueryValue)> = text.split('&').map(pair).collect::<Option<_>>()?;
     let twice = pairs.iter().enumerate().any(|(at, (name, _))| pairs.iter().take(at).any(|(before, _)| before == name));
@@ -271,38 +271,6 @@ impl Segment {
     }
 }
 
-/// Decodes `%41` (RFC 3986, 2.1). `None` where it is broken or not UTF-8.
-pub fn percent_decode(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let (high, low) = (digit(rest.next())?, digit(rest.next())?);
-        bytes.push(high << 4 | low);
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// Appends a path segment, everything but unreserved and sub-delimiters encoded (RFC 3986, 3.3): what a document
-/// says cannot add a segment, a query or a header.
-pub fn percent_encode(segment: &str, out: &mut String) {
-    for byte in segment.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-}
-
 impl fmt::Display for Template {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} ", self.method)?;
@@ -312,7 +280,7 @@ impl fmt::Display for Template {
         for segment in &self.segments {
             let encoded = |text: &str| {
                 let mut encoded = String::new();
-                percent_encode(text, &mut encoded);
+                percent::encode(text, percent::SEGMENT, &mut encoded);
                 encoded
             };
             match segment {

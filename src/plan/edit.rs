@@ -1,6 +1,6 @@
 //! Changes to a document, applied so that everything else keeps its bytes.
 
-use crate::json::{Tree, write_string};
+use crate::json::{Tree, separate, write_name};
 
 /// What becomes of one value.
 #[derive(Debug, Default)]
@@ -55,11 +55,10 @@ impl Edit {
             (Self::Members(edits), base) => {
                 let before = out.len();
                 out.push(b'{');
-                let mut first = true;
                 for (name, edit) in edits {
-                    first &= !append(name, edit, first, out);
+                    append(name, edit, out);
                 }
-                if first {
+                if out.len() == before + 1 {
                     out.truncate(before);
                     if let Some(base) = base {
                         out.extend_from_slice(base.raw);
@@ -73,25 +72,19 @@ impl Edit {
     }
 }
 
-fn append(name: &str, edit: &Edit, first: bool, out: &mut Vec<u8>) -> bool {
+/// Writes a member behind the others, where there is anything to write.
+fn append(name: &str, edit: &Edit, out: &mut Vec<u8>) {
     let before = out.len();
-    if !first {
-        out.push(b',');
-    }
-    write_string(name, out);
-    out.push(b':');
-    let written = edit.apply(None, out);
-    if !written {
+    write_name(name, out);
+    if !edit.apply(None, out) {
         out.truncate(before);
     }
-    written
 }
 
 /// Copies an object member by member, white space and names as they are, changing what the edits name.
 fn apply_members(edits: &[(String, Edit)], base: &Tree<'_>, out: &mut Vec<u8>) {
     let offset_of = |value: &Tree<'_>| value.raw.as_ptr() as usize - base.raw.as_ptr() as usize;
     out.push(b'{');
-    let mut first = true;
     let mut behind = 1;
     for (name, value) in base.members() {
         let start = offset_of(value);
@@ -101,22 +94,18 @@ fn apply_members(edits: &[(String, Edit)], base: &Tree<'_>, out: &mut Vec<u8>) {
         let (space, label) = lead.split_at(name_at);
         let space = space.split(|&byte| byte == b',').next_back().unwrap_or_default();
         let before = out.len();
-        if !first {
-            out.push(b',');
-        }
+        separate(out);
         out.extend_from_slice(space);
         out.extend_from_slice(label);
         let edit = edits.iter().find(|(known, _)| known == name).map_or(&Edit::Leave, |(_, edit)| edit);
-        if edit.apply(Some(value), out) {
-            first = false;
-        } else {
+        if !edit.apply(Some(value), out) {
             out.truncate(before);
         }
         behind = start + value.raw.len();
     }
     for (name, edit) in edits {
         if base.get(name).is_none() {
-            first &= !append(name, edit, first, out);
+            append(name, edit, out);
         }
     }
     // White space before the closing brace; an object without members had it before the brace, too.

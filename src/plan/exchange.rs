@@ -1,11 +1,14 @@
 //! One request and its response on their way between two versions, through every step between them.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, StatusCode};
 
+use super::address::Surroundings;
 use super::general::Requests;
 use super::line::Line;
 use super::message::{self, Envelope, Source};
-use super::route::{self, Mapped, Message, Params, Route};
+use super::route::{self, Mapped, Message, Params, Route, Side};
 use super::{Direction, Fault, Limits, Scratch, ServicePlan, StepPlan, TypeId, Unplaced};
 use crate::path::template::Template;
 use crate::rules::ast::WriteMode;
@@ -125,19 +128,19 @@ pub struct ResponseOut {
 pub struct Exchange<'p> {
     /// In the order that a request takes.
     pub(super) hops: Vec<Hop<'p>>,
-    /// What is fused of the version line, and its step that the oldest hop is.
-    pub(super) line: (&'p Line, usize),
+    /// What is fused of the version line, and its step that the oldest hop is; nothing for a way of one step.
+    pub(super) line: Option<(&'p Line, usize)>,
 }
 
 /// One step of the way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Hop<'p> {
     pub(super) step: &'p StepPlan,
     pub(super) route: &'p Route,
     /// The request's direction; the response takes the other.
     pub(super) direction: Direction,
-    /// The body is translated for all hops at once.
-    pub(super) is_bodiless: bool,
+    /// What its rules over addresses see of where the exchange takes place.
+    pub(super) surroundings: Option<Arc<Surroundings>>,
 }
 
 impl ServicePlan {
@@ -159,11 +162,11 @@ impl ServicePlan {
         } else {
             (Direction::Down, self.steps.get(served..asked).into_iter().flatten().rev().collect())
         };
-        let mut way = Exchange { hops: Vec::with_capacity(steps.len()), line: (&self.line, asked.min(served)) };
+        let mut way = Exchange { hops: Vec::with_capacity(steps.len()), line: Some((&self.line, asked.min(served))) };
         for step in steps {
             let route =
                 step.find_route(direction, way.next_method(method), |side| way.leads_to(&side.template, target))?;
-            way.hops.push(Hop { step, route, direction, is_bodiless: false });
+            way.hops.push(Hop { step, route, direction, surroundings: None });
         }
         Ok(way)
     }
@@ -175,21 +178,41 @@ impl StepPlan {
         &self,
         direction: Direction,
         method: &str,
-        matches: impl Fn(&route::Side) -> bool,
+        matches: impl Fn(&Side) -> bool,
     ) -> Result<&Route, NoRoute> {
-        let of_path = || {
-            let sides = self.routes.iter().map(|route| (route, route.sides(direction).0));
-            sides.filter(|(_, side)| matches(side))
-        };
-        let of_method = of_path().filter(|(_, side)| route::takes(&side.template, method));
-        of_method
-            .max_by_key(|(_, side)| side.template.specificity())
-            .map(|(route, _)| route)
+        let of_path = || self.routes_with(direction, &matches);
+        route::best(of_path(), method)
             .ok_or_else(|| NoRoute { methods: of_path().map(|(_, side)| side.template.method.clone()).collect() })
+    }
+
+    /// The routes whose caller's side passes the test, with that side.
+    pub(super) fn routes_with(
+        &self,
+        direction: Direction,
+        matches: impl Fn(&Side) -> bool,
+    ) -> impl Iterator<Item = (&Route, &Side)> {
+        let sides = self.routes.iter().map(move |route| (route, route.sides(direction).0));
+        sides.filter(move |(_, side)| matches(side))
     }
 }
 
 impl<'p> Exchange<'p> {
+    /// Whether any rule on the way has to do with addresses (`link`).
+    pub fn tells_addresses(&self) -> bool {
+        self.hops.iter().any(|hop| hop.step.tells_addresses())
+    }
+
+    /// The same where it takes place: rules over addresses (`link`) then know whose an address with a host is.
+    #[must_use]
+    pub fn within(mut self, surroundings: &Surroundings) -> Self {
+        let last = self.hops.len().saturating_sub(1);
+        for (index, hop) in self.hops.iter_mut().enumerate().filter(|(_, hop)| hop.step.tells_addresses()) {
+            let seen = if index == last { surroundings.clone() } else { surroundings.beyond() };
+            hop.surroundings = Some(Arc::new(seen));
+        }
+        self
+    }
+
     /// The route in the caller's terms, for logs and metrics: `GET /orders/{id}`. Empty where both speak one version.
     pub fn label(&self) -> &'p str {
         self.hops.first().map_or("", |hop| hop.route.sides(hop.direction).0.label.as_str())
@@ -335,7 +358,8 @@ impl<'p> Exchange<'p> {
                     Envelope::pack(from, &source)?
                 };
                 let mut out = Vec::new();
-                hop.step.translate(message.of, hop.direction.reverse(), &envelope.text, &mut out, scratch, limits)?;
+                let (direction, text) = (hop.direction.reverse(), &envelope.text);
+                hop.step.translate_within(message.of, direction, text, hop.alone(), &mut out, scratch, limits)?;
                 base = message::unpack(&out)?.body.map(<[u8]>::to_vec);
             }
         }
@@ -397,8 +421,8 @@ impl<'p> Exchange<'p> {
         for (index, hop) in self.hops.iter().enumerate().rev() {
             let (asked, served) = (views.get(index).map(Vec::as_slice), views.get(index + 1).map(Vec::as_slice));
             let requests = match hop.direction {
-                Direction::Up => Requests { old: asked, new: served },
-                Direction::Down => Requests { old: served, new: asked },
+                Direction::Up => Requests { old: asked, new: served, ..hop.alone() },
+                Direction::Down => Requests { old: served, new: asked, ..hop.alone() },
             };
             let body = current.body.over(response.body);
             let seen = ResponseIn { status: current.status, headers: &current.headers, body };

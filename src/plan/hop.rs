@@ -11,7 +11,8 @@ use super::query;
 use super::route::{self, Mapped, Message, Params};
 use super::{Direction, Fault, FaultKind, Limits, Scratch};
 use crate::json::Tree;
-use crate::path::template::{Segment, Template, percent_encode};
+use crate::path::percent;
+use crate::path::template::{Segment, Template};
 use crate::rules::ast::WriteMode;
 
 impl Hop<'_> {
@@ -25,8 +26,34 @@ impl Hop<'_> {
             && segments.all(|segment| !matches!(segment, Segment::Part { .. }))
     }
 
+    /// What a message is translated in that answers no request.
+    pub(super) fn alone(&self) -> Requests<'_> {
+        Requests { place: self.surroundings.as_deref().map(|here| (here, self.direction)), ..Requests::default() }
+    }
+
     pub(super) fn request(
         &self,
+        request: &RequestIn<'_>,
+        base: Option<&[u8]>,
+        scratch: &mut Scratch,
+        limits: Limits,
+    ) -> Result<RequestOut, Fault> {
+        self.request_by(self.route.request.as_ref(), request, base, scratch, limits)
+    }
+
+    /// The request at the hop's other address, as if there were no rules over it.
+    pub(super) fn readdressed(
+        &self,
+        request: &RequestIn<'_>,
+        scratch: &mut Scratch,
+        limits: Limits,
+    ) -> Result<RequestOut, Fault> {
+        self.request_by(None, request, None, scratch, limits)
+    }
+
+    fn request_by(
+        &self,
+        message: Option<&Message>,
         request: &RequestIn<'_>,
         base: Option<&[u8]>,
         scratch: &mut Scratch,
@@ -50,11 +77,10 @@ impl Hop<'_> {
             let query = query::give_query(&target.template, request.query, &params, &[])?;
             Ok(RequestOut { method: method.clone(), path, query, headers: request.headers.clone(), body })
         };
-        let message = self.route.request.as_ref().filter(|_| !self.is_bodiless);
         let Some(message) = message else { return beside(BodyOut::Unchanged) };
         if let (Some(of), Some(body), None) = (message.body_only, request.body, base) {
             let mut out = Vec::with_capacity(body.len() + body.len() / 4);
-            self.step.translate(of, self.direction, body, &mut out, scratch, limits)?;
+            self.step.translate_within(of, self.direction, body, self.alone(), &mut out, scratch, limits)?;
             return beside(BodyOut::Replaced(out));
         }
         let parts = message.parts(self.direction);
@@ -72,14 +98,15 @@ impl Hop<'_> {
         };
         let mut out = Vec::new();
         let base = base.filter(|_| self.route.write == WriteMode::Merge && request.body.is_some());
+        let (direction, text) = (self.direction, &envelope.text);
         let result = match base {
             Some(base) => {
                 let mut live = b"{\"body\":".to_vec();
                 live.extend_from_slice(base);
                 live.push(b'}');
-                self.step.put(message.of, &envelope.text, &live, &mut out, limits)
+                self.step.put_within(message.of, (text, &live), self.alone(), &mut out, limits)
             }
-            None => self.step.translate(message.of, self.direction, &envelope.text, &mut out, scratch, limits),
+            None => self.step.translate_within(message.of, direction, text, self.alone(), &mut out, scratch, limits),
         };
         result.map_err(|fault| envelope.fault(fault))?;
         let unpacked = message::unpack(&out)?;
@@ -219,15 +246,15 @@ pub(super) fn write_path(
     for segment in segments {
         path.push('/');
         match segment {
-            Segment::Literal(text) => percent_encode(text, &mut path),
+            Segment::Literal(text) => percent::encode(text, percent::SEGMENT, &mut path),
             Segment::Rest(name) => match given_of(name) {
                 Some(value) => write_rest(name, value, &mut path)?,
                 None => write_param(name, &mut path)?,
             },
             Segment::Part { prefix, name, suffix } => {
-                percent_encode(prefix, &mut path);
+                percent::encode(prefix, percent::SEGMENT, &mut path);
                 write_param(name, &mut path)?;
-                percent_encode(suffix, &mut path);
+                percent::encode(suffix, percent::SEGMENT, &mut path);
             }
             Segment::Param(name) => write_param(name, &mut path)?,
         }
@@ -248,7 +275,7 @@ fn write_rest(name: &str, value: &Tree<'_>, path: &mut String) -> Result<(), Fau
         if matches!(part, "" | "." | "..") || part.contains(char::is_control) {
             return Err(Fault::guard("expected the segments of a path".into()).within(name).within("path"));
         }
-        percent_encode(part, path);
+        percent::encode(part, percent::SEGMENT, path);
     }
     Ok(())
 }

@@ -7,12 +7,12 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::query::{by_name, encode_unreserved, form_decode, pairs};
+use super::query::{by_name, form_decode, pairs};
 use super::route::{Params, Parts};
 use super::{Fault, FaultKind};
-use crate::json::{self, Scanner, Tree, TreeKind, write_string};
+use crate::json::{self, Scanner, Tree, TreeKind, separate, write_name, write_string};
+use crate::path::percent;
 use crate::path::query::Query;
-use crate::path::template::percent_decode;
 
 /// The named parts of a message, written as JSON.
 pub(super) struct Envelope {
@@ -38,15 +38,15 @@ pub(super) struct Source<'a> {
 pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Option<&[u8]>) -> Result<Envelope, Fault> {
     let mut text = vec![b'{'];
     if let Some(method) = method {
-        member("method", &mut text);
+        write_name("method", &mut text);
         write_string(method, &mut text);
     }
     if let Some(status) = source.status {
-        member("status", &mut text);
+        write_name("status", &mut text);
         text.extend_from_slice(status.to_string().as_bytes());
     } else {
         let decoded = source.params.iter().filter_map(|(name, value)| {
-            let whole = percent_decode(value).map(Cow::Owned);
+            let whole = percent::decode(value).map(Cow::Owned);
             Some((*name, vec![whole?]))
         });
         group("path", decoded, &mut text);
@@ -70,13 +70,13 @@ pub(super) fn pack_whole(source: &Source<'_>, method: Option<&str>, request: Opt
     });
     group("header", values, &mut text);
     if let Some(request) = request {
-        member("request", &mut text);
+        write_name("request", &mut text);
         text.extend_from_slice(request);
     }
     let mut body_at = text.len();
     if let Some(body) = source.body {
         check_one_value(body)?;
-        member("body", &mut text);
+        write_name("body", &mut text);
         body_at = text.len();
         text.extend_from_slice(body);
     }
@@ -90,7 +90,7 @@ impl Envelope {
     pub(super) fn pack(parts: &Parts, source: &Source<'_>) -> Result<Self, Fault> {
         let mut text = vec![b'{'];
         if let Some(status) = source.status.filter(|_| parts.status) {
-            member("status", &mut text);
+            write_name("status", &mut text);
             text.extend_from_slice(status.to_string().as_bytes());
         }
         if !parts.path.is_empty() {
@@ -131,7 +131,7 @@ impl Envelope {
         let mut body_at = text.len();
         if let Some(body) = source.body.filter(|_| parts.body || parts.keeps_body) {
             check_one_value(body)?;
-            member("body", &mut text);
+            write_name("body", &mut text);
             body_at = text.len();
             text.extend_from_slice(body);
         }
@@ -163,18 +163,9 @@ fn check_one_value(body: &[u8]) -> Result<(), Fault> {
     Ok(scanner.finish()?)
 }
 
-/// Starts a member.
-fn member(name: &str, text: &mut Vec<u8>) {
-    if text.last() != Some(&b'{') {
-        text.push(b',');
-    }
-    write_string(name, text);
-    text.push(b':');
-}
-
 /// Writes a group of named texts.
 fn group<'v, N: AsRef<str>>(name: &str, values: impl IntoIterator<Item = (N, Vec<Cow<'v, str>>)>, text: &mut Vec<u8>) {
-    member(name, text);
+    write_name(name, text);
     write_texts(values, text);
 }
 
@@ -188,16 +179,14 @@ pub(super) fn write_texts<'v, N: AsRef<str>>(
         match values.as_slice() {
             [] => {}
             [value] => {
-                member(name.as_ref(), text);
+                write_name(name.as_ref(), text);
                 write_string(value, text);
             }
             several => {
-                member(name.as_ref(), text);
+                write_name(name.as_ref(), text);
                 text.push(b'[');
-                for (index, value) in several.iter().enumerate() {
-                    if index > 0 {
-                        text.push(b',');
-                    }
+                for value in several {
+                    separate(text);
                     write_string(value, text);
                 }
                 text.push(b']');
@@ -208,7 +197,7 @@ pub(super) fn write_texts<'v, N: AsRef<str>>(
 }
 
 fn decode<'v>(part: &str, name: &str, value: &'v str, form: bool) -> Result<Cow<'v, str>, Fault> {
-    let decoded = if form { form_decode(value) } else { percent_decode(value).map(Cow::Owned) };
+    let decoded = if form { form_decode(value) } else { percent::decode(value).map(Cow::Owned) };
     decoded.ok_or_else(|| Fault::guard("expected percent-encoded UTF-8".into()).within(name).within(part))
 }
 
@@ -287,13 +276,10 @@ pub(super) fn unpack(text: &[u8]) -> Result<Unpacked<'_>, Fault> {
 
 /// A scalar as the text that a path, query or header carries. `None`: null, which is carried as absence.
 pub(super) fn scalar<'t>(part: &str, name: &str, value: &Tree<'t>) -> Result<Option<Cow<'t, str>>, Fault> {
-    let text = match &value.kind {
-        TreeKind::Null => return Ok(None),
-        TreeKind::String => value.text(),
-        TreeKind::Bool(_) | TreeKind::Number => std::str::from_utf8(value.raw).ok().map(Cow::Borrowed),
-        TreeKind::Array(_) | TreeKind::Object(_) => None,
-    };
-    match text {
+    if matches!(value.kind, TreeKind::Null) {
+        return Ok(None);
+    }
+    match value.scalar_text() {
         Some(text) => Ok(Some(text)),
         None => Err(Fault::guard("expected a text, a number or a boolean".into()).within(name).within(part)),
     }
@@ -316,9 +302,9 @@ pub(super) fn write_segment(
     // An empty segment and the dot segments (RFC 3986, 5.2.4) would change which resource is named.
     match text.filter(|text| !matches!(&**text, "" | "." | "..") && !text.contains(['\0', '\r', '\n'])) {
         Some(text) => {
-            match params.iter().find(|(_, raw)| percent_decode(raw).is_some_and(|known| known == text)) {
+            match params.iter().find(|(_, raw)| percent::decode(raw).is_some_and(|known| known == text)) {
                 Some((_, raw)) => path.push_str(raw),
-                None => encode_unreserved(&text, path),
+                None => percent::encode(&text, percent::UNRESERVED, path),
             }
             Ok(())
         }

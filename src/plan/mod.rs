@@ -1,5 +1,6 @@
 //! What a request may see: services, version lines, routes and compiled lenses. Immutable once built.
 
+pub mod address;
 mod bodies;
 mod calls;
 mod compile;
@@ -154,18 +155,26 @@ pub struct StepPlan {
 impl StepPlan {
     /// Compiles the types of a checked step. Cannot fail.
     pub fn compile(step: &CheckedStep) -> Self {
+        Self::compile_nested(step, general::NESTED)
+    }
+
+    /// The same where addresses may stand in addresses this often.
+    fn compile_nested(step: &CheckedStep, nested: usize) -> Self {
+        let links = general::Links::compile(step, nested);
         let mut step = compile::with_plain_headers(step);
         let bodies = bodies::with_body_types(&mut step);
         let needed = step.general();
-        let general = general::compile(&step, needed.clone());
+        let general = general::compile(&step, needed.clone()).with_links(links);
         Self::build(&step, &bodies, &needed, general)
     }
 
     /// As [`StepPlan::compile`], for looking on: every translation notes what its rules do, for [`StepPlan::take_notes`].
     /// Slower, and nothing to serve with.
     pub fn traced(step: &CheckedStep) -> Self {
+        let links = general::Links::compile(step, general::NESTED);
         let step = compile::with_plain_headers(step);
-        let mut plan = Self::build(&step, &BTreeMap::new(), &step.general(), general::compile_traced(&step));
+        let general = general::compile_traced(&step).with_links(links);
+        let mut plan = Self::build(&step, &BTreeMap::new(), &step.general(), general);
         // A message's rules are noted too, and its body's places as parts of the message.
         plan.routes.iter_mut().for_each(route::Route::keep_messages_whole);
         plan
@@ -202,6 +211,18 @@ impl StepPlan {
         self.general.points()
     }
 
+    /// Whether its rules have to do with addresses.
+    fn tells_addresses(&self) -> bool {
+        self.general.tells_addresses()
+    }
+
+    /// What the query of an address may name: parameters, and the older and the newer version. Before it is shared.
+    fn name_versions(&mut self, parameters: &[String], names: [&str; 2]) {
+        if let Some(general) = Arc::get_mut(&mut self.general) {
+            general.name_versions(parameters, names);
+        }
+    }
+
     fn lenses(&self, direction: Direction) -> &Arc<Lenses> {
         match direction {
             Direction::Up => &self.up,
@@ -225,7 +246,7 @@ impl StepPlan {
         self.translate_within(of, direction, input, general::Requests::default(), out, scratch, limits)
     }
 
-    /// As [`StepPlan::translate`], with the request that a response answers.
+    /// As [`StepPlan::translate`], with what the message is part of.
     #[expect(clippy::too_many_arguments, reason = "one translation's whole surroundings")]
     pub(crate) fn translate_within(
         &self,
@@ -250,8 +271,20 @@ impl StepPlan {
     /// # Errors
     /// The first [`Fault`] met; places are named as the old side names them.
     pub fn put(&self, of: TypeId, old: &[u8], base: &[u8], out: &mut Vec<u8>, limits: Limits) -> Result<(), Fault> {
+        self.put_within(of, (old, base), general::Requests::default(), out, limits)
+    }
+
+    /// As [`StepPlan::put`], with what the message is part of.
+    fn put_within(
+        &self,
+        of: TypeId,
+        (old, base): (&[u8], &[u8]),
+        requests: general::Requests<'_>,
+        out: &mut Vec<u8>,
+        limits: Limits,
+    ) -> Result<(), Fault> {
         if self.general.has(of) {
-            return self.general.put(of, old, base, general::Requests::default(), out, limits);
+            return self.general.put(of, old, base, requests, out, limits);
         }
         put::put(self, of, old, base, out, limits)
     }
@@ -277,6 +310,11 @@ impl ServicePlan {
             answered_by: version.answered_by,
             path: version.path.clone(),
         };
+        let mut steps: Vec<StepPlan> = service.steps.iter().map(compile).collect();
+        let parameters: Vec<String> = address::naming_parameters(&service.negotiate).map(str::to_owned).collect();
+        for (step, (old, new)) in steps.iter_mut().zip(service.versions.iter().zip(service.versions.iter().skip(1))) {
+            step.name_versions(&parameters, [&old.name, &new.name]);
+        }
         Self {
             name: service.name.clone(),
             hosts: service.hosts.clone(),
@@ -285,7 +323,7 @@ impl ServicePlan {
             negotiate: service.negotiate.clone(),
             default: service.default,
             answer_header: service.answer_header.as_deref().and_then(|name| name.parse().ok()),
-            steps: service.steps.iter().map(compile).collect(),
+            steps,
             line: line::Line::default(),
         }
     }

@@ -8,6 +8,7 @@
 use http::{HeaderMap, HeaderName, header};
 
 use super::{ServicePlan, VersionPlan};
+use crate::path::percent;
 use crate::rules::ast::Negotiator;
 
 /// Why a caller's version is not known.
@@ -217,8 +218,7 @@ fn decoded(text: &str) -> String {
         match (byte, after) {
             (b'+', _) => bytes.push(b' '),
             (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or_default();
-                bytes.push(u8::try_from(digit(*high) * 16 + digit(*low)).unwrap_or_default());
+                bytes.push(percent::byte(*high, *low).unwrap_or_default());
                 rest = after;
             }
             (byte, _) => bytes.push(*byte),

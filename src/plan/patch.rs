@@ -11,7 +11,7 @@ use super::engine;
 use super::lens::{ActionKind, Lens, Lenses, Nested, Source, Write};
 use super::{Direction, Exchange, Fault, FaultKind, Limits, Scratch, StepPlan, TypeId, Unplaced};
 use crate::codecs::Codec;
-use crate::json::{self, Tree, unescape, write_string};
+use crate::json::{self, Tree, separate, unescape, write_string};
 
 impl Exchange<'_> {
     /// Translates the JSON Patch that is a request's body to the service's version.
@@ -89,9 +89,7 @@ impl<'p> Patcher<'p> {
                 return Err(refuse());
             }
             let before = out.len();
-            if before > 1 {
-                out.push(b',');
-            }
+            separate(&mut out);
             let pointer = pointer_of(operation, "path")?;
             let written =
                 self.operation(operation, &pointer, &mut out, scratch).map_err(|fault| fault.within(&pointer))?;
@@ -171,9 +169,7 @@ impl<'p> Patcher<'p> {
                 };
                 out.push(b'[');
                 for (index, element) in elements.iter().enumerate() {
-                    if index > 0 {
-                        out.push(b',');
-                    }
+                    separate(out);
                     self.value(Value::As(of), element, out, scratch)
                         .map_err(|fault| fault.within(&format!("[{index}]")))?;
                 }

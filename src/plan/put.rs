@@ -13,7 +13,7 @@ use super::engine::MAX_PLACES;
 use super::lens::Nested;
 use super::{Direction, Fault, FaultKind, Limits, Scratch, StepPlan, TypeId};
 use crate::codecs::{Codec, Written};
-use crate::json::{Tree, TreeKind};
+use crate::json::{Tree, TreeKind, separate};
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedType};
 
 type Path = Vec<String>;
@@ -223,10 +223,8 @@ fn at_index<T>(index: usize, result: Result<T, Fault>) -> Result<T, Fault> {
 
 fn join(texts: &[Vec<u8>]) -> Vec<u8> {
     let mut list = vec![b'['];
-    for (index, text) in texts.iter().enumerate() {
-        if index > 0 {
-            list.push(b',');
-        }
+    for text in texts {
+        separate(&mut list);
         list.extend_from_slice(text);
     }
     list.push(b']');

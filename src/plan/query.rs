@@ -7,7 +7,8 @@ use super::message::{scalar, scalars};
 use super::route::{Params, Parts};
 use super::{Fault, FaultKind};
 use crate::json::Tree;
-use crate::path::template::{QueryValue, Template, percent_decode};
+use crate::path::percent::{self, UNRESERVED};
+use crate::path::template::{QueryValue, Template};
 
 /// A query's parameters as on the wire.
 pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
@@ -20,7 +21,7 @@ pub(super) fn form_decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains(['+', '%']) {
         return Some(Cow::Borrowed(text));
     }
-    percent_decode(&text.replace('+', "%20")).map(Cow::Owned)
+    percent::decode(&text.replace('+', "%20")).map(Cow::Owned)
 }
 
 /// Texts by their names.
@@ -71,9 +72,9 @@ pub(super) fn write_query(
     for (name, value) in given.iter().filter(|(name, _)| from.names("query", name) || to.names("query", name)) {
         for value in scalars("query", name, value)? {
             let mut pair = String::new();
-            encode_unreserved(name, &mut pair);
+            percent::encode(name, UNRESERVED, &mut pair);
             pair.push('=');
-            encode_unreserved(&value, &mut pair);
+            percent::encode(&value, UNRESERVED, &mut pair);
             append_pair(&pair, &mut query);
         }
     }
@@ -122,21 +123,22 @@ pub(super) fn give_query(
     let mut all = query.unwrap_or_default().to_owned();
     for (name, value) in &template.query {
         let mut pair = String::new();
-        encode_unreserved(name, &mut pair);
+        percent::encode(name, UNRESERVED, &mut pair);
         pair.push('=');
         match value {
-            QueryValue::Literal(text) => encode_unreserved(text, &mut pair),
+            QueryValue::Literal(text) => percent::encode(text, UNRESERVED, &mut pair),
             QueryValue::Param(param) => {
                 let own = given.iter().find(|(known, _)| known == param).map(|(_, value)| value);
                 match (own, params.iter().find(|(known, _)| known == param)) {
                     (Some(value), _) => {
                         let text = scalar("query", name, value)?;
                         let missing = || Fault::new(FaultKind::Missing, "there is no value for it");
-                        encode_unreserved(&text.ok_or_else(|| missing().within(name).within("query"))?, &mut pair);
+                        let text = text.ok_or_else(|| missing().within(name).within("query"))?;
+                        percent::encode(&text, UNRESERVED, &mut pair);
                     }
                     (None, Some((_, raw))) => {
-                        let text = percent_decode(raw).unwrap_or_else(|| (*raw).to_owned());
-                        encode_unreserved(&text, &mut pair);
+                        let text = percent::decode(raw).unwrap_or_else(|| (*raw).to_owned());
+                        percent::encode(&text, UNRESERVED, &mut pair);
                     }
                     (None, None) => {
                         let missing = Fault::new(FaultKind::Missing, "there is no value for it");
@@ -155,17 +157,4 @@ fn append_pair(pair: &str, query: &mut String) {
         query.push('&');
     }
     query.push_str(pair);
-}
-
-/// Unreserved characters (RFC 3986, 2.3) stay, everything else is percent-encoded.
-pub(super) fn encode_unreserved(text: &str, out: &mut String) {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.extend([byte >> 4, byte & 15].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
-        }
-    }
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::codecs::Direction;
 use crate::path::Place;
 use crate::path::Step;
+use crate::path::percent;
 use crate::path::query::Query;
-use crate::path::template::{QueryValue, Segment, Template, percent_decode};
+use crate::path::template::{QueryValue, Segment, Template};
 use crate::rules::ast::{StatusKey, WriteMode};
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedMapped, CheckedRoute, CheckedStep, TypeId};
 use crate::rules::mapping::When;
@@ -105,10 +106,7 @@ impl Route {
 
     /// The caller's and the service's side of a request that travels in a direction.
     pub(super) fn sides(&self, direction: Direction) -> (&Side, &Side) {
-        match direction {
-            Direction::Up => (&self.old, &self.new),
-            Direction::Down => (&self.new, &self.old),
-        }
+        direction.order(&self.old, &self.new)
     }
 
     /// The rules for a response status, the most specific first.
@@ -140,10 +138,7 @@ impl Mapped {
 
     /// The source's and the target's status.
     pub(super) fn sides(&self, direction: Direction) -> (StatusKey, StatusKey) {
-        match direction {
-            Direction::Up => (self.old, self.new),
-            Direction::Down => (self.new, self.old),
-        }
+        direction.order(self.old, self.new)
     }
 
     pub(super) fn condition(&self, direction: Direction) -> Option<&Query> {
@@ -206,10 +201,7 @@ impl Message {
     }
 
     pub(super) fn parts(&self, direction: Direction) -> (&Parts, &Parts) {
-        match direction {
-            Direction::Up => (&self.old, &self.new),
-            Direction::Down => (&self.new, &self.old),
-        }
+        direction.order(&self.old, &self.new)
     }
 
     /// Whether any rule has to do with the body.
@@ -309,7 +301,7 @@ pub(super) fn match_path<'a>(template: &'a Template, path: &'a str) -> Option<Pa
                 }
             }
             Segment::Literal(text) => {
-                if part != text && percent_decode(part)? != *text {
+                if part != text && percent::decode(part)? != *text {
                     return None;
                 }
             }
@@ -345,6 +337,12 @@ pub(super) fn covers(template: &Template, other: &Template) -> bool {
                 (_, None) => false,
             }
         })
+}
+
+/// Of routes of one path the most specific one that takes a method.
+pub(super) fn best<'r>(routes: impl Iterator<Item = (&'r Route, &'r Side)>, method: &str) -> Option<&'r Route> {
+    let of_method = routes.filter(|(_, side)| takes(&side.template, method));
+    of_method.max_by_key(|(_, side)| side.template.specificity()).map(|(route, _)| route)
 }
 
 /// Whether a template takes a method. A HEAD is a GET without its body (RFC 9110, 9.3.2).

@@ -137,7 +137,7 @@ impl<'p> Exchange<'p> {
 
     /// How the request's body is translated for all hops at once, if some of them are fused.
     pub(super) fn request_way(&self) -> Option<Way<'p>> {
-        let (line, oldest) = self.line;
+        let (line, oldest) = self.line?;
         if self.hops.len() < 2 || self.merges() {
             return None;
         }
@@ -146,7 +146,7 @@ impl<'p> Exchange<'p> {
 
     /// As [`Exchange::request_way`], of a response's body.
     pub(super) fn response_way(&self, status: StatusCode) -> Option<Way<'p>> {
-        let (line, oldest) = self.line;
+        let (line, oldest) = self.line?;
         if self.hops.len() < 2 || self.hops.iter().any(|hop| !hop.route.mapped.is_empty()) {
             return None;
         }
@@ -171,7 +171,7 @@ impl<'p> Exchange<'p> {
             if index > 0 && hop.keeps_address() {
                 continue;
             }
-            request = Hop { is_bodiless: true, ..*hop }.request(&request.seen(), None, scratch, limits)?;
+            request = hop.readdressed(&request.seen(), scratch, limits)?;
         }
         Ok(RequestOut { headers, body: BodyOut::Unchanged, ..request })
     }

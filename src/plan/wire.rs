@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use http::{HeaderMap, header};
 
 use super::message::{scalars, write_texts};
-use super::query::{by_name, encode_unreserved, form_decode, pairs};
+use super::query::{by_name, form_decode, pairs};
 use super::{Fault, FaultKind};
 use crate::json::{MAX_DEPTH, Tree, TreeKind, write_string};
+use crate::path::percent;
 
 /// What a body is by its media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,11 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// Whether a body is a JSON Patch (RFC 6902): a list of operations on a document instead of the document.
+pub fn is_json_patch(headers: &HeaderMap) -> bool {
+    media_type(headers) == "application/json-patch+json"
+}
+
 /// A text as a JSON string; nothing where it is not UTF-8.
 pub(crate) fn read_text(body: &[u8]) -> Option<Vec<u8>> {
     let mut json = Vec::with_capacity(body.len() + 2);
@@ -88,9 +94,9 @@ pub fn encode(headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<u8>, Fault> {
                     if !text.is_empty() {
                         text.push('&');
                     }
-                    encode_unreserved(name, &mut text);
+                    percent::encode(name, percent::UNRESERVED, &mut text);
                     text.push('=');
-                    encode_unreserved(&value, &mut text);
+                    percent::encode(&value, percent::UNRESERVED, &mut text);
                 }
             }
             Ok(text.into_bytes())

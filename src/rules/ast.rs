@@ -1,5 +1,7 @@
 //! Rule and service files as their authors wrote them: names unresolved, every part with its span.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 
 use super::mapping::Mapping;
@@ -137,6 +139,19 @@ pub enum RuleKind {
     },
     /// Anything else.
     Mapping(Box<Mapping<TypeRef>>),
+}
+
+impl RuleKind {
+    /// The places that it owns on a side, as far as they are known before a document is seen.
+    pub fn places(&self, is_new: bool) -> Cow<'_, [Place]> {
+        match self {
+            Self::Equation { olds, news, .. } => Cow::Borrowed(if is_new { news } else { olds }),
+            Self::Added { place, .. } if is_new => Cow::Borrowed(std::slice::from_ref(place)),
+            Self::Removed { place, .. } if !is_new => Cow::Borrowed(std::slice::from_ref(place)),
+            Self::Added { .. } | Self::Removed { .. } => Cow::Borrowed(&[]),
+            Self::Mapping(mapping) => Cow::Owned(mapping.places(is_new)),
+        }
+    }
 }
 
 /// The codec part of an equation.

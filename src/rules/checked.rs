@@ -63,6 +63,11 @@ pub struct CheckedStep {
 }
 
 impl CheckedStep {
+    /// Whether any rule has to do with addresses of the service.
+    pub fn tells_addresses(&self) -> bool {
+        self.types.iter().flat_map(|of| &of.rules).any(CheckedRule::tells_addresses)
+    }
+
     /// For each type, whether the general engine translates it: it has a rule that says more than one codec between
     /// plain places, or it refers to such a type.
     pub fn general(&self) -> Vec<bool> {
@@ -135,6 +140,13 @@ pub struct CheckedRule {
     pub text: String,
     /// Where it is written.
     pub span: Span,
+}
+
+impl CheckedRule {
+    /// Whether it has to do with addresses of the service.
+    pub fn tells_addresses(&self) -> bool {
+        matches!(&self.kind, CheckedKind::Mapping(mapping) if mapping.tells_addresses())
+    }
 }
 
 /// What a rule does.

@@ -13,10 +13,10 @@ use super::translate::run;
 
 /// The case's exchanges; nothing where the gauntlet is not beside the project.
 fn exchanges(case: &str) -> Option<Vec<Value>> {
-    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/gauntlet/cases"));
-    let given = std::env::var_os("BIFOCAL_GAUNTLET").map(PathBuf::from);
-    let Ok(text) = fs::read_to_string(given.unwrap_or(root).join(format!("{case}.json"))) else {
-        eprintln!("SKIPPED: {case}: no gauntlet at ../shared (BIFOCAL_GAUNTLET names another place)");
+    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/gauntlet"));
+    let folder = std::env::var_os("GAUNTLET").map_or_else(beside, PathBuf::from).join("cases");
+    let Ok(text) = fs::read_to_string(folder.join(format!("{case}.json"))) else {
+        eprintln!("SKIPPED: {case}: no gauntlet at ../shared (GAUNTLET names another place)");
         return None;
     };
     let case: Value = serde_json::from_str(&text).unwrap();

@@ -14,7 +14,8 @@ fn run(args: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-fn rules(text: &str) -> tempfile::TempDir {
+/// A rules folder with the service `shop`, whose steps have these rules.
+pub(crate) fn rules(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("shop")).unwrap();
     let service = "versions: {v1: {}, v2: {upstream: \"http://127.0.0.1:1\"}}\n";

@@ -1,8 +1,8 @@
 //! What rules do to documents, as documents: `tests/corpus/codecs/*.md` (one a codec), `tests/corpus/operations/*.md` (what
 //! else rules are made of) and `tests/corpus/documents/*.md`.
 //!
-//! A case is a `yaml` block of types, the first of which is the documents' own, followed by `pairs` blocks. A pair is
-//! one line; the old document stands left, the new one right, and bytes are compared:
+//! A case is a `yaml` block of types, the first of which is the documents' own, followed by `pairs` blocks. A block that
+//! begins with `types:` is a whole rule file, for what takes more than types. A pair is one line; the old document stands left, the new one right, and bytes are compared:
 //!
 //! ```text
 //! old <-> new            both ways
@@ -69,12 +69,16 @@ fn every_codec_has_its_page() {
 
 /// The compiled types of one `yaml` block.
 pub(crate) fn compile(types: &str) -> StepPlan {
-    let rules = format!("types:\n{}", indent(types));
-    let sources = ServiceSources::from_texts("shop", [("service.yaml", SERVICE), ("v1-v2.yaml", rules.as_str())]);
+    compile_file(&format!("types:\n{}", indent(types)))
+}
+
+/// The same of a whole rule file, whose first type is the documents' own.
+pub(crate) fn compile_file(rules: &str) -> StepPlan {
+    let sources = ServiceSources::from_texts("shop", [("service.yaml", SERVICE), ("v1-v2.yaml", rules)]);
     let report = check_service(&sources);
     let Some(checked) = &report.checked else {
         let found = to_text(&report.diagnostics, &report.sources, Style::Plain);
-        unreachable!("the rules are refused:\n{types}\n{found}");
+        unreachable!("the rules are refused:\n{rules}\n{found}");
     };
     StepPlan::compile(checked.steps.first().unwrap())
 }
@@ -93,8 +97,8 @@ fn check(file: &Path) {
         let body: Vec<(usize, &str)> = lines.by_ref().take_while(|(_, line)| *line != "```").collect();
         match info {
             "yaml" => {
-                let types: Vec<&str> = body.iter().map(|(_, line)| *line).collect();
-                step = Some(compile(&types.join("\n")));
+                let text = body.iter().map(|(_, line)| *line).collect::<Vec<_>>().join("\n");
+                step = Some(if text.starts_with("types:") { compile_file(&text) } else { compile(&text) });
             }
             "pairs" => {
                 for (number, line) in body.into_iter().filter(|(_, line)| !line.is_empty()) {

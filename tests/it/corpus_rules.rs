@@ -84,7 +84,7 @@ fn check(file: &Path) {
             case.push((name.to_owned(), body));
         }
     }
-    if std::env::var_os("UPDATE").is_some() {
+    if crate::generated::is_update() {
         fs::write(file, actual).unwrap();
         return;
     }

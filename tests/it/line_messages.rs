@@ -207,6 +207,8 @@ fn messages_with_more_than_a_body_are_not_fused() {
     // A type of the general engine.
     assert_eq!(passes(["a = b: {values: Outer}", "b = c"], [bodies, bodies]), (2, 2));
     assert_eq!(passes(["a = b", "b = c: {values: Outer}"], [bodies, bodies]), (2, 2));
+    // Addresses, which are found in the routes of a step.
+    assert_eq!(passes(["a = b: {link: true}", "b = c"], [bodies, bodies]), (2, 2));
     // Rules on a header beside the body.
     let header = "POST /t = POST /t: {request: [header.X-A = header.X-B, \"body = body\": Outer], 200: Outer}";
     assert_eq!(passes(moves, [bodies, header]), (2, 1));

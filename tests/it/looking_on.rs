@@ -6,14 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-fn rules(text: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("shop")).unwrap();
-    let service = "versions: {v1: {}, v2: {upstream: \"http://127.0.0.1:1\"}}\n";
-    fs::write(dir.path().join("shop/service.yaml"), service).unwrap();
-    fs::write(dir.path().join("shop/v1-v2.yaml"), text).unwrap();
-    dir
-}
+use super::cli::rules;
 
 /// A running command over these rules.
 fn begin(rules: &Path, args: &str) -> Child {
@@ -194,7 +187,7 @@ types:
         - {old: {kind: card, number: $n}, new: {card: $n}}
         - {old: {kind: cash}, new: {cash: true}, when: {old: \"$.coins\"}}
         - {old: {kind: none}, new: {free: true}}
-    - note = remark: {when: {old: \"!$.hidden\"}}
+    - note = remark: {when: {old: \"!$.hidden\"}, loss: nobody sees it}
 examples:
   - {type: Pay, old: {kind: card, number: 4, note: x}, new: {card: 4, remark: x}}
   - {type: Pay, old: {kind: none, hidden: 1, note: y}, new: {free: true, hidden: 1, note: y}, back: {kind: none, hidden: 1}}

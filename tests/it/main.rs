@@ -11,6 +11,8 @@ mod docs;
 mod engine;
 mod gateway;
 mod gauntlet;
+mod general_laws;
+mod generated;
 mod hostile_interfaces;
 mod hostile_rules;
 mod jsonpath;

@@ -121,6 +121,29 @@ fn messages_in_all_four_directions() {
 }
 
 #[test]
+fn a_json_patch_is_translated_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop");
+    std::fs::create_dir(&shop).unwrap();
+    std::fs::write(shop.join("service.yaml"), "versions: {v1: {}, v2: {upstream: \"http://127.0.0.1:1\"}}\n").unwrap();
+    let rules = "types:\n  T: [a = b, e = c + d: {split: \"-\"}]\n  G: [{added: f, from: \"{a}\"}]\n\
+                 routes:\n  - PATCH /t = PATCH /v2/t: {request: T}\n  - PATCH /g = PATCH /v2/g: {request: G}\n";
+    std::fs::write(shop.join("v1-v2.yaml"), rules).unwrap();
+    let patch = |path: &str, place: &str| {
+        let headers = r#"{"Content-Type":"application/json-patch+json"}"#;
+        let body = format!(r#"[{{"op":"replace","path":"{place}","value":1.0}}]"#);
+        format!(r#"{{"method":"PATCH","path":"{path}","headers":{headers},"body":{body}}}"#)
+    };
+    let args = format!("--rules {} --service shop --from v1 --to v2", folder.path().display());
+    let up = patch("/v2/t", "/b") + "\n";
+    assert_eq!(run(&args, &patch("/t", "/a")), (Some(0), up, String::new()));
+    for (path, place, reason) in [("/t", "/e", "`/e`"), ("/g", "/a", "send the document")] {
+        let (code, out, err) = run(&args, &patch(path, place));
+        assert!(code == Some(1) && out.is_empty() && err.contains(reason), "{err}");
+    }
+}
+
+#[test]
 fn bodies_keep_their_bytes() {
     gives(
         "--from v1 --to v2",
@@ -309,5 +332,27 @@ fn large_lists_among_other_documents() {
         assert_eq!(code, Some(1));
         assert!(written > SIZE / 2, "{written}");
         assert!(err.starts_with(&format!("bifocal: {what}")) && err.contains("its translation is incomplete"), "{err}");
+    }
+}
+
+#[test]
+fn addresses_with_the_services_own_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop");
+    std::fs::create_dir(&shop).unwrap();
+    let service = "versions:\n  v1: {path: /v1, answered_by: v2}\n  v2: {path: /v2, upstream: \"http://own:9/api\"}\n";
+    std::fs::write(shop.join("service.yaml"), service).unwrap();
+    let rules = "routes:\n  - GET /v1/orders = GET /v2/orders: {200: [body.url = body.next: {link: true}]}\n";
+    std::fs::write(shop.join("v1-v2.yaml"), rules).unwrap();
+    for (told, expected) in [
+        ("http://own:9/api/v2/orders?q=1", "/v1/orders?q=1"),
+        ("/api/v2/orders", "/v1/orders"),
+        ("http://own/api/v2/orders", "http://own/api/v2/orders"),
+    ] {
+        let args =
+            format!("--rules {} --service shop --from v2 --to v1 --route 'GET /v2/orders'", folder.path().display());
+        let (code, out, err) = run(&args, &format!(r#"{{"status":200,"body":{{"next":"{told}"}}}}"#));
+        let line = format!("{{\"status\":200,\"body\":{{\"url\":\"{expected}\"}}}}\n");
+        assert_eq!((code, out, err), (Some(0), line, String::new()), "{told}");
     }
 }

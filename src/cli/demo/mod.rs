@@ -22,7 +22,7 @@ use self::words::Addresses;
 use super::serve::{start_log, told_to_stop};
 use super::{CLEAN, cannot_run, print, style};
 use crate::diagnostic::Style;
-use crate::gateway::Server;
+use crate::gateway::{Server, StartError};
 use crate::settings::{Settings, Sources, Value};
 
 /// See it work: two services, one gateway, old beside new
@@ -73,7 +73,12 @@ async fn demonstrate(args: &Args) -> Result<(), String> {
 
     let settings = settings(args, old, new)?;
     start_log(&settings.log);
-    let server = Server::bind(settings).await.map_err(|error| error.to_string())?;
+    let server = Server::bind(settings).await.map_err(|error| match &error {
+        StartError::Bind(address) => {
+            address.told(if address.setting() == "admin" { "`--admin-port`" } else { "`--port`" })
+        }
+        StartError::AccessLog(_) => error.to_string(),
+    })?;
     if server.generation() == 0 {
         let complaints = server.complaints().join("\n\n");
         return Err(format!("the rules are refused; mend them, or take back what was changed\n\n{complaints}"));

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{CLEAN, FINDINGS, cannot_run, print, style};
-use crate::contract::laws::{Evidence, TypeEvidence};
+use crate::contract::laws::{Documents, Evidence, TypeEvidence};
 use crate::contract::{Budget, verify_service};
 use crate::diagnostic::to_text;
 use crate::rules::load::load_folder;
@@ -142,7 +142,11 @@ fn describe(step: &Evidence, out: &mut String) {
 }
 
 fn origin(one: &TypeEvidence) -> &'static str {
-    if one.has_schemas { "" } else { " (made by the rules: no schemas on both sides)" }
+    match one.documents {
+        Documents::Schemas => "",
+        Documents::Rules => " (made by the rules: no schemas on both sides)",
+        Documents::Examples => " (its examples, changed)",
+    }
 }
 
 #[derive(Default)]

@@ -1,5 +1,7 @@
 //! Requests that become several calls, and the answers to those: nothing is sent, so each document says what is known.
 
+use std::collections::VecDeque;
+
 use http::StatusCode;
 
 use super::incoming::{Headers, Members, Request};
@@ -8,21 +10,19 @@ use super::outgoing::{write_answer, write_calls};
 use crate::json::Tree;
 use crate::plan::{Answer, CallOut, Fan, Next, Progress, ResponseIn, Scratch, ServicePlan};
 
-/// That a request became calls, and what is left to say of those that wait.
-pub(super) struct First {
-    pub(super) note: Option<String>,
-}
+/// What is to be said of the calls that wait, if anything.
+pub(super) type Note = Option<String>;
 
-/// The calls that a request becomes at once; nothing where it becomes one call.
+/// Writes the calls that a request becomes at once; nothing where it becomes one call.
 pub(super) fn first(
     plan: &ServicePlan,
     way: (usize, usize),
     request: &Request<'_>,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> Result<Option<First>, String> {
+) -> Result<Option<Note>, String> {
     let Some((fan, mut progress)) = begin(plan, way, request, scratch)? else { return Ok(None) };
-    step(&fan, &mut progress, request, scratch, out).map(|(note, _)| Some(First { note }))
+    step(&fan, &mut progress, request, scratch, out).map(|(note, _)| Some(note))
 }
 
 /// `{request, calls: [{response}, …]}`: what these answers come to. They are in the order in which the calls are printed.
@@ -32,7 +32,7 @@ pub(super) fn answered(
     members: &Members<'_>,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> Result<Option<String>, String> {
+) -> Result<Note, String> {
     members.refuse_unknown(&["request", "calls"])?;
     let request = members.get("request").ok_or("`request` is missing: the old request that became these calls")?;
     let request = Members::parse(request)
@@ -46,10 +46,7 @@ pub(super) fn answered(
     let (mut note, mut sent) = step(&fan, &mut progress, &request, scratch, out)?;
     for (index, answer) in answers.iter().enumerate() {
         let told = |reason: String| format!("`calls[{index}]`: {reason}");
-        if sent.is_empty() {
-            return Err(told("no call is open that it could answer".to_owned()));
-        }
-        let call = sent.remove(0);
+        let call = sent.pop_front().ok_or_else(|| told("no call is open that it could answer".to_owned()))?;
         give(&fan, &mut progress, &call, answer, scratch).map_err(told)?;
         if !sent.is_empty() {
             continue;
@@ -60,7 +57,7 @@ pub(super) fn answered(
     if !sent.is_empty() {
         // Of a round that is answered in part, those are printed that are open.
         out.clear();
-        write_calls(&sent, &request, out);
+        write_calls(sent.make_contiguous(), &request, out);
     }
     Ok(note)
 }
@@ -88,7 +85,7 @@ fn step(
     request: &Request<'_>,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> Result<(Option<String>, Vec<CallOut>), String> {
+) -> Result<(Note, VecDeque<CallOut>), String> {
     match fan.next(progress, usize::MAX, scratch, limits()).map_err(|fault| fault.to_string())? {
         Next::Send(calls) => {
             write_calls(&calls, request, out);
@@ -97,14 +94,14 @@ fn step(
                 needs => format!("`{name}` waits for the answer to `{}`", needs.join("` and `")),
             });
             let waits: Vec<String> = waits.collect();
-            Ok(((!waits.is_empty()).then(|| waits.join("; ")), calls))
+            Ok(((!waits.is_empty()).then(|| waits.join("; ")), calls.into()))
         }
         Next::Done(response) => {
             write_answer(&response, out);
-            Ok((None, Vec::new()))
+            Ok((None, VecDeque::new()))
         }
         Next::Failed(failure) => Err(failure.to_string()),
-        Next::Wait => Ok((None, Vec::new())),
+        Next::Wait => Ok((None, VecDeque::new())),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Messages as their documents say them.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::json::{MAX_DEPTH, Scanner, Tree, TreeKind, unescape};
+use crate::json::{MAX_DEPTH, Scanner, Tree, unescape};
+use crate::path::percent;
 use crate::plan::RequestIn;
+use crate::plan::wire::is_json_patch;
 
 /// A request as its document says it.
 pub(super) struct Request<'a> {
@@ -55,6 +56,16 @@ impl<'a> Request<'a> {
             headers: &self.headers.map,
             body: self.body,
         }
+    }
+
+    /// The JSON Patch that the body is, if it is one: operations on the document that the rules are about.
+    pub(super) fn patch(&self) -> Option<&'a [u8]> {
+        self.body.filter(|_| is_json_patch(&self.headers.map))
+    }
+
+    /// The request without its JSON Patch, which is translated by itself.
+    pub(super) fn beside_patch(&self) -> RequestIn<'_> {
+        RequestIn { body: self.body.filter(|_| self.patch().is_none()), ..self.input() }
     }
 }
 
@@ -115,11 +126,7 @@ impl<'a> Members<'a> {
 /// One text or several.
 fn texts<'t>(place: &str, name: &str, value: &Tree<'t>) -> Result<Vec<Cow<'t, str>>, String> {
     let values = value.elements().unwrap_or(std::slice::from_ref(value));
-    let text = |value: &Tree<'t>| match value.kind {
-        TreeKind::Number | TreeKind::Bool(_) => std::str::from_utf8(value.raw).ok().map(Cow::Borrowed),
-        _ => value.text(),
-    };
-    let found: Option<Vec<_>> = values.iter().map(text).collect();
+    let found: Option<Vec<_>> = values.iter().map(Tree::scalar_text).collect();
     found.ok_or_else(|| format!("`{place}.{name}`: expected a text or a list of texts"))
 }
 
@@ -134,24 +141,12 @@ fn parse_query(tree: &Tree<'_>) -> Result<String, String> {
             if !query.is_empty() {
                 query.push('&');
             }
-            encode(name, &mut query);
+            percent::encode(name, percent::UNRESERVED, &mut query);
             query.push('=');
-            encode(&text, &mut query);
+            percent::encode(&text, percent::UNRESERVED, &mut query);
         }
     }
     Ok(query)
-}
-
-/// Everything but unreserved characters (RFC 3986, 2.3) in percent-encoding.
-fn encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
 }
 
 /// A message's headers, and how their names were spelled.

@@ -7,8 +7,10 @@ use super::incoming::{Headers, Members, Request};
 use super::limits;
 use super::outgoing::{write_request, write_response};
 use crate::json::{MAX_DEPTH, Tree};
-use crate::path::template::{QueryValue, Segment, Template, percent_encode};
-use crate::plan::{Exchange, ResponseIn, Scratch, ServicePlan};
+use crate::path::percent;
+use crate::path::template::{QueryValue, Segment, Template};
+use crate::plan::address::Surroundings;
+use crate::plan::{BodyOut, Exchange, ResponseIn, Scratch, ServicePlan};
 use crate::rules::checked::CheckedService;
 
 /// Which messages.
@@ -84,11 +86,11 @@ impl<'p> Messages<'p> {
     fn request(&mut self, members: &Members<'_>, out: &mut Vec<u8>) -> Result<Option<String>, String> {
         let named = self.named.as_ref().and_then(|named| named.request.as_ref());
         let request = Request::parse(members, named)?;
-        if let Some(first) = calls::first(self.plan, (self.from, self.to), &request, &mut self.scratch, out)? {
-            return Ok(first.note);
+        if let Some(note) = calls::first(self.plan, (self.from, self.to), &request, &mut self.scratch, out)? {
+            return Ok(note);
         }
         let exchange = exchange(self.plan, (self.from, self.to), &request)?;
-        let input = request.input();
+        let input = request.beside_patch();
         if self.base.is_some() {
             let read = exchange.merge_read(&input, &mut self.scratch, limits()).map_err(|fault| fault.to_string())?;
             if read.is_none() {
@@ -96,7 +98,11 @@ impl<'p> Messages<'p> {
             }
         }
         let translated = exchange.request(&input, self.base.as_deref(), &mut self.scratch, limits());
-        let translated = translated.map_err(|fault| fault.to_string())?;
+        let mut translated = translated.map_err(|fault| fault.to_string())?;
+        if let Some(patch) = request.patch() {
+            let patch = exchange.patch(patch, &mut self.scratch, limits()).map_err(|fault| fault.to_string())?;
+            translated.body = BodyOut::Replaced(patch);
+        }
         write_request(&translated, &request, out);
         Ok(None)
     }
@@ -117,7 +123,7 @@ impl<'p> Messages<'p> {
         let headers = Headers::parse(members.tree("headers")?.as_ref())?;
         let body = members.get("body");
         let input = ResponseIn { status, headers: &headers.map, body };
-        let asked = members.get("request").map(|_| request.input());
+        let asked = members.get("request").map(|_| request.beside_patch());
         let translated = exchange.response(&input, asked.as_ref(), &mut self.scratch, limits());
         let translated = translated.map_err(|fault| fault.to_string())?;
         write_response(&translated, members, &headers, out);
@@ -127,7 +133,10 @@ impl<'p> Messages<'p> {
 
 fn exchange<'p>(plan: &'p ServicePlan, way: (usize, usize), request: &Request<'_>) -> Result<Exchange<'p>, String> {
     let (method, path) = (request.method.as_str(), &request.path);
-    plan.exchange(way.0, way.1, method, (path, request.query.as_deref())).map_err(|none| {
+    let base = plan.versions.get(way.1).and_then(|version| version.upstream.clone());
+    let here = Surroundings { base, ..Surroundings::default() };
+    let found = plan.exchange(way.0, way.1, method, (path, request.query.as_deref()));
+    found.map(|exchange| exchange.within(&here)).map_err(|none| {
         if none.methods.is_empty() {
             format!("no route maps `{method} {path}`")
         } else {
@@ -184,13 +193,13 @@ fn request_of(template: &Template, wanted: &Template) -> Option<(Method, String)
     for segment in &template.segments {
         path.push('/');
         match segment {
-            Segment::Literal(text) => percent_encode(text, &mut path),
+            Segment::Literal(text) => percent::encode(text, percent::SEGMENT, &mut path),
             // Stands for any value: a response's rules see no path.
             Segment::Param(_) | Segment::Rest(_) => path.push('-'),
             Segment::Part { prefix, suffix, .. } => {
-                percent_encode(prefix, &mut path);
+                percent::encode(prefix, percent::SEGMENT, &mut path);
                 path.push('-');
-                percent_encode(suffix, &mut path);
+                percent::encode(suffix, percent::SEGMENT, &mut path);
             }
         }
     }

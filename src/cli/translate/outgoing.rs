@@ -3,8 +3,8 @@
 use http::HeaderMap;
 
 use super::incoming::{Headers, Members, Request};
-use crate::json::write_string;
-use crate::path::template::percent_decode;
+use crate::json::{separate, write_name, write_string};
+use crate::path::percent;
 use crate::plan::{BodyOut, CallOut, RequestOut, ResponseOut};
 
 pub(super) fn write_request(translated: &RequestOut, request: &Request<'_>, out: &mut Vec<u8>) {
@@ -36,10 +36,8 @@ pub(super) fn write_calls(calls: &[CallOut], request: &Request<'_>, out: &mut Ve
     let mut object = Object::begin(out);
     object.name("calls");
     object.out.push(b'[');
-    for (index, call) in calls.iter().enumerate() {
-        if index > 0 {
-            object.out.push(b',');
-        }
+    for call in calls {
+        separate(object.out);
         let mut one = Object::begin(object.out);
         one.text("name", &call.name);
         one.name("request");
@@ -61,7 +59,7 @@ pub(super) fn write_answer(response: &ResponseOut, out: &mut Vec<u8>) {
 
 /// Names in the order of their first appearance, each with its decoded values.
 fn decode_query(query: &str) -> Vec<(String, Vec<String>)> {
-    let decode = |text: &str| percent_decode(&text.replace('+', "%20")).unwrap_or_else(|| text.to_owned());
+    let decode = |text: &str| percent::decode(&text.replace('+', "%20")).unwrap_or_else(|| text.to_owned());
     let mut all: Vec<(String, Vec<String>)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -77,22 +75,16 @@ fn decode_query(query: &str) -> Vec<(String, Vec<String>)> {
 /// A JSON object that is being written around raw values.
 struct Object<'o> {
     out: &'o mut Vec<u8>,
-    is_empty: bool,
 }
 
 impl<'o> Object<'o> {
     fn begin(out: &'o mut Vec<u8>) -> Self {
         out.push(b'{');
-        Self { out, is_empty: true }
+        Self { out }
     }
 
     fn name(&mut self, name: &str) {
-        if !self.is_empty {
-            self.out.push(b',');
-        }
-        self.is_empty = false;
-        write_string(name, self.out);
-        self.out.push(b':');
+        write_name(name, self.out);
     }
 
     fn raw(&mut self, name: &str, value: &[u8]) {
@@ -116,10 +108,8 @@ impl<'o> Object<'o> {
             }
             object.name(&name);
             object.out.push(b'[');
-            for (index, value) in values.iter().enumerate() {
-                if index > 0 {
-                    object.out.push(b',');
-                }
+            for value in &values {
+                separate(object.out);
                 write_string(value, object.out);
             }
             object.out.push(b']');

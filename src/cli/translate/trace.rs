@@ -135,6 +135,7 @@ fn word(convert: &Convert<TypeId>, name: &dyn Fn(&TypeId) -> String) -> String {
         Convert::Cases(_) => "cases".to_owned(),
         Convert::OneOrMany(of) => format!("one_or_many {}", word(of, name)).trim_end().to_owned(),
         Convert::Flatten => "flatten".to_owned(),
+        Convert::Link => "link".to_owned(),
         Convert::Entries(_) => "entries".to_owned(),
         Convert::Flat(_) => "flat".to_owned(),
         Convert::Names(_) => "names".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::json::{Decimal, MAX_DEPTH, Tree, TreeKind, write_string};
+use crate::json::{Decimal, MAX_DEPTH, Tree, TreeKind, separate, write_name, write_string};
 
 /// A JSON value of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,22 +56,16 @@ impl Value {
             Self::String(text) => write_string(text, out),
             Self::Array(elements) => {
                 out.push(b'[');
-                for (index, element) in elements.iter().enumerate() {
-                    if index > 0 {
-                        out.push(b',');
-                    }
+                for element in elements {
+                    separate(out);
                     element.write(out);
                 }
                 out.push(b']');
             }
             Self::Object(members) => {
                 out.push(b'{');
-                for (index, (name, value)) in members.iter().enumerate() {
-                    if index > 0 {
-                        out.push(b',');
-                    }
-                    write_string(name, out);
-                    out.push(b':');
+                for (name, value) in members {
+                    write_name(name, out);
                     value.write(out);
                 }
                 out.push(b'}');

@@ -4,6 +4,8 @@
 
 mod diff;
 mod edit;
+mod forget;
+mod known;
 mod law;
 mod shape;
 mod shrink;
@@ -20,6 +22,7 @@ use crate::diagnostic::{Diagnostics, codes};
 use crate::plan::{Fault, Limits, Scratch, StepPlan, Unplaced};
 use crate::rules::checked::{CheckedExample, CheckedService, CheckedStep, CheckedType, Origin, TypeId};
 use diff::diff;
+use known::Known;
 use law::{Broken, Sample, Subject};
 use shape::Shape;
 
@@ -63,10 +66,21 @@ pub struct Evidence {
 pub struct TypeEvidence {
     /// The type's name.
     pub name: String,
-    /// Whether documents came from the schemas of both sides.
-    pub has_schemas: bool,
+    /// Where documents came from.
+    pub documents: Documents,
     /// Each law that was tried.
     pub laws: Vec<LawEvidence>,
+}
+
+/// Where the documents of a type come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Documents {
+    /// From the schemas of both sides.
+    Schemas,
+    /// Made by the rules, inside each codec's domain.
+    Rules,
+    /// The examples, changed.
+    Examples,
 }
 
 /// What one law came to.
@@ -121,12 +135,20 @@ pub fn verify_service(
     budget: Budget,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Evidence> {
+    (0..service.steps.len()).map(|step| verify_step(service, step, interfaces, budget, diagnostics)).collect()
+}
+
+/// As [`verify_service`], the step between version `index` and the next alone; nothing where there is none.
+pub fn verify_step(
+    service: &CheckedService,
+    index: usize,
+    interfaces: &[Option<Interface>],
+    budget: Budget,
+    diagnostics: &mut Diagnostics,
+) -> Evidence {
+    let Some(step) = service.steps.get(index) else { return Evidence::default() };
     let interface = |version: usize| interfaces.get(version).and_then(Option::as_ref);
-    let steps = service.steps.iter().enumerate().map(|(index, step)| {
-        let plan = StepPlan::compile(step);
-        verify(step, &plan, interface(index), interface(index + 1), budget, diagnostics)
-    });
-    steps.collect()
+    verify(step, &StepPlan::compile(step), interface(index), interface(index + 1), budget, diagnostics)
 }
 
 /// Runs a step's examples and laws over its compiled form; reports failures as E14.
@@ -158,20 +180,17 @@ pub fn verify_with(
         let holds = check_example(example, &name, engine, diagnostics);
         evidence.examples.push((name, holds));
     }
-    // Generated documents know nothing of forms: general types are shown by their examples.
     let general = step.general();
     for (index, one) in step.types.iter().enumerate() {
-        if general.get(index) == Some(&true) {
-            continue;
-        }
         let Origin::Named { old: old_name, new: new_name } = &one.origin else { continue };
         let subject = Subject {
             of: TypeId(index),
             shape: Shape(&step.types),
+            is_general: general.get(index) == Some(&true),
             old: old.and_then(|all| Some((all, all.component(old_name)?))),
             new: new.and_then(|all| Some((all, all.component(new_name)?))),
         };
-        evidence.types.push(check_laws(one, &subject, &step.types, engine, budget, diagnostics));
+        evidence.types.extend(check_laws(one, &subject, step, engine, budget, diagnostics));
     }
     evidence
 }
@@ -179,15 +198,20 @@ pub fn verify_with(
 fn check_laws(
     one: &CheckedType,
     subject: &Subject<'_>,
-    types: &[CheckedType],
+    step: &CheckedStep,
     engine: &mut dyn Translator,
     budget: Budget,
     diagnostics: &mut Diagnostics,
-) -> TypeEvidence {
-    let rounds = (0..budget.of(one, types.len())).map(|round| sample(subject, types, budget.seed, round));
-    // A schema that hardly any document fits may defeat the generator.
-    let samples: Vec<Sample> =
-        rounds.filter(|one| subject.allows(End::Old, &one.old) && subject.allows(End::New, &one.new)).collect();
+) -> Option<TypeEvidence> {
+    let has_schemas = subject.old.is_some() && subject.new.is_some();
+    let (documents, samples) = match (has_schemas, subject.is_general) {
+        (true, _) => (Documents::Schemas, samples(one, subject, step, budget)),
+        (false, false) => (Documents::Rules, samples(one, subject, step, budget)),
+        (false, true) => (Documents::Examples, changed_examples(one, subject, step, engine, budget)),
+    };
+    if subject.is_general && samples.is_empty() {
+        return None;
+    }
     let mut laws = Vec::new();
     for law in Law::ALL {
         let is_checkable = match law {
@@ -211,13 +235,43 @@ fn check_laws(
         }
         laws.push(LawEvidence { law, documents: samples.len(), counter_example });
     }
-    let has_schemas = subject.old.is_some() && subject.new.is_some();
-    TypeEvidence { name: one.name.clone(), has_schemas, laws }
+    Some(TypeEvidence { name: one.name.clone(), documents, laws })
+}
+
+/// Generated documents that both sides allow: a schema that hardly any document fits may defeat the generator.
+fn samples(one: &CheckedType, subject: &Subject<'_>, step: &CheckedStep, budget: Budget) -> Vec<Sample> {
+    let rounds = (0..budget.of(one, step.types.len())).map(|round| sample(subject, &step.types, budget.seed, round));
+    rounds.filter(|one| subject.allows(End::Old, &one.old) && subject.allows(End::New, &one.new)).collect()
+}
+
+/// Changed examples that the rules take: which those are only the rules know.
+fn changed_examples(
+    one: &CheckedType,
+    subject: &Subject<'_>,
+    step: &CheckedStep,
+    engine: &mut dyn Translator,
+    budget: Budget,
+) -> Vec<Sample> {
+    let known = Known::of(&step.examples, subject.of, engine);
+    let mut made = |round: usize| {
+        let seed = seed_of(subject, budget.seed, round);
+        let mut random = Random::new(seed);
+        let old = known::vary(&known.old, &mut random)?;
+        let (new, donor) = (known::vary(&known.new, &mut random)?, known::vary(&known.old, &mut random)?);
+        let mut is_taken = |direction, value: &Value| engine.translate(subject.of, direction, &value.to_json()).is_ok();
+        let is_one = is_taken(Direction::Up, &old) && is_taken(Direction::Down, &new);
+        is_one.then_some(Sample { old, new, donor, seed })
+    };
+    (0..budget.of(one, step.types.len())).filter_map(&mut made).collect()
+}
+
+fn seed_of(subject: &Subject<'_>, seed: u64, round: usize) -> u64 {
+    seed ^ (round as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93) ^ ((subject.of.0 as u64) << 48)
 }
 
 /// The documents of one round. Rounds do not depend on each other, so more rounds only add to fewer.
 fn sample(subject: &Subject<'_>, types: &[CheckedType], seed: u64, round: usize) -> Sample {
-    let seed = seed ^ (round as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93) ^ ((subject.of.0 as u64) << 48);
+    let seed = seed_of(subject, seed, round);
     let mut random = Random::new(seed);
     let unknown_members = random.chance(40);
     let mut make = |end: End, unknown_members: bool| {

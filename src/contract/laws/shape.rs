@@ -2,13 +2,14 @@
 
 use super::super::documents::{End, Value};
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, CheckedType, TypeId};
+use crate::rules::mapping::Mapping;
 
 /// A step's types, as the laws see them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape<'a>(pub(super) &'a [CheckedType]);
 
 impl Shape<'_> {
-    fn rules(&self, of: TypeId) -> &[CheckedRule] {
+    pub(super) fn rules(&self, of: TypeId) -> &[CheckedRule] {
         self.0.get(of.0).map(|one| one.rules.as_slice()).unwrap_or_default()
     }
 
@@ -19,7 +20,11 @@ impl Shape<'_> {
             let olds = match &rule.kind {
                 CheckedKind::Removed { place, .. } => std::slice::from_ref(place),
                 CheckedKind::Equation { olds, .. } => olds.as_slice(),
-                CheckedKind::Added { .. } | CheckedKind::Mapping(_) => continue,
+                CheckedKind::Added { .. } => continue,
+                CheckedKind::Mapping(mapping) => {
+                    self.strip_mapped(of, rule, mapping, value);
+                    continue;
+                }
             };
             for place in olds {
                 match &rule.kind {
@@ -45,7 +50,19 @@ impl Shape<'_> {
     /// Takes away what a rule's default added where the original had nothing.
     pub(super) fn forgive_defaults(&self, of: TypeId, original: &Value, value: &mut Value) {
         for rule in self.rules(of) {
-            let CheckedKind::Equation { olds, codec, default, .. } = &rule.kind else { continue };
+            let (olds, codec, default) = match &rule.kind {
+                CheckedKind::Equation { olds, codec, default, .. } => (olds, codec, default),
+                CheckedKind::Mapping(mapping) => {
+                    if let Mapping::Equation(one) = &**mapping
+                        && one.default.is_some()
+                    {
+                        let absent = one.olds.iter().filter(|place| original.at(&place.segments).is_none());
+                        absent.for_each(|place| value.remove(&place.segments));
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
             for place in olds {
                 match original.at(&place.segments) {
                     None if default.is_some() => value.remove(&place.segments),

@@ -3,7 +3,8 @@
 use super::schemas::Schemas;
 use crate::contract::interface::{Body, Carrier, Operation, Parameter, Response};
 use crate::diagnostic::codes;
-use crate::path::template::{Segment, percent_decode};
+use crate::path::percent;
+use crate::path::template::Segment;
 use crate::rules::ast::StatusKey;
 use crate::rules::yaml::Node;
 
@@ -48,7 +49,7 @@ fn segments(path: &str) -> Vec<Segment> {
     path.split('/')
         .map(|text| match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
             Some(name) => Segment::Param(name.to_owned()),
-            None => Segment::Literal(percent_decode(text).unwrap_or_else(|| text.to_owned())),
+            None => Segment::Literal(percent::decode(text).unwrap_or_else(|| text.to_owned())),
         })
         .collect()
 }

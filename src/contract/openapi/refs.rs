@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostics, codes};
-use crate::path::template::percent_decode;
+use crate::path::percent;
 use crate::rules::yaml::Node;
 
 /// References to references to … this many; real documents have two or three.
@@ -70,7 +70,7 @@ impl<'n> Document<'n> {
 
     /// RFC 6901 in a URI fragment.
     fn follow(&mut self, pointer: &str) -> Option<&'n Node> {
-        let pointer = percent_decode(pointer)?;
+        let pointer = percent::decode(pointer)?;
         if pointer.is_empty() {
             return Some(self.root);
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 
 use crate::json::{MAX_DEPTH, Tree, TreeKind};
+use crate::path::percent;
 use crate::plan::wire::{media_type, read_form, read_text};
 
 /// What a body is, by what its sender says of it.
@@ -61,27 +62,17 @@ impl Media {
 
 /// Null is an empty text: a form has no other nothing.
 fn scalar<'t>(value: &Tree<'t>) -> Option<Cow<'t, str>> {
-    match value.kind {
-        TreeKind::String => value.text(),
-        TreeKind::Number | TreeKind::Bool(_) => std::str::from_utf8(value.raw).ok().map(Cow::Borrowed),
-        TreeKind::Null => Some(Cow::Borrowed("")),
-        TreeKind::Array(_) | TreeKind::Object(_) => None,
-    }
+    if matches!(value.kind, TreeKind::Null) { Some(Cow::Borrowed("")) } else { value.scalar_text() }
 }
 
 /// As `application/x-www-form-urlencoded` (URL Standard, 5.2): everything but `*-._`, letters and digits in
 /// percent-encoding, a space as `+`.
 fn encode(text: &str, out: &mut String) {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"*-._".contains(&byte) {
-            out.push(char::from(byte));
-        } else if byte == b' ' {
+    for (index, word) in text.split(' ').enumerate() {
+        if index > 0 {
             out.push('+');
-        } else {
-            out.push('%');
-            out.extend([byte >> 4, byte & 15].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
         }
+        percent::encode(word, b"*-._", out);
     }
 }
 

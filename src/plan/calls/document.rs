@@ -3,7 +3,7 @@
 use http::{HeaderMap, StatusCode, header};
 
 use super::CallFault;
-use crate::json::{MAX_DEPTH, Tree, write_string};
+use crate::json::{MAX_DEPTH, Tree, write_name};
 use crate::path::query::Query;
 use crate::path::{Place, Step};
 use crate::plan::general::Requests;
@@ -57,11 +57,7 @@ impl Asked {
 pub(super) fn extend(object: &[u8], members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut text = object.strip_suffix(b"}").unwrap_or(object).to_vec();
     for (name, value) in members {
-        if text.last() != Some(&b'{') {
-            text.push(b',');
-        }
-        write_string(name, &mut text);
-        text.push(b':');
+        write_name(name, &mut text);
         text.extend_from_slice(value);
     }
     text.push(b'}');
@@ -108,9 +104,8 @@ pub(super) fn address(place: &Place, document: &Tree<'_>) -> Result<(String, Opt
     };
     let path = if path.is_empty() { "/" } else { path };
     let odd = |one: char| !one.is_ascii_graphic() || "\"<>\\^`{|}".contains(one);
-    let leads_out = path
-        .split('/')
-        .any(|part| crate::path::template::percent_decode(part).is_none_or(|part| part == "." || part == ".."));
+    let leads_out =
+        path.split('/').any(|part| crate::path::percent::decode(part).is_none_or(|part| part == "." || part == ".."));
     if !path.starts_with('/') || path.starts_with("//") || behind_host.contains(odd) || leads_out {
         return Err(unfit());
     }

@@ -10,9 +10,11 @@ mod response;
 
 use http::StatusCode;
 
+use super::address::Surroundings;
 use super::exchange::Exchange;
+use super::general::Requests;
 use super::route::{self, Mapped, Message, Side};
-use super::{Fault, ServicePlan, StepPlan};
+use super::{Direction, Fault, ServicePlan, StepPlan};
 use crate::path::query::Query;
 use crate::path::template::Template;
 use crate::rules::ast::StatusKey;
@@ -71,6 +73,7 @@ pub struct Fan<'p> {
     before: Exchange<'p>,
     /// The version that the calls speak, and the one that answers them.
     after: (usize, usize),
+    surroundings: Surroundings,
 }
 
 impl Calls {
@@ -113,13 +116,31 @@ impl ServicePlan {
             // The sort is stable: of equals the first written comes first.
             found.sort_by_key(|one| std::cmp::Reverse(one.old.template.specificity()));
             let after = (at + 1, served);
-            fans.extend(found.into_iter().map(|calls| Fan { plan: self, step, calls, before: before.clone(), after }));
+            fans.extend(found.into_iter().map(|calls| Fan {
+                plan: self,
+                step,
+                calls,
+                before: before.clone(),
+                after,
+                surroundings: Surroundings::default(),
+            }));
         }
         fans
     }
 }
 
 impl Fan<'_> {
+    /// The same where it takes place, as [`Exchange::within`].
+    #[must_use]
+    pub fn within(self, surroundings: &Surroundings) -> Self {
+        Self { before: self.before.within(&surroundings.beyond()), surroundings: surroundings.clone(), ..self }
+    }
+
+    /// What the rules of the calls see of where they are made.
+    fn here(&self) -> Surroundings {
+        if self.after.0 == self.after.1 { self.surroundings.clone() } else { self.surroundings.beyond() }
+    }
+
     /// The route in the caller's terms, for logs and metrics.
     pub fn label(&self) -> &str {
         Some(self.before.label()).filter(|label| !label.is_empty()).unwrap_or(&self.calls.old.label)
@@ -129,6 +150,12 @@ impl Fan<'_> {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.calls.all.iter().map(|call| call.name.as_str())
     }
+}
+
+/// What the messages of the calls are part of.
+fn requests<'a>(progress: &'a Progress, here: &'a Surroundings) -> Requests<'a> {
+    let asked = Some(progress.asked.view.as_slice());
+    Requests { old: asked, new: asked, place: Some((here, Direction::Up)) }
 }
 
 impl CallFault {

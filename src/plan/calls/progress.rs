@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::document::{self, Asked, extend, holds, parse};
 use super::{Call, CallFault, Failure, Fan};
+use crate::json::separate;
 use crate::plan::{BodyOut, Fault, Limits, RequestIn, RequestOut, ResponseIn, ResponseOut, Scratch};
 use crate::rules::calls::MAX_EACH;
 
@@ -90,10 +91,8 @@ impl State {
             return answers.first()?.as_deref().map(Cow::Borrowed);
         }
         let mut text = vec![b'['];
-        for (index, answer) in answers.iter().enumerate() {
-            if index > 0 {
-                text.push(b',');
-            }
+        for answer in answers {
+            separate(&mut text);
             text.extend_from_slice(answer.as_deref().unwrap_or(b"null"));
         }
         text.push(b']');

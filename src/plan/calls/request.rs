@@ -7,7 +7,6 @@ use http::{Method, header};
 use super::document::{self, parse};
 use super::progress::Progress;
 use super::{Call, Fan};
-use crate::plan::general::Requests;
 use crate::plan::hop::write_path;
 use crate::plan::route::Params;
 use crate::plan::{
@@ -37,7 +36,8 @@ impl Fan<'_> {
             None => message::Unpacked::default(),
             Some(rules) => {
                 let limits = Limits { unplaced: Unplaced::Refuse, ..limits };
-                let requests = Requests { old: Some(&asked.view), new: Some(&asked.view) };
+                let here = self.here();
+                let requests = super::requests(progress, &here);
                 self.step.translate_within(rules.of, Direction::Up, text, requests, &mut out, scratch, limits)?;
                 let unpacked = message::unpack(&out)?;
                 message::write_headers(&mut headers, rules.parts(Direction::Up), &unpacked)?;
@@ -101,7 +101,7 @@ impl Fan<'_> {
 
     fn exchange(&self, seen: &RequestIn<'_>, from: usize, to: usize) -> Result<Exchange<'_>, Fault> {
         let found = self.plan.exchange(from, to, seen.method.as_str(), (seen.path, seen.query));
-        found.map_err(|_| {
+        found.map(|exchange| exchange.within(&self.surroundings)).map_err(|_| {
             Fault::new(FaultKind::Missing, "a later version has no route for one of the calls").within("path")
         })
     }

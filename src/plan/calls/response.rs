@@ -6,7 +6,6 @@ use super::document::{extend, holds};
 use super::progress::{Next, Progress, State};
 use super::{CallFault, Failure, Fan};
 use crate::json::{MAX_DEPTH, Tree};
-use crate::plan::general::Requests;
 use crate::plan::route::{self, Message};
 use crate::plan::{BodyOut, Direction, Fault, Limits, ResponseIn, ResponseOut, Scratch, Unplaced, message};
 use crate::rules::ast::StatusKey;
@@ -43,7 +42,8 @@ impl Fan<'_> {
         limits: Limits,
     ) -> Result<(), Fault> {
         let limits = Limits { unplaced: Unplaced::Drop, ..limits };
-        let requests = Requests { old: Some(&progress.asked.view), new: Some(&progress.asked.view) };
+        let here = self.here();
+        let requests = super::requests(progress, &here);
         let mut out = Vec::new();
         self.step.translate_within(rules.of, Direction::Down, text, requests, &mut out, scratch, limits)?;
         response.dropped = scratch.dropped();

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use cel::objects::{Key, Map};
 use cel::{Context, Value};
 
-use super::place::text_of;
 use super::value::{LAST, Member, Out, order};
 use super::{Direction, Fault, Run};
-use crate::json::{Decimal, Tree, TreeKind};
+use crate::json::{Decimal, Tree, TreeKind, separate, write_name, write_string};
 use crate::plan::FaultKind;
 use crate::rules::expression::{self, Expression};
 use crate::rules::mapping::{Cel, Reduce};
@@ -100,7 +99,7 @@ impl<'a> Run<'a> {
                 found.map(|(_, tree)| Out::Tree(tree))
             }
             Reduce::Join(separator) => {
-                let texts: Option<Vec<Cow<'_, str>>> = selected.iter().map(|tree| text_of(tree)).collect();
+                let texts: Option<Vec<Cow<'_, str>>> = selected.iter().map(|tree| tree.scalar_text()).collect();
                 let texts = texts.ok_or_else(|| Fault::guard("expected texts".into()))?;
                 Some(Out::Tree(self.string(&texts.join(separator))?))
             }
@@ -169,13 +168,11 @@ fn from_cel(value: &Value, out: &mut Vec<u8>) -> Result<(), Fault> {
         Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::UInt(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::Float(number) if number.is_finite() => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::String(text) => crate::json::write_string(text, out),
+        Value::String(text) => write_string(text, out),
         Value::List(elements) => {
             out.push(b'[');
-            for (index, element) in elements.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
+            for element in elements.iter() {
+                separate(out);
                 from_cel(element, out)?;
             }
             out.push(b']');
@@ -189,12 +186,8 @@ fn from_cel(value: &Value, out: &mut Vec<u8>) -> Result<(), Fault> {
             let mut members = named.collect::<Result<Vec<_>, Fault>>()?;
             members.sort_by(|(a, _), (b, _)| a.cmp(b));
             out.push(b'{');
-            for (index, (name, value)) in members.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                crate::json::write_string(&name, out);
-                out.push(b':');
+            for (name, value) in members {
+                write_name(&name, out);
                 from_cel(value, out)?;
             }
             out.push(b'}');
@@ -226,7 +219,7 @@ impl<'a> Run<'a> {
                         TextPart::Place(view, steps) => {
                             let Some(found) = self.read(*view, steps, direction, tree)? else { return Ok(None) };
                             let fault = || Fault::guard("a part of a text must be a text".into());
-                            made.push_str(&text_of(found).ok_or_else(fault)?);
+                            made.push_str(&found.scalar_text().ok_or_else(fault)?);
                         }
                         TextPart::Variable(_) => return Ok(None),
                     }

@@ -17,7 +17,7 @@ pub(in crate::plan) fn compile(step: &CheckedStep, general: Vec<bool>) -> Genera
     let types: Vec<Option<Type>> = step.types.iter().map(|of| is_any.then(|| compile_type(of))).collect();
     let takes_all = |of: TypeId| types.get(of.0).and_then(Option::as_ref).is_some_and(Type::takes_all);
     let plain_around_list = step.types.iter().map(|of| is_plain_around_list(of, &general, takes_all)).collect();
-    General { types, needed: general, plain_around_list, trace: None }
+    General { types, needed: general, plain_around_list, links: None, trace: None }
 }
 
 /// Whether a type needs the general engine for the elements of its only list and for nothing else, and elements that
@@ -42,6 +42,7 @@ pub(in crate::plan) fn compile_traced(step: &CheckedStep) -> General {
         types: step.types.iter().map(|of| Some(compile_type(of))).collect(),
         needed: vec![true; step.types.len()],
         plain_around_list: vec![false; step.types.len()],
+        links: None,
         trace: Some(Trace::default()),
     }
 }
@@ -173,6 +174,7 @@ fn compile_via(convert: &Convert<TypeId>) -> Via {
         Convert::Cases(cases) => Via::Cases(cases.iter().map(compile_case).collect()),
         Convert::OneOrMany(of) => Via::OneOrMany(Box::new(compile_via(of))),
         Convert::Flatten => Via::Flatten,
+        Convert::Link => Via::Link,
         Convert::Entries(entries) => Via::Entries(entries.clone()),
         Convert::Flat(flat) => Via::Flat(flat.clone()),
         Convert::Names(names) => Via::Names { of: names.of, style: names.style, list: names.list.clone() },

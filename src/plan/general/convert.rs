@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::generate::Generator;
-use super::place::{Owned, is_kind, text_of};
+use super::place::{Owned, is_kind};
 use super::trace::Part;
 use super::value::{At, LAST, Member, Out, order};
 use super::{Case, Direction, Fault, Run, TypeId, Unfit, Via, side, source_side};
@@ -28,7 +28,12 @@ impl<'a> Run<'a> {
                 self.met_row(codec, direction, value);
                 return Ok(written.then(|| Out::Text(self.text(&out))));
             }
-            Via::Flip(inner) => return self.convert(inner, direction.reverse(), value),
+            Via::Flip(inner) => {
+                let was = self.flipped.replace(!self.flipped.get());
+                let made = self.convert(inner, direction.reverse(), value);
+                self.flipped.set(was);
+                return made;
+            }
             Via::Chain(all) => return self.chain(all, direction, value),
             _ => {}
         }
@@ -61,6 +66,7 @@ impl<'a> Run<'a> {
                 }),
                 _ => return Err(Fault::guard("expected a list".into())),
             },
+            Via::Link => self.link(direction, tree)?,
             Via::Entries(entries) => self.entries(entries, direction, tree)?,
             Via::Flat(flat) => match direction {
                 Direction::Up => self.unflatten(flat, tree)?,
@@ -239,7 +245,7 @@ impl<'a> Run<'a> {
         let mut made: Vec<Member<'a>> = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
             let at = || format!("[{index}]");
-            let key = element.get(&entries.key).and_then(text_of);
+            let key = element.get(&entries.key).and_then(Tree::scalar_text);
             let key = key.ok_or_else(|| Fault::guard("expected an entry with a name".into()).within(&at()))?;
             let others = element.members().iter().filter(|(name, _)| *name != entries.key);
             let value = match &entries.value {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::place::{Found, Owned, text_of};
+use super::place::{Found, Owned};
 use super::trace::Part;
 use super::value::{At, Out, is_literal, order};
 use super::{Case, Direction, Fault, Form, FormMember, Repeated, Run, TextPart, side, source_side};
@@ -155,7 +155,7 @@ impl<'a> Reader<'_, 'a> {
                     let root = self.run.view(*view, from).ok_or(None)?;
                     let all = self.run.find(steps, root, from, &Owned::default(), None)?;
                     let tree = all.first().and_then(|found| found.tree).ok_or(None)?;
-                    text_of(tree).ok_or(None)?
+                    tree.scalar_text().ok_or(None)?
                 }
             };
             let is_last = index + 1 == parts.len();

@@ -6,7 +6,7 @@
 
 use super::document::Write;
 use super::form::{Bindings, Bound};
-use super::place::{Owned, text_of};
+use super::place::Owned;
 use super::value::{At, LAST, Member, Out};
 use super::{Case, Direction, Fault, Form, FormMember, Repeated, Run, TextPart, side, source_side};
 
@@ -130,7 +130,7 @@ impl<'a> Generator<'_, 'a> {
                         let Some(key) = repeated.key else { continue };
                         let Some(bound) = self.value(key, &group)? else { continue };
                         let tree = self.run.settle(&bound.value)?;
-                        let text = text_of(tree).ok_or_else(|| Fault::guard("a name must be a text".into()))?;
+                        let text = tree.scalar_text().ok_or_else(|| Fault::guard("a name must be a text".into()))?;
                         let name = format!("{prefix}{text}{suffix}");
                         if made.iter().any(|member: &Member<'a>| member.name == name) {
                             return Err(Fault::guard("two members would have the same name".into()));
@@ -176,7 +176,7 @@ impl<'a> Generator<'_, 'a> {
                     tree
                 }
             };
-            made.push_str(&text_of(tree).ok_or_else(|| Fault::guard("a part of a text must be a text".into()))?);
+            made.push_str(&tree.scalar_text().ok_or_else(|| Fault::guard("a part of a text must be a text".into()))?);
         }
         let mut json = Vec::new();
         crate::json::write_string(&made, &mut json);

@@ -10,6 +10,7 @@ mod convert;
 mod document;
 mod form;
 mod generate;
+mod link;
 mod names;
 mod place;
 mod put;
@@ -21,6 +22,7 @@ use std::cell::Cell;
 
 use typed_arena::Arena;
 
+use super::address::Surroundings;
 use super::{Direction, Fault, FaultKind, Limits, TypeId, Unplaced};
 use crate::codecs::Codec;
 use crate::json::Tree;
@@ -29,6 +31,7 @@ use crate::path::{Step, View};
 use crate::rules::mapping::{Entries, Flat, Kind, NameStyle, Reduce, Unfit};
 
 pub(super) use compile::{compile, compile_traced};
+pub(super) use link::{Links, NESTED};
 pub use trace::{Note, Notes, Point, PointId, What};
 
 /// The types of a step that the one-pass engine does not translate.
@@ -40,6 +43,8 @@ pub(super) struct General {
     needed: Vec<bool>,
     /// By type: whether the one-pass engine translates what stands around its only list.
     plain_around_list: Vec<bool>,
+    /// What addresses in documents are translated by; nothing where no rule has to do with them.
+    links: Option<Box<Links>>,
     /// Where what rules do is noted, if anywhere.
     trace: Option<trace::Trace>,
 }
@@ -106,6 +111,7 @@ enum Via {
     Cases(Vec<Case>),
     OneOrMany(Box<Via>),
     Flatten,
+    Link,
     Entries(Entries),
     Flat(Flat),
     Names { of: TypeId, style: NameStyle, list: Option<String> },
@@ -168,11 +174,13 @@ struct Repeated {
     within: Vec<Vec<usize>>,
 }
 
-/// The request that a response answers, as each version sees it, one document each.
+/// What a message is part of: the request that a response answers, as each version sees it, one document each.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Requests<'a> {
     pub(crate) old: Option<&'a [u8]>,
     pub(crate) new: Option<&'a [u8]>,
+    /// Where the exchange takes place, and which way its requests go.
+    pub(crate) place: Option<(&'a Surroundings, Direction)>,
 }
 
 /// Working memory of one translation.
@@ -191,6 +199,11 @@ struct Run<'a> {
     partial: bool,
     /// The request's views.
     requests: [Option<&'a Tree<'a>>; 2],
+    unplaced: Cell<Unplaced>,
+    /// Where the exchange takes place, and which way its requests go.
+    place: Option<(&'a Surroundings, Direction)>,
+    /// Whether the rule at work has its sides exchanged.
+    flipped: Cell<bool>,
     dropped: Cell<usize>,
     work: Cell<usize>,
     trace: Option<&'a trace::Trace>,
@@ -213,6 +226,21 @@ impl General {
     /// Whether a type has rules for whole documents, which need not be objects then.
     pub(super) fn takes_all(&self, of: TypeId) -> bool {
         self.get(of).is_some_and(Type::takes_all)
+    }
+
+    /// The same with what addresses in its documents are translated by.
+    pub(super) fn with_links(self, links: Option<Box<Links>>) -> Self {
+        Self { links, ..self }
+    }
+
+    /// Whether any rule has to do with addresses.
+    pub(super) fn tells_addresses(&self) -> bool {
+        self.links.is_some()
+    }
+
+    /// What the query of an address may name: parameters, and the older and the newer version.
+    pub(super) fn name_versions(&mut self, parameters: &[String], names: [&str; 2]) {
+        self.links.iter_mut().for_each(|links| links.name_versions(parameters, names));
     }
 
     fn get(&self, of: TypeId) -> Option<&Type> {
@@ -276,6 +304,9 @@ impl<'a> Run<'a> {
             limits,
             partial,
             requests: [None, None],
+            unplaced: Cell::new(limits.unplaced),
+            place: None,
+            flipped: Cell::new(false),
             dropped,
             work,
             trace: None,
@@ -289,7 +320,7 @@ impl<'a> Run<'a> {
             Some(text) => Ok::<_, Fault>(Some(self.keep(Tree::parse(text, crate::json::MAX_DEPTH)?))),
         };
         let (old, new) = (parse(requests.old)?, parse(requests.new)?);
-        self.requests = [old, new];
+        (self.requests, self.place) = ([old, new], requests.place);
         Ok(self)
     }
 
@@ -314,7 +345,11 @@ impl<'a> Run<'a> {
 
     /// Counts one unit of work: rules that apply types to types could otherwise take for ever.
     fn spend(&self) -> Result<(), Fault> {
-        match self.work.get().checked_sub(1) {
+        self.spend_all(1)
+    }
+
+    fn spend_all(&self, steps: usize) -> Result<(), Fault> {
+        match self.work.get().checked_sub(steps) {
             Some(left) => {
                 self.work.set(left);
                 Ok(())
@@ -323,9 +358,17 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What a caller of the old interface has seen of a live document: what has no place there was left out.
+    fn seen<T>(&self, look: impl FnOnce() -> T) -> T {
+        let before = self.unplaced.replace(Unplaced::Drop);
+        let seen = look();
+        self.unplaced.set(before);
+        seen
+    }
+
     /// A member that has nowhere to go.
     fn unplaced(&self, path: &[&str]) -> Result<(), Fault> {
-        if self.limits.unplaced == Unplaced::Drop {
+        if self.unplaced.get() == Unplaced::Drop {
             self.dropped.set(self.dropped.get() + 1);
             return Ok(());
         }

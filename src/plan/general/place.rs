@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
     /// A text of the request.
     pub(super) fn asked(&self, view: View, path: &[String], side: usize) -> Option<String> {
         let tree = self.view(Some(view), side)?.at(path)?;
-        text_of(tree).map(Cow::into_owned)
+        tree.scalar_text().map(Cow::into_owned)
     }
 
     /// The document that a place of the request is in.
@@ -197,15 +197,6 @@ impl<'a> Run<'a> {
             })
         });
         at.collect()
-    }
-}
-
-/// A scalar as text.
-pub(super) fn text_of<'t>(tree: &Tree<'t>) -> Option<Cow<'t, str>> {
-    match tree.kind {
-        TreeKind::String => tree.text(),
-        TreeKind::Number | TreeKind::Bool(_) => std::str::from_utf8(tree.raw).ok().map(Cow::Borrowed),
-        TreeKind::Null | TreeKind::Array(_) | TreeKind::Object(_) => None,
     }
 }
 

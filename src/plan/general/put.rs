@@ -3,11 +3,43 @@
 //! What a rule shows of the live document is compared with what the old document has at the same places. Where both say
 //! the same, the live document's places stay as they are; otherwise the old document's are translated and set.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use super::document::Effect;
 use super::place::Owned;
-use super::value::{LAST, Out, order};
+use super::rest::{is_reserved, leads_to_reserved};
+use super::value::{At, LAST, Out, order};
 use super::{Direction, Fault, Rule, RuleKind, Run, TypeId, Via};
 use crate::json::{Tree, TreeKind};
+use crate::path::Step;
+
+/// What rules have of both documents.
+#[derive(Default)]
+struct Sides<'a> {
+    old: Owned,
+    base: Owned,
+    /// Places of the live document that rules write, wherever those come from.
+    reserved: Vec<&'a [Step]>,
+    /// Objects of the new document in which rules write something.
+    parents: HashSet<Vec<Cow<'a, str>>>,
+}
+
+impl<'a> Sides<'a> {
+    fn writes(&mut self, up: &Effect<'a>) {
+        self.reserved.extend(&up.reserved);
+        for write in &up.writes {
+            let mut parent = Vec::new();
+            for at in &write.path {
+                let At::Name(name) = at else { break };
+                if !parent.is_empty() {
+                    self.parents.insert(parent.clone());
+                }
+                parent.push(name.clone());
+            }
+        }
+    }
+}
 
 impl<'a> Run<'a> {
     /// One document of a type onto another. Recursion is bounded by the documents' depth.
@@ -17,10 +49,10 @@ impl<'a> Run<'a> {
             return self.document(of, Direction::Up, old);
         }
         let mut result = Out::Tree(base);
-        let (mut owned_old, mut owned_base) = (Owned::default(), Owned::default());
-        self.put_rules(&of_type.rules, old, base, (&mut owned_old, &mut owned_base), &mut result)?;
-        if old.is_object() && !owned_old.is_whole(old) {
-            self.put_rest(old, &owned_old, &mut Vec::new(), &mut result)?;
+        let mut owned = Sides::default();
+        self.put_rules(&of_type.rules, old, base, &mut owned, &mut result)?;
+        if old.is_object() && !owned.old.is_whole(old) {
+            self.put_rest(old, &owned, &mut Vec::new(), &mut result)?;
         }
         Ok(result)
     }
@@ -30,7 +62,7 @@ impl<'a> Run<'a> {
         rules: &'a [Rule],
         old: &'a Tree<'a>,
         base: &'a Tree<'a>,
-        (owned_old, owned_base): (&mut Owned, &mut Owned),
+        owned: &mut Sides<'a>,
         result: &mut Out<'a>,
     ) -> Result<(), Fault> {
         let mut rules: Vec<&'a Rule> = rules.iter().collect();
@@ -39,28 +71,29 @@ impl<'a> Run<'a> {
         for rule in rules {
             if let RuleKind::Derived { .. } = rule.kind {
                 // Its own side's value stays, and the old document's is no news.
-                let up = self.rule(rule, Direction::Up, old, owned_old)?;
-                let down = self.rule(rule, Direction::Down, base, owned_base)?;
-                super::document::note(&up, owned_old);
-                super::document::note(&down, owned_base);
+                let up = self.rule(rule, Direction::Up, old, &owned.old)?;
+                let down = self.seen(|| self.rule(rule, Direction::Down, base, &owned.base))?;
+                super::document::note(&up, &mut owned.old);
+                super::document::note(&down, &mut owned.base);
                 continue;
             }
-            let up = self.rule(rule, Direction::Up, old, owned_old)?;
+            let up = self.rule(rule, Direction::Up, old, &owned.old)?;
+            owned.writes(&up);
             // A live value that the rule cannot read cannot be what the old client saw: its write wins.
-            let down = self.rule(rule, Direction::Down, base, owned_base);
-            super::document::note(&up, owned_old);
+            let down = self.seen(|| self.rule(rule, Direction::Down, base, &owned.base));
+            super::document::note(&up, &mut owned.old);
             let Ok(down) = down else {
                 self.rewrite(rule, up, &Effect::default(), result)?;
                 continue;
             };
-            super::document::note(&down, owned_base);
+            super::document::note(&down, &mut owned.base);
             if !self.shows(&down, &up)? {
                 self.rewrite(rule, up, &down, result)?;
             }
             if let RuleKind::Cases(cases) = &rule.kind {
                 let Some((_, case)) = self.cases(cases, Direction::Up, old)? else { continue };
                 if let Some(of) = case.rules.and_then(|of| self.general.get(of)) {
-                    self.put_rules(&of.rules, old, base, (&mut *owned_old, &mut *owned_base), result)?;
+                    self.put_rules(&of.rules, old, base, owned, result)?;
                 }
             }
         }
@@ -140,7 +173,7 @@ impl<'a> Run<'a> {
     }
 
     fn put_one(&self, of: &'a Via, old: &'a Tree<'a>, live: &'a Tree<'a>) -> Result<Option<Out<'a>>, Fault> {
-        let shown = self.convert(of, Direction::Down, Some(live));
+        let shown = self.seen(|| self.convert(of, Direction::Down, Some(live)));
         if let Ok(Some(shown)) = shown
             && self.settle(&shown)?.same(old)
         {
@@ -162,13 +195,13 @@ impl<'a> Run<'a> {
     ) -> Result<Out<'a>, Fault> {
         let mut known: Vec<(Vec<u8>, &'a Tree<'a>)> = Vec::with_capacity(lives.len());
         for live in lives {
-            let Ok(Some(shown)) = self.convert(of, Direction::Down, Some(live)) else { continue };
+            let Ok(Some(shown)) = self.seen(|| self.convert(of, Direction::Down, Some(live))) else { continue };
             if let Some(key) = self.settle(&shown)?.at(key) {
                 known.push((key.raw.to_vec(), live));
             }
         }
         let mut made = Vec::with_capacity(olds.len());
-        let mut seen: std::collections::HashSet<&[u8]> = std::collections::HashSet::new();
+        let mut seen: HashSet<&[u8]> = HashSet::new();
         for (index, old) in olds.iter().enumerate() {
             let own = old.at(key).map(|tree| tree.raw);
             if let Some(own) = own
@@ -191,19 +224,27 @@ impl<'a> Run<'a> {
     fn put_rest(
         &self,
         old: &'a Tree<'a>,
-        owned: &Owned,
-        path: &mut Vec<super::value::At<'a>>,
+        owned: &Sides<'a>,
+        path: &mut Vec<&'a str>,
         result: &mut Out<'a>,
     ) -> Result<(), Fault> {
         for (name, value) in old.members() {
-            if owned.is_whole(value) {
+            if owned.old.is_whole(value) {
                 continue;
             }
-            path.push(super::value::At::Name(name.as_ref().into()));
-            if owned.is_entered(value) && value.is_object() {
+            path.push(name);
+            let is_entered = owned.old.is_entered(value);
+            let leads = || {
+                let names: Vec<Cow<'_, str>> = path.iter().map(|name| Cow::Borrowed(*name)).collect();
+                owned.parents.contains(&names) || leads_to_reserved(&owned.reserved, path)
+            };
+            if !is_entered && is_reserved(&owned.reserved, path) {
+                self.unplaced(path)?;
+            } else if value.is_object() && (is_entered || leads()) {
                 self.put_rest(value, owned, path, result)?;
-            } else if !owned.is_entered(value) {
-                result.set(self, path, Out::Tree(value), LAST)?;
+            } else if !is_entered {
+                let path: Vec<At<'a>> = path.iter().map(|name| At::Name((*name).into())).collect();
+                result.set(self, &path, Out::Tree(value), LAST)?;
             }
             path.pop();
         }

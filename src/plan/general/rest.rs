@@ -76,12 +76,12 @@ fn holds_only_selectors(kept: &Out<'_>, owned: &Owned) -> bool {
 }
 
 /// Whether a rule writes exactly this place.
-fn is_reserved(reserved: &[&[Step]], path: &[&str]) -> bool {
+pub(super) fn is_reserved(reserved: &[&[Step]], path: &[&str]) -> bool {
     reserved.iter().any(|steps| steps.len() == path.len() && fits(steps, path))
 }
 
 /// Whether rules write places below this one.
-fn leads_to_reserved(reserved: &[&[Step]], path: &[&str]) -> bool {
+pub(super) fn leads_to_reserved(reserved: &[&[Step]], path: &[&str]) -> bool {
     reserved.iter().any(|steps| {
         steps.len() > path.len() && fits(steps, path) && matches!(steps.get(path.len()), Some(Step::Name(_)))
     })

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Fault, FaultKind, Run};
-use crate::json::{self, Tree, TreeKind, write_string};
+use crate::json::{self, Tree, TreeKind, separate, write_name};
 
 /// A value in the making.
 #[derive(Debug, Clone)]
@@ -43,10 +43,8 @@ impl<'a> Out<'a> {
             Self::Text(text) => out.extend_from_slice(text),
             Self::List(elements) => {
                 out.push(b'[');
-                for (index, element) in elements.iter().enumerate() {
-                    if index > 0 {
-                        out.push(b',');
-                    }
+                for element in elements {
+                    separate(out);
                     element.write(out);
                 }
                 out.push(b']');
@@ -55,12 +53,8 @@ impl<'a> Out<'a> {
                 let mut sorted: Vec<&Member<'a>> = members.iter().collect();
                 sorted.sort_by_key(|member| member.order);
                 out.push(b'{');
-                for (index, member) in sorted.into_iter().enumerate() {
-                    if index > 0 {
-                        out.push(b',');
-                    }
-                    write_string(&member.name, out);
-                    out.push(b':');
+                for member in sorted {
+                    write_name(&member.name, out);
                     member.value.write(out);
                 }
                 out.push(b'}');

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use self::stage::Stage;
+use super::address::Surroundings;
 use super::engine;
 use super::exchange::{Exchange, Hop};
 use super::general::{General, Requests};
@@ -38,6 +39,8 @@ struct Way {
     direction: Direction,
     /// Whether a document without its list is refused.
     needs_list: bool,
+    /// Where the exchange takes place, and which way its requests go.
+    place: Option<(Arc<Surroundings>, Direction)>,
 }
 
 /// What a document is.
@@ -77,7 +80,7 @@ impl StepPlan {
 
     fn way(&self, root: Root, direction: Direction) -> Streamed {
         let (lenses, general) = (self.lenses(direction).clone(), self.general.clone());
-        Streamed { ways: vec![Way { lenses, general, root, direction, needs_list: false }] }
+        Streamed { ways: vec![Way { lenses, general, root, direction, needs_list: false, place: None }] }
     }
 }
 
@@ -94,7 +97,9 @@ impl Way {
     ) -> Result<(), Fault> {
         if self.general.has(of) {
             // What would look back at a request is not streamed.
-            scratch.dropped = self.general.translate(of, self.direction, text, Requests::default(), out, limits)?;
+            let place = self.place.as_ref().map(|(here, request)| (here.as_ref(), *request));
+            let requests = Requests { place, ..Requests::default() };
+            scratch.dropped = self.general.translate(of, self.direction, text, requests, out, limits)?;
             return Ok(());
         }
         let limits = Limits { output: limits.output.saturating_add(out.len()), ..limits };
@@ -191,6 +196,8 @@ fn through<'h, 'p: 'h>(
         let mut next = hop.step.streamed(message.body?, direction)?;
         // The message's own engine leaves no body where there is no list; a body that has begun cannot be left out.
         next.ways.iter_mut().for_each(|way| way.needs_list = message.body_only.is_none() && way.is_taken_out());
+        let place = hop.surroundings.as_ref().map(|here| (here.clone(), hop.direction));
+        next.ways.iter_mut().for_each(|way| way.place.clone_from(&place));
         whole = Some(match whole {
             Some(before) => before.then(next),
             None => next,

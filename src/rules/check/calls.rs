@@ -287,27 +287,14 @@ fn check_address(route: &CallsDecl, call: &CallDecl, diagnostics: &mut Diagnosti
 }
 
 fn new_places(rule: &Rule) -> Vec<(Place, Span)> {
-    let places = match &rule.kind {
-        RuleKind::Equation { news, .. } => news.clone(),
-        RuleKind::Added { place, .. } => vec![place.clone()],
-        RuleKind::Removed { .. } => Vec::new(),
-        RuleKind::Mapping(mapping) => mapping.places(true),
-    };
-    places.into_iter().map(|place| (place, rule.span)).collect()
+    rule.kind.places(true).iter().map(|place| (place.clone(), rule.span)).collect()
 }
 
 /// Places of each side begin with a part of that side's document.
 fn check_sides(message: &MessageRules, sides: [&[&str]; 2], diagnostics: &mut Diagnostics) {
     for rule in &message.rules {
-        let olds = match &rule.kind {
-            RuleKind::Equation { olds, .. } => olds.clone(),
-            RuleKind::Removed { place, .. } => vec![place.clone()],
-            RuleKind::Added { .. } => Vec::new(),
-            RuleKind::Mapping(mapping) => mapping.places(false),
-        };
-        let news: Vec<Place> = new_places(rule).into_iter().map(|(place, _)| place).collect();
-        for (places, known) in [olds, news].iter().zip(sides) {
-            for place in places {
+        for (places, known) in [false, true].map(|is_new| rule.kind.places(is_new)).iter().zip(sides) {
+            for place in places.iter() {
                 let first = place.segments.first().map(String::as_str).unwrap_or_default();
                 if known.contains(&first) {
                     continue;

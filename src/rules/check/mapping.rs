@@ -14,6 +14,9 @@ pub(super) fn check_mapping(mapping: &Mapping<TypeRef>, rule: &Rule, diagnostics
                 needs_reason(rule, "values that do not convert are lost", diagnostics);
             }
             check_convert(&one.via, rule, diagnostics);
+            if let (Convert::Value(codec), None) = (innermost(&one.via), &rule.loss) {
+                super::cursor::check_cursors(codec, one.olds.iter().chain(&one.news), diagnostics);
+            }
         }
         Mapping::Cases(cases) => {
             for case in cases {
@@ -52,6 +55,14 @@ fn check_convert(via: &Convert<TypeRef>, rule: &Rule, diagnostics: &mut Diagnost
         Convert::Values(one) | Convert::Flip(one) | Convert::OneOrMany(one) => check_convert(one, rule, diagnostics),
         Convert::Cases(cases) => cases.iter().for_each(|case| check_case(case, rule, diagnostics)),
         _ => {}
+    }
+}
+
+/// The conversion whose sides are exchanged, or the conversion itself.
+fn innermost<T>(via: &Convert<T>) -> &Convert<T> {
+    match via {
+        Convert::Flip(inner) => innermost(inner),
+        other => other,
     }
 }
 

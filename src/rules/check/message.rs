@@ -39,14 +39,13 @@ pub(super) fn check_message_rule(rule: &Rule, part: Part, diagnostics: &mut Diag
     if matches!(part, Part::Call | Part::Answers) {
         return Some(());
     }
-    let owned: Vec<Place>;
-    let (places, default): (Vec<&Place>, _) = match &rule.kind {
-        RuleKind::Equation { olds, news, default, .. } => (olds.iter().chain(news).collect(), default),
-        RuleKind::Added { place, default } | RuleKind::Removed { place, default } => (vec![place], default),
-        RuleKind::Mapping(mapping) => {
-            owned = mapping.places(false).into_iter().chain(mapping.places(true)).collect();
-            (owned.iter().collect(), &None)
+    let (olds, news) = (rule.kind.places(false), rule.kind.places(true));
+    let places: Vec<&Place> = olds.iter().chain(news.iter()).collect();
+    let default = match &rule.kind {
+        RuleKind::Equation { default, .. } | RuleKind::Added { default, .. } | RuleKind::Removed { default, .. } => {
+            default.as_ref()
         }
+        RuleKind::Mapping(_) => None,
     };
     let takes_whole_parts = matches!(rule.kind, RuleKind::Mapping(_));
     let mut sound = true;
@@ -54,7 +53,7 @@ pub(super) fn check_message_rule(rule: &Rule, part: Part, diagnostics: &mut Diag
         sound &= check_place(place, part, takes_whole_parts, diagnostics).is_some();
     }
     let outside_body = places.iter().any(|place| place.segments.first().is_some_and(|part| part != "body"));
-    if let Some(default) = default.as_ref().filter(|_| outside_body) {
+    if let Some(default) = default.filter(|_| outside_body) {
         check_default(default, diagnostics);
     }
     sound.then_some(())

@@ -2,6 +2,7 @@
 //! versions in one line. Every mistake is reported; what cannot be resolved is left out.
 
 mod calls;
+mod cursor;
 mod mapping;
 mod message;
 mod place;

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostics, Sources, Span, codes};
 use crate::rules::ast::{Example, RuleFile, ServiceFile, VersionDecl};
-use crate::rules::checked::{CheckedExample, CheckedStep};
+use crate::rules::checked::{CheckedExample, CheckedStep, CheckedType};
 
 use super::calls::check_calls;
 use super::route::check_routes;
@@ -92,7 +92,20 @@ pub(super) fn check_step(
     if is_routed && !has_schemas && !diagnostics.has_errors() {
         types.check_unused(&routes, &calls, &examples, diagnostics);
     }
-    CheckedStep { types: types.finish(), routes, calls, examples, strict: file.strict }
+    let types = types.finish();
+    if routes.is_empty() && !diagnostics.has_errors() {
+        check_addresses(&types, diagnostics);
+    }
+    CheckedStep { types, routes, calls, examples, strict: file.strict }
+}
+
+/// Addresses are translated by routes (R11).
+fn check_addresses(types: &[CheckedType], diagnostics: &mut Diagnostics) {
+    for rule in types.iter().flat_map(|of| &of.rules).filter(|rule| rule.tells_addresses()) {
+        diagnostics
+            .error(codes::R11, rule.span, "`link` has no route to go by")
+            .help("say under `routes:` in this file which old address is which new one");
+    }
 }
 
 fn check_example(example: &Example, types: &Types<'_>, diagnostics: &mut Diagnostics) -> Option<CheckedExample> {

@@ -65,6 +65,12 @@ impl<'f> Types<'f> {
         let found = self.names.get(name.value.as_str()).copied();
         if found.is_none() {
             let error = diagnostics.error(codes::R13, name.span, format!("unknown type `{}`", name.value));
+            if name.value.contains('.') {
+                error.help(
+                    "a place of the new side stands behind `=`, as in `old = new`; behind the colon stands a type",
+                );
+                return None;
+            }
             let declared = self.all.iter().filter(|one| matches!(one.origin, Origin::Named { .. }));
             match suggest::help(&name.value, declared.map(|one| one.name.as_str())) {
                 Some(help) => error.help(help),
@@ -133,6 +139,7 @@ impl<'f> Types<'f> {
                     CodecDecl::Value(codec) => {
                         if !lossy {
                             check_codec(codec, rule.span, diagnostics);
+                            super::cursor::check_cursors(codec, olds.iter().chain(news), diagnostics);
                         }
                         if let Some(default) = default.as_ref().filter(|_| !self.has_schemas) {
                             check_default(codec, default, diagnostics);

@@ -194,6 +194,43 @@ and a new tree.
 `brackets` counts elements from 0 (`a[b][0]`, as Rails, PHP and Stripe do); with a separator they count from 1 behind
 the word of `list`. A form body (`application/x-www-form-urlencoded`) is such an object.
 "),
+    page("link", &[], "an address of the service", "\
+`link: true` is for a text that holds an address of the service: it goes through the routes, as the addresses in headers
+do, so it leads the client that reads it back to a route of its own version.
+
+```yaml
+types:
+  List:
+    - next_url = links.next: {link: true}
+    - links = related: {values: {link: true}}
+    - image: {link: true}
+routes:
+  - GET /v1/orders = GET /v2/orders:
+      request:
+        - query.per_page = query.limit
+        - query.sort = query.order_by: {names: [total = price], list: \",\"}
+  - GET /v1/orders/{id}.json = GET /v2/orders/{id}: {200: List}
+  - GET /v1/find/{text} = GET /v2/orders?search={text}
+```
+
+```pairs
+{\"next_url\":\"/v1/orders?per_page=5&sort=-total#end\"} <-> {\"links\":{\"next\":\"/v2/orders?limit=5&order_by=-price#end\"}}
+{\"links\":{\"self\":\"/v1/orders/a%2Fb.json\"}} <-> {\"related\":{\"self\":\"/v2/orders/a%2Fb\"}}
+{\"links\":{\"red\":\"/v1/find/red\"}} <-> {\"related\":{\"red\":\"/v2/orders?search=red\"}}
+{\"image\":\"https://cdn.example/v2/orders/7\"} <-> {\"image\":\"https://cdn.example/v2/orders/7\"}
+{\"image\":\"/none\"} <-> {\"image\":\"/none\"}
+{\"next_url\":null} <-> {\"links\":{\"next\":null}}
+{\"next_url\":7} -> ! next_url: expected an address
+```
+
+* The path, its parameters and the query change as a request for that address would, and come back with what a client
+  sends. Of routes for several methods the one for `GET` counts, then `PUT`, `PATCH`, `DELETE` and `POST`. A fragment stays.
+* With a host an address counts where that is the host that the caller has used, which stays, or in a response the
+  service's own, of which the path is left. Outside of the gateway, as in examples, no caller's host is known.
+* In a response `?page=2` and other relative addresses are relative to what was asked for. In requests they stay.
+* What is empty, no http address, another host's, or covered by no route stays as it is. So does what stands in the query
+  of an address, unless the route's own rules say `link` of it.
+"),
     page("names", &["style", "list"], "texts that name fields", "\
 `names: Type` renames the fields that a text speaks of, as the rules of that type rename them.
 

@@ -161,6 +161,8 @@ pub enum Convert<T> {
     OneOrMany(Box<Convert<T>>),
     /// A list of lists, one list of all their elements.
     Flatten,
+    /// An address of the service.
+    Link,
     /// A dictionary, a list of its entries.
     Entries(Entries),
     /// A flat form with paths as names, a tree.

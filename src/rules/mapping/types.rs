@@ -22,14 +22,30 @@ impl<T> Convert<T> {
     /// The types that it refers to.
     pub fn types(&self) -> Vec<&T> {
         match self {
-            Self::Value(_) | Self::Flatten | Self::Entries(_) | Self::Flat(_) | Self::Is(_) | Self::Cel(_) => {
-                Vec::new()
-            }
+            Self::Value(_)
+            | Self::Flatten
+            | Self::Link
+            | Self::Entries(_)
+            | Self::Flat(_)
+            | Self::Is(_)
+            | Self::Cel(_) => Vec::new(),
             Self::As(of) | Self::Names(Names { of, .. }) => vec![of],
             Self::Each(each) => each.of.types(),
             Self::Values(of) | Self::Flip(of) | Self::OneOrMany(of) => of.types(),
             Self::Chain(all) => all.iter().flat_map(Self::types).collect(),
             Self::Cases(cases) => cases.iter().flat_map(Case::types).collect(),
+        }
+    }
+
+    /// Whether it has to do with addresses of the service.
+    pub fn tells_addresses(&self) -> bool {
+        match self {
+            Self::Link => true,
+            Self::Each(each) => each.of.tells_addresses(),
+            Self::Values(of) | Self::Flip(of) | Self::OneOrMany(of) => of.tells_addresses(),
+            Self::Chain(all) => all.iter().any(Self::tells_addresses),
+            Self::Cases(cases) => cases.iter().any(Case::tells_addresses),
+            _ => false,
         }
     }
 
@@ -47,6 +63,7 @@ impl<T> Convert<T> {
             Self::Cases(cases) => Convert::Cases(cases.iter().map(|case| case.map(of)).collect::<Option<_>>()?),
             Self::OneOrMany(one) => Convert::OneOrMany(Box::new(one.map(of)?)),
             Self::Flatten => Convert::Flatten,
+            Self::Link => Convert::Link,
             Self::Entries(entries) => Convert::Entries(entries.clone()),
             Self::Flat(flat) => Convert::Flat(flat.clone()),
             Self::Names(names) => {
@@ -62,6 +79,10 @@ impl<T> Case<T> {
     /// The types that it refers to.
     pub fn types(&self) -> Vec<&T> {
         self.with.iter().flat_map(|(_, convert)| convert.types()).chain(&self.rules).collect()
+    }
+
+    fn tells_addresses(&self) -> bool {
+        self.with.iter().any(|(_, convert)| convert.tells_addresses())
     }
 
     fn map<U>(&self, of: &mut dyn FnMut(&T) -> Option<U>) -> Option<Case<U>> {
@@ -89,6 +110,16 @@ impl<T> Mapping<T> {
             Self::Cases(cases) => cases.iter().flat_map(Case::types).collect(),
             Self::Derived(one) => one.via.types(),
             Self::Rest(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it has to do with addresses of the service.
+    pub fn tells_addresses(&self) -> bool {
+        match self {
+            Self::Equation(one) => one.via.tells_addresses() || one.keys.iter().any(Convert::tells_addresses),
+            Self::Cases(cases) => cases.iter().any(Case::tells_addresses),
+            Self::Derived(one) => one.via.tells_addresses(),
+            Self::Rest(_) => false,
         }
     }
 

@@ -173,21 +173,12 @@ impl Parser<'_> {
 
     /// The place of one value.
     fn value_place(&mut self, node: &Node, text: &str) -> Option<Place> {
-        match parse_place(text, node.span) {
-            Ok(place) if is_single(&place) => Some(plain_header(place)),
-            Ok(_) => {
-                self.diagnostics.error(
-                    codes::R8,
-                    node.span,
-                    format!("`{}` is not the place of one value", short(text)),
-                );
-                None
-            }
-            Err(error) => {
-                self.path_error(codes::R8, &error, node.span);
-                None
-            }
+        let place = self.place_of(node, text)?;
+        if is_single(&place) {
+            return Some(plain_header(place));
         }
+        self.diagnostics.error(codes::R8, node.span, format!("`{}` is not the place of one value", short(text)));
+        None
     }
 }
 

@@ -11,7 +11,7 @@ use crate::rules::manual;
 use crate::rules::mapping::{
     Case, Cel, Convert, Each, Entries, Flat, JsonType, Kind, NameStyle, Names, Pattern, Unfit, When,
 };
-use crate::rules::yaml::{Node, Plain};
+use crate::rules::yaml::{Node, Plain, get};
 
 /// What a conversion is called, for messages.
 pub(super) fn name_of(via: &Convert<TypeRef>) -> &'static str {
@@ -25,6 +25,7 @@ pub(super) fn name_of(via: &Convert<TypeRef>) -> &'static str {
         Convert::Cases(_) => "cases",
         Convert::OneOrMany(_) => "one_or_many",
         Convert::Flatten => "flatten",
+        Convert::Link => "link",
         Convert::Entries(_) => "entries",
         Convert::Flat(_) => "flat",
         Convert::Names(_) => "names",
@@ -117,6 +118,10 @@ impl Parser<'_> {
                 found.help(format!("`{name}` belongs to `{owner}`"));
                 continue;
             }
+            if let Some((before, after)) = name.split_once(':') {
+                found.help(format!("a colon needs a space behind it: `{}: {}`", short(before), short(after)));
+                continue;
+            }
             let structural = manual::conversions().map(|page| page.name);
             let known = codecs::ALL.iter().map(|info| info.name).chain(structural);
             let known = known.chain(beside.iter().copied()).chain(options.iter().copied());
@@ -129,7 +134,7 @@ impl Parser<'_> {
     }
 
     fn conversion(&mut self, name: &str, node: &Node, map: &[(Node, Node)], value: &Node) -> Option<Convert<TypeRef>> {
-        let option = |name: &str| map.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value);
+        let option = |name: &str| get(map, name);
         Some(match name {
             "as" => Convert::As(self.type_ref(value)?),
             "each" => {
@@ -159,13 +164,12 @@ impl Parser<'_> {
                 Convert::Cases(vec![Case { when: When::ALWAYS, old, new, with, rules: None }])
             }
             "flatten" => {
-                if !self.boolean(value, "`flatten`")? {
-                    self.diagnostics
-                        .error(codes::R11, value.span, "`flatten` is `true` or absent")
-                        .help("without it lists stay as they are");
-                    return None;
-                }
+                self.switch(name, value, "without it lists stay as they are")?;
                 Convert::Flatten
+            }
+            "link" => {
+                self.switch(name, value, "without it addresses stay as they are")?;
+                Convert::Link
             }
             "entries" => Convert::Entries(self.entries(value)?),
             "flat" => Convert::Flat(self.flat(value)?),
@@ -210,6 +214,15 @@ impl Parser<'_> {
             _ => return codecs::parse(name, map, self.diagnostics).map(Convert::Value),
         })
         .filter(|_| node.as_map().is_some())
+    }
+
+    /// The argument of a conversion that has none: `true`.
+    fn switch(&mut self, name: &str, value: &Node, without: &str) -> Option<()> {
+        if self.boolean(value, &format!("`{name}`"))? {
+            return Some(());
+        }
+        self.diagnostics.error(codes::R11, value.span, format!("`{name}` is `true` or absent")).help(without);
+        None
     }
 
     /// What an equation's map says beside its codec.

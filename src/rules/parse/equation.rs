@@ -14,6 +14,10 @@ impl Parser<'_> {
     /// The places on both sides of an equation's text.
     pub(super) fn equation(&mut self, node: &Node) -> Option<(Vec<Place>, Vec<Place>)> {
         let text = node.as_str()?;
+        if let Some((at, message, help)) = habit(text) {
+            self.diagnostics.error(codes::R9, node.part(at.start, at.end), message).help(help);
+            return None;
+        }
         let sides = split(text, 0..text.len(), '=');
         let (old, new) = match sides.as_slice() {
             [both] => (both.clone(), both.clone()),
@@ -55,6 +59,23 @@ impl Parser<'_> {
             .collect();
         sound.then_some(places)
     }
+}
+
+/// What is written as in other languages, where it is: the place, what is wrong, and how it is written here.
+fn habit(text: &str) -> Option<(Range<usize>, &'static str, &'static str)> {
+    for arrow in [" -> ", " <- ", " <-> ", " => ", " <=> "] {
+        // Between places, not in the name of one.
+        let bare = text.find(arrow).filter(|at| !text.get(..*at).is_some_and(|before| before.contains('[')));
+        if let Some(at) = bare {
+            let arrow = at + 1..at + arrow.len() - 1;
+            return Some((arrow, "an arrow in a rule", "a rule is an equation, `old = new`: it is read both ways"));
+        }
+    }
+    let colon = split(text, 0..text.len(), ':').first()?.end;
+    text.get(colon..).is_some_and(|rest| rest == ":" || rest.starts_with(": ")).then(|| {
+        let help = "close them before the colon, `\"old = new\": {…}`; most rules need no quotes";
+        (colon..colon + 1, "a rule whose conversion stands inside its quotes", help)
+    })
 }
 
 /// The parts of `text[range]` between separators that stand outside quotes and brackets.

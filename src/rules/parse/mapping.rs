@@ -7,7 +7,7 @@ use crate::diagnostic::codes;
 use crate::path::Place;
 use crate::rules::ast::{Rule, RuleKind, TypeRef};
 use crate::rules::mapping::{Case, Derived, From, Mapping, Member, Pattern, Reduce, Rest, Unfit, When};
-use crate::rules::yaml::Node;
+use crate::rules::yaml::{Node, get};
 
 /// A case for every other document of a type: nothing of it is the case's business.
 fn open(case: Case<TypeRef>) -> Case<TypeRef> {
@@ -94,7 +94,7 @@ impl Parser<'_> {
         let map = self.map(node, "a rule")?;
         let beside: Vec<&str> = keys::DERIVED.iter().copied().chain([own]).collect();
         let via = self.convert_map(node, map, &beside)?;
-        let value = |name: &str| map.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value);
+        let value = |name: &str| get(map, name);
         let loss = self.loss_of(value("loss"));
         let default = match value("default") {
             None => None,

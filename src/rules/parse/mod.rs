@@ -178,6 +178,17 @@ impl Parser<'_> {
         }
     }
 
+    /// A place that is part of a longer text: its mistakes are shown at the whole text.
+    fn place_of(&mut self, node: &Node, text: &str) -> Option<Place> {
+        match parse_place(text, node.span) {
+            Ok(place) => Some(place),
+            Err(error) => {
+                self.path_error(codes::R8, &error, node.span);
+                None
+            }
+        }
+    }
+
     fn path_error(&mut self, code: crate::diagnostic::Code, error: &PlaceError, at: Span) {
         let code = if error.over_limit { codes::E15 } else { code };
         let found = self.diagnostics.error(code, at, error.message.clone());

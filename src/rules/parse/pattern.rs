@@ -2,7 +2,6 @@
 
 use super::Parser;
 use crate::diagnostic::codes;
-use crate::path::{Place, parse_place};
 use crate::rules::mapping::{Member, Part, Pattern};
 use crate::rules::yaml::{Node, Plain};
 
@@ -53,11 +52,11 @@ impl Parser<'_> {
             .iter()
             .any(|view| text.strip_prefix(view).is_some_and(|rest| rest.starts_with(['.', '['])));
         if is_request {
-            return self.pattern_place(node, text).map(Pattern::Place);
+            return self.place_of(node, text).map(Pattern::Place);
         }
         if names == Names::Places {
             let path = if name.is_empty() { "." } else { name };
-            return self.pattern_place(node, path).map(Pattern::Place);
+            return self.place_of(node, path).map(Pattern::Place);
         }
         if name.chars().all(|one| one.is_alphanumeric() || one == '_') {
             return Some(Pattern::Variable(name.to_owned()));
@@ -66,16 +65,6 @@ impl Parser<'_> {
             .error(codes::R19, node.span, format!("`{text}` is not a variable"))
             .help("a variable is `$` and letters, digits or `_`; for a text that begins with `$` write `$$`");
         None
-    }
-
-    fn pattern_place(&mut self, node: &Node, text: &str) -> Option<Place> {
-        match parse_place(text, node.span) {
-            Ok(place) => Some(place),
-            Err(error) => {
-                self.path_error(codes::R8, &error, node.span);
-                None
-            }
-        }
     }
 
     /// The parts of a text with `{variables}`.

@@ -50,6 +50,12 @@ impl Parser<'_> {
 
     fn templates(&mut self, node: &Node) -> Option<(Template, Template)> {
         let text = node.as_str()?;
+        if let Some(colon) = text.find(": ") {
+            self.diagnostics
+                .error(codes::R10, node.part(colon, colon + 1), "a route whose messages stand inside its quotes")
+                .help("close them before the colon, `\"GET /old = GET /new\": {…}`; most routes need no quotes");
+            return None;
+        }
         let (old, new) = match text.split_once(" = ") {
             Some((old, new)) => (0..old.len(), text.len() - new.len()..text.len()),
             None => (0..text.len(), 0..text.len()),

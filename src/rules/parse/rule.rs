@@ -6,7 +6,7 @@ use crate::diagnostic::{Span, codes};
 use crate::path::Place;
 use crate::rules::ast::{CodecDecl, Rule, RuleKind, Spanned, TypeRef};
 use crate::rules::mapping::{Convert, Equation, Mapping, Unfit};
-use crate::rules::yaml::{Kind, Node};
+use crate::rules::yaml::{Kind, Node, get};
 
 const ONE_SIDED: [&str; 2] = ["added", "removed"];
 
@@ -172,6 +172,8 @@ impl Parser<'_> {
         let fitting = codecs::ALL.iter().find(|info| info.places != (1, 1) && info.places == (olds.len(), news.len()));
         if let Some(fitting) = fitting {
             found.help(format!("`{}` joins that many: `bifocal explain {}`", fitting.name, fitting.name));
+        } else if matches!(via, Convert::Value(codecs::Codec::Page(_))) {
+            found.help("it takes a page and its size, an offset and a limit; for a cursor see `bifocal explain page`");
         }
         false
     }
@@ -257,17 +259,8 @@ fn into_core(via: Convert<TypeRef>) -> Result<CodecDecl, Convert<TypeRef>> {
 
 /// Whether a rule's map is a list of cases rather than an equation.
 fn is_cases(members: &[(Node, Node)]) -> bool {
-    let value = |name: &str| members.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value);
-    let is_case = |node: &Node| {
-        node.as_map().is_some_and(|map| {
-            map.iter().any(|(key, _)| {
-                key.as_str() == Some("old")
-                    || key.as_str() == Some("new")
-                    || key.as_str() == Some("else")
-                    || key.as_str() == Some("rules")
-            })
-        })
-    };
+    let value = |name: &str| get(members, name);
+    let is_case = |node: &Node| ["old", "new", "else", "rules"].iter().any(|key| node.get(key).is_some());
     value("on").is_some() && value("cases").is_some()
         || value("cases").and_then(Node::as_list).is_some_and(|list| list.iter().all(is_case))
 }

@@ -110,7 +110,7 @@ fn structural(name: &str) -> Value {
         "each" | "values" | "flip" | "one_or_many" => json!({"anyOf": [refers("conversion")]}),
         "via" => json!({"type": "array", "items": refers("conversion"), "minItems": 1}),
         "cases" => json!({"type": "array", "items": refers("case"), "minItems": 1}),
-        "flatten" => switch,
+        "flatten" | "link" => switch,
         "entries" => {
             let mut schema = closed(members(keys::ENTRIES, |key| match key {
                 "key" => text("the member of an entry that holds its name"),

@@ -56,6 +56,11 @@ pub enum Kind {
     Map(Vec<(Node, Node)>),
 }
 
+/// The value of a member of a mapping.
+pub(crate) fn get<'n>(map: &'n [(Node, Node)], key: &str) -> Option<&'n Node> {
+    map.iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value)
+}
+
 impl Node {
     /// The text of a scalar, whatever it would mean as JSON: where a string is expected, `012` is a string.
     pub fn as_str(&self) -> Option<&str> {
@@ -83,7 +88,7 @@ impl Node {
 
     /// The value of a mapping's member.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.as_map()?.iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value)
+        get(self.as_map()?, key)
     }
 
     /// A plain `true` or `false`.

@@ -264,13 +264,17 @@ impl<'t> Reader<'t, '_> {
             self.diagnostics.error(codes::E15, at, format!("nested deeper than {} levels", self.limits.depth));
             return Stop;
         }
+        let before = self.text.get(..start).and_then(|before| before.rsplit('\n').next()).unwrap_or_default();
+        let has_tab = before.contains('\t') || self.text.get(start..).is_some_and(|rest| rest.starts_with('\t'));
+        // What the parser says of it is about the line above.
+        if !has_tab && before.trim_matches([' ', '-']).is_empty() && error.info().contains("did not find expected") {
+            self.diagnostics
+                .error(codes::R1, at, "not YAML: this line does not go on with what stands above it")
+                .help("entries of one list or map begin in the same column, and what belongs to one further right");
+            return Stop;
+        }
         let found = self.diagnostics.error(codes::R1, at, format!("not YAML: {}", error.info()));
-        if self
-            .text
-            .get(..start)
-            .is_some_and(|before| before.rsplit('\n').next().is_some_and(|line| line.contains('\t')))
-            || self.text.get(start..).is_some_and(|rest| rest.starts_with('\t'))
-        {
+        if has_tab {
             found.help("YAML is indented with spaces, not tabs");
         } else {
             found.help("quote texts that hold `: `, ` #`, or start with one of `{ } [ ] & * ! | > ' \" % @`");

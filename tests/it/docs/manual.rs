@@ -5,21 +5,10 @@ use bifocal::rules::check_service;
 use bifocal::rules::load::ServiceSources;
 use bifocal::rules::manual;
 
-use crate::corpus_documents::{check_pair, compile};
+use crate::corpus_documents::{check_pair, compile, compile_file};
 use crate::corpus_rules::SERVICE;
 
-/// Fenced blocks with their first line, in order.
-pub(super) fn fenced(text: &str) -> Vec<(&str, String)> {
-    let mut found = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if let Some(info) = line.strip_prefix("```") {
-            let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            found.push((info, body.join("\n") + "\n"));
-        }
-    }
-    found
-}
+use super::fenced;
 
 #[test]
 fn every_example_works() {
@@ -30,6 +19,7 @@ fn every_example_works() {
         assert!(blocks.iter().any(|(info, _)| *info == "yaml"), "`{}` has no example", page.name);
         for (info, body) in blocks {
             match info {
+                "yaml" if body.starts_with("types:") => step = Some(compile_file(&body)),
                 "yaml" if body.starts_with("- ") => {
                     let rules: String = body.lines().flat_map(|line| ["  ", line, "\n"]).collect();
                     step = Some(compile(&format!("T:\n{rules}")));

@@ -28,23 +28,24 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The fenced blocks of a page whose first line is this.
-fn blocks(page: &str, language: &str) -> Vec<String> {
+/// Fenced blocks with their first line, in order.
+fn fenced(page: &str) -> Vec<(&str, String)> {
+    let fences = page.lines().filter(|line| line.starts_with("```")).count();
+    assert!(fences.is_multiple_of(2), "a block is not closed");
     let mut found = Vec::new();
-    let mut open: Option<(bool, String)> = None;
-    for line in page.lines() {
-        match (line.strip_prefix("```"), &mut open) {
-            (Some(info), None) => open = Some((info == language, String::new())),
-            (Some(_), Some(_)) => found.extend(open.take().filter(|(is_wanted, _)| *is_wanted).map(|(_, text)| text)),
-            (None, Some((_, text))) => {
-                text.push_str(line);
-                text.push('\n');
-            }
-            (None, None) => {}
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(info) = line.strip_prefix("```") {
+            let body = lines.by_ref().take_while(|line| *line != "```");
+            found.push((info, body.flat_map(|line| [line, "\n"]).collect()));
         }
     }
-    assert!(open.is_none(), "a block is not closed");
     found
+}
+
+/// The fenced blocks of a page whose first line is this.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    fenced(page).into_iter().filter(|(info, _)| *info == language).map(|(_, text)| text).collect()
 }
 
 #[test]

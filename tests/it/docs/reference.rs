@@ -1,7 +1,6 @@
 //! Pages that are made from the source. `UPDATE=1` writes them.
 
 use std::fmt::Write as _;
-use std::fs;
 
 use bifocal::codecs;
 use bifocal::diagnostic::codes;
@@ -11,12 +10,7 @@ use bifocal::settings::DEFAULTS;
 const MADE: &str = "<!-- Made from the source by tests/it/docs/reference.rs: UPDATE=1 cargo test docs -->\n\n";
 
 fn check(name: &str, text: &str) {
-    let path = super::root().join("docs/reference").join(name);
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, text).unwrap();
-    }
-    let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == text, "docs/reference/{name} is stale; UPDATE=1 writes it anew");
+    crate::generated::check(&format!("docs/reference/{name}"), text);
 }
 
 #[test]

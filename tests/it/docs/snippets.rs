@@ -9,7 +9,7 @@ use bifocal::rules::check_service;
 use bifocal::rules::load::ServiceSources;
 use bifocal::settings::{Settings, Sources};
 
-use super::{blocks, read, root};
+use super::{blocks, fenced, read, root};
 
 const SERVICE: &str = "versions: {v1: {}, v2: {upstream: \"http://127.0.0.1:1\"}}\n";
 
@@ -44,7 +44,7 @@ fn messages_are_translated_as_shown() {
     std::fs::create_dir(&shop).unwrap();
     std::fs::write(shop.join("service.yaml"), SERVICE).unwrap();
     let mut tried = 0;
-    for (info, text) in super::manual::fenced(&page) {
+    for (info, text) in fenced(&page) {
         match info {
             "yaml v1-v2.yaml" => std::fs::write(shop.join("v1-v2.yaml"), text).unwrap(),
             "messages" => {

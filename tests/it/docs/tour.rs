@@ -178,11 +178,14 @@ fn the_demo_shows_old_beside_new_and_ends_when_told() {
 fn a_taken_port_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    for ports in [["--port", &port, "--admin-port", "0"], ["--port", "0", "--admin-port", &port]] {
+    for (ports, option) in
+        [(["--port", &port, "--admin-port", "0"], "--port"), (["--port", "0", "--admin-port", &port], "--admin-port")]
+    {
         let output =
             Command::new(env!("CARGO_BIN_EXE_bifocal")).arg("demo").args(ports).current_dir(root()).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(2) && error.contains(&format!("port {port} is taken")), "{error}");
+        assert!(error.contains(&format!("choose another with `{option}`")), "{error}");
     }
     let elsewhere = tempfile::tempdir().unwrap();
     let output =

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 
 use bifocal::rules::checked::Verdict;
 
@@ -13,25 +12,28 @@ const BEGIN: &str = "<!-- Made by tests/it/gauntlet: UPDATE=1 cargo test gauntle
 
 # Real changes
 
-Documented breaking changes of public APIs and formats, each bridged by one file of rules in `tests/gauntlet/`. A case is
-bridged where every one of its exchanges translates exactly in every direction that it asks for: requests of old callers up,
-responses down, and the same for new callers of an old service. The cases themselves are data from elsewhere and not part
-of this repository.
+Documented breaking changes of public APIs and formats, with a file of rules for each in `tests/gauntlet/`. A case is
+*bridged* where every one of its exchanges translates exactly in every direction that it asks for: requests of old callers
+up, responses down, and the same for new callers of an old service. A case that is not is listed with its reason at the end.
+
+The exchanges come from elsewhere and are not part of this repository: where they are not at hand, the test that makes this
+page is skipped. What a case itself says is lost by the change is left out of the comparison.
+";
+
+const COLUMNS: &str = "\
+*Old callers* counts the cases all of whose exchanges are right for old callers of the new service, *without `cel`* the
+bridged cases whose rules have no expressions. An exchange in which one old call is several new ones cannot be bridged both
+ways, since several calls never become one: its case counts in neither column, although its way for old callers works
+(tests/it/calls.rs).
 ";
 
 /// Fails where the page is stale; `UPDATE=1` writes it.
 pub(super) fn check(cases: &[Case], outcomes: &[Option<Outcome>], missed: &BTreeMap<String, String>) {
-    let path = super::root().join("docs/gauntlet.md");
-    let page = page(cases, outcomes, missed);
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, &page).unwrap();
-    }
-    let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page, "docs/gauntlet.md is stale; UPDATE=1 writes it anew");
+    crate::generated::check("docs/gauntlet.md", &page(cases, outcomes, missed));
 }
 
 fn page(cases: &[Case], outcomes: &[Option<Outcome>], missed: &BTreeMap<String, String>) -> String {
-    let mut page = format!("{BEGIN}\n{}\n", totals(cases, outcomes));
+    let mut page = format!("{BEGIN}\n{}\n{COLUMNS}\n", totals(cases, outcomes));
     page.push_str("## Cases\n\nLines of rules are without comments and without the file that names the versions.\n\n");
     page.push_str("| case | family | difficulty | bridged | verdict | lines of rules | needs `cel` |\n");
     page.push_str("|---|---|---|---|---|---|---|\n");
@@ -71,8 +73,8 @@ fn bridged(outcome: &Outcome) -> String {
     });
     let calls = match outcome.unasked.len() {
         0 => None,
-        1 => Some("one call as several (1 exchange)".to_owned()),
-        count => Some(format!("one call as several ({count} exchanges)")),
+        1 => Some("several calls as one (1 exchange)".to_owned()),
+        count => Some(format!("several calls as one ({count} exchanges)")),
     };
     let all: Vec<String> = failing.chain(calls).collect();
     format!("no: {}", all.join(", "))
@@ -90,8 +92,7 @@ fn verdict(verdict: Option<Verdict>) -> &'static str {
 /// By difficulty: how many there are and how many are bridged.
 fn totals(cases: &[Case], outcomes: &[Option<Outcome>]) -> String {
     let mut table =
-        "| difficulty | cases | bridged | old callers at a new service | without `cel` |\n|---|---|---|---|---|\n"
-            .to_owned();
+        "| difficulty | cases | bridged | old callers | without `cel` |\n|---|---|---|---|---|\n".to_owned();
     for level in ["easy", "medium", "hard", "all"] {
         let of: Vec<Option<&Outcome>> = cases
             .iter()

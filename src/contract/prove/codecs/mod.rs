@@ -135,10 +135,7 @@ impl<'a> Sides<'a> {
                 is_decided = false;
                 continue;
             };
-            let (from, to) = match direction {
-                Direction::Up => (self.old, self.new),
-                Direction::Down => (self.new, self.old),
-            };
+            let (from, to) = direction.order(self.old, self.new);
             for json in values.iter().filter(|json| *json != "null") {
                 let mut out = Vec::new();
                 if let Err(guard) = codec.convert(direction, Some(json.as_bytes()), &mut out) {

@@ -1,0 +1,58 @@
+//! Steps whose examples and laws held, by content: loading again tries only what is new.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+
+use super::load::ServiceSources;
+
+/// Steps that are remembered; with more of them everything is tried anew, once.
+const MOST: usize = 100_000;
+
+/// What has been tried and held.
+#[derive(Debug, Default)]
+pub struct Held {
+    steps: Mutex<HashSet<[u8; 32]>>,
+    tried: AtomicUsize,
+}
+
+impl Held {
+    /// How many steps were tried, and not merely remembered.
+    pub fn tried(&self) -> usize {
+        self.tried.load(Ordering::Relaxed)
+    }
+
+    /// Tries a step, unless it is remembered. Only what held is, so whatever was found is found again.
+    pub(super) fn or_try(&self, step: [u8; 32], holds: impl FnOnce() -> bool) {
+        let steps = || self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        if steps().contains(&step) {
+            return;
+        }
+        self.tried.fetch_add(1, Ordering::Relaxed);
+        if holds() {
+            let mut steps = steps();
+            if steps.len() >= MOST {
+                steps.clear();
+            }
+            steps.insert(step);
+        }
+    }
+}
+
+/// The content that a step's examples and laws depend on: its rule file, the service file, and every interface.
+pub(super) fn content(service: &ServiceSources, (old, new): (&str, &str)) -> [u8; 32] {
+    let rule_file = format!("{old}-{new}.yaml");
+    let own = [rule_file.as_str(), "service.yaml"].map(|path| service.find(path).map(|id| (id, path)));
+    let mut hash = Sha256::new();
+    for (id, path) in own.into_iter().flatten().chain(service.interfaces()) {
+        let text = service.sources.get(id).map_or("", |source| source.text.as_str());
+        for part in [path.as_bytes(), text.as_bytes()] {
+            // Lengths keep `a` + `bc` and `ab` + `c` apart.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize().into()
+}
