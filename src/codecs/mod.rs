@@ -5,6 +5,7 @@
 mod argument;
 mod base64;
 mod case;
+mod chain;
 mod clamp;
 mod csv;
 mod date;
@@ -33,6 +34,7 @@ use std::borrow::Cow;
 
 pub use base64::Base64;
 pub use case::{Case, Letters};
+pub use chain::nesting;
 pub use clamp::Clamp;
 pub use csv::Csv;
 pub use date::{Date, Moment};
@@ -140,6 +142,8 @@ pub enum Codec {
     Clamp(Clamp),
     /// A page and its size, an offset and a limit.
     Page(Page),
+    /// One after the other, the first nearest the old side. No rule says it: it joins the rules of neighbouring steps.
+    Chain(Box<[Codec]>),
 }
 
 /// What the rule parser and the manual know of a codec.
@@ -253,6 +257,7 @@ impl Codec {
             Self::Nothing(_) => "nothing",
             Self::Clamp(_) => "clamp",
             Self::Page(_) => "page",
+            Self::Chain(_) => "chain",
         }
     }
 
@@ -339,6 +344,7 @@ impl Codec {
             Self::Hex(codec) => codec.convert(direction, value, out)?,
             Self::Percent(codec) => codec.convert(direction, value, out)?,
             Self::Clamp(codec) => codec.convert(direction, value, out)?,
+            Self::Chain(links) => chain::convert(links, direction, value, out)?,
         }
         Ok(true)
     }

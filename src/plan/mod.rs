@@ -9,11 +9,13 @@ mod edit;
 mod engine;
 mod exchange;
 mod fault;
+mod fuse;
 mod general;
 mod hop;
 mod keys;
 mod lay;
 mod lens;
+mod line;
 mod members;
 mod message;
 mod negotiate;
@@ -24,6 +26,7 @@ mod route;
 mod shape;
 mod stencil;
 mod stream;
+mod way;
 pub mod wire;
 mod write;
 
@@ -119,6 +122,8 @@ pub struct ServicePlan {
     pub answer_header: Option<http::HeaderName>,
     /// Compiled rules between neighbours.
     pub steps: Vec<StepPlan>,
+    /// Steps that bodies take in one.
+    line: line::Line,
 }
 
 /// One version of a service.
@@ -288,7 +293,8 @@ impl StepPlan {
 impl ServicePlan {
     /// Compiles a checked service. Cannot fail.
     pub fn compile(service: &CheckedService) -> Self {
-        Self::with_steps(service, StepPlan::compile)
+        let plan = Self::with_steps(service, StepPlan::compile);
+        Self { line: line::Line::compile(&service.steps, &plan.steps), ..plan }
     }
 
     /// As [`ServicePlan::compile`], with steps that are [`StepPlan::traced`].
@@ -318,6 +324,7 @@ impl ServicePlan {
             default: service.default,
             answer_header: service.answer_header.as_deref().and_then(|name| name.parse().ok()),
             steps,
+            line: line::Line::default(),
         }
     }
 

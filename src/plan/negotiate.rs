@@ -255,6 +255,7 @@ mod tests {
             default,
             answer_header: Some("bifocal-answer".parse().unwrap()),
             steps: Vec::new(),
+            line: crate::plan::line::Line::default(),
         }
     }
 
