@@ -126,6 +126,24 @@ pub struct ServicePlan {
     line: line::Line,
 }
 
+/// What the rules of each type need, those of types that it refers to included.
+struct Needs {
+    /// The general engine.
+    general: Vec<bool>,
+    /// Sight of the request that a response answers.
+    request: Vec<bool>,
+}
+
+impl Needs {
+    fn of(step: &CheckedStep) -> Self {
+        Self { general: step.general(), request: step.sees_request() }
+    }
+
+    fn has(all: &[bool], of: TypeId) -> bool {
+        all.get(of.0) == Some(&true)
+    }
+}
+
 /// One version of a service.
 #[derive(Debug)]
 pub struct VersionPlan {
@@ -163,9 +181,9 @@ impl StepPlan {
         let links = general::Links::compile(step, nested);
         let mut step = compile::with_plain_headers(step);
         let bodies = bodies::with_body_types(&mut step);
-        let needed = step.general();
-        let general = general::compile(&step, needed.clone()).with_links(links);
-        Self::build(&step, &bodies, &needed, general)
+        let needs = Needs::of(&step);
+        let general = general::compile(&step, needs.general.clone()).with_links(links);
+        Self::build(&step, &bodies, &needs, general)
     }
 
     /// As [`StepPlan::compile`], for looking on: every translation notes what its rules do, for [`StepPlan::take_notes`].
@@ -174,26 +192,20 @@ impl StepPlan {
         let links = general::Links::compile(step, general::NESTED);
         let step = compile::with_plain_headers(step);
         let general = general::compile_traced(&step).with_links(links);
-        let mut plan = Self::build(&step, &BTreeMap::new(), &step.general(), general);
+        let mut plan = Self::build(&step, &BTreeMap::new(), &Needs::of(&step), general);
         // A message's rules are noted too, and its body's places as parts of the message.
         plan.routes.iter_mut().for_each(route::Route::keep_messages_whole);
         plan
     }
 
-    /// `needed` says of each type whether the general engine translates it.
-    fn build(
-        step: &CheckedStep,
-        bodies: &BTreeMap<TypeId, TypeId>,
-        needed: &[bool],
-        general: general::General,
-    ) -> Self {
+    fn build(step: &CheckedStep, bodies: &BTreeMap<TypeId, TypeId>, needs: &Needs, general: general::General) -> Self {
         Self {
             up: Arc::new(compile::compile_lenses(step, Direction::Up)),
             down: Arc::new(compile::compile_lenses(step, Direction::Down)),
             puts: step.types.iter().map(put::compile_put).collect(),
             general: Arc::new(general),
-            routes: step.routes.iter().map(|route| route::Route::compile(route, step, bodies, needed)).collect(),
-            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, step, needed)).collect(),
+            routes: step.routes.iter().map(|route| route::Route::compile(route, step, bodies, needs)).collect(),
+            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, step, needs)).collect(),
         }
     }
 
