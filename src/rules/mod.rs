@@ -31,7 +31,7 @@ use std::sync::Arc;
 pub use held::Held;
 
 use self::ast::{RuleFile, ServiceFile};
-use self::checked::{CheckedService, Verdict};
+use self::checked::{CheckedKind, CheckedService, Verdict};
 use self::load::{LoadedFolder, ServiceSources};
 use self::yaml::Limits;
 use crate::contract::{self, Budget, Interface};
@@ -97,6 +97,8 @@ pub struct RuleVerdict {
     pub verdict: Verdict,
     /// Whether its author accepted a loss.
     pub lossy: bool,
+    /// Whether it needs an expression, the last resort.
+    pub by_expression: bool,
     /// Where it is written.
     pub span: Span,
 }
@@ -173,6 +175,7 @@ impl Report {
                         rule: rule.text.clone(),
                         verdict: rule.verdict,
                         lossy: rule.lossy,
+                        by_expression: matches!(&rule.kind, CheckedKind::Mapping(one) if one.has_expression()),
                         span: rule.span,
                     })
                 })
