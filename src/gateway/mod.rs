@@ -18,8 +18,10 @@ mod trouble;
 
 mod body;
 mod calls;
+mod decide;
 mod events;
 mod exchange;
+mod fallback;
 mod headers;
 mod location;
 mod merge;

@@ -18,6 +18,7 @@ pub mod mapping;
 pub mod schema;
 pub mod yaml;
 
+pub mod answer;
 pub mod ast;
 pub mod calls;
 mod parse;

@@ -17,4 +17,5 @@ mod negotiate;
 mod operate;
 mod patches;
 mod reload;
+mod rollout;
 mod streams;
