@@ -129,6 +129,7 @@ impl Drop for Recording {
                 known,
             };
             self.app.metrics.finished(&entry);
+            self.app.ledger.finished(&entry);
             self.app.access.write(&entry);
         });
     }

@@ -1,5 +1,6 @@
 //! Who answers: shares, pins, lists, a version's end, and falling back.
 
+use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::support::*;
@@ -251,4 +252,67 @@ async fn a_service_that_is_away_is_replaced() {
     let answer = gateway.ask("GET /v1/orders/7", &[], b"").await;
     assert_eq!((answer.status, answer.text()), (200, OLD));
     assert_eq!(gateway.access_log(1).await[0]["fallback"]["reason"], "upstream_unreachable");
+}
+
+/// Runs the command while the gateway goes on.
+async fn ledger(args: &[&str]) -> (Option<i32>, String, String) {
+    let args: Vec<String> = std::iter::once("ledger").chain(args.iter().copied()).map(str::to_owned).collect();
+    let run =
+        move || Command::new(env!("CARGO_BIN_EXE_bifocal")).args(args).env_remove("BIFOCAL_ADMIN").output().unwrap();
+    let Output { status, stdout, stderr } = tokio::task::spawn_blocking(run).await.unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[tokio::test]
+async fn the_ledger_says_who_still_calls() {
+    let (old, new) = both().await;
+    let consumer = "consumer: [header.X-Consumer]\nnegotiate: [path]";
+    let gateway = start(&old, &new, "answered_by: v2, consumers: {deny: [initech]}", consumer).await;
+    for (line, headers) in [
+        ("GET /v1/orders/7", &["X-Consumer: acme"][..]),
+        ("GET /v1/orders/8", &["X-Consumer: acme"]),
+        ("GET /v1/orders/7", &["X-Consumer: acme", "Bifocal-Answer: v1"]),
+        ("GET /v2/orders/7", &[]),
+        ("GET /v1/orders/7", &["X-Consumer: initech"]),
+        ("GET /v1/nothing", &["X-Consumer: globex"]),
+        ("GET /nothing", &["X-Consumer: nobody"]),
+    ] {
+        gateway.ask(line, headers, b"").await;
+    }
+    gateway.access_log(7).await;
+    let admin = gateway.admin.to_string();
+    let (code, out, err) = ledger(&["--admin", &admin]).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let words = |line: &str| {
+        line.split("  ").map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut lines: Vec<Vec<String>> = out.lines().map(words).collect();
+    assert!(lines.pop().unwrap()[0].starts_with("counted since 20"));
+    for line in lines.iter_mut().skip(1) {
+        assert!(line.pop().unwrap().ends_with('Z'));
+    }
+    let expected = [
+        &["SERVICE", "ASKED", "SERVED", "OPERATION", "CONSUMER", "REQUESTS", "LAST"][..],
+        &["orders", "v1", "v2", "GET /v1/orders/{id}", "acme", "2"],
+        &["orders", "v1", "v2", "-", "globex", "1"],
+        &["orders", "v1", "-", "-", "initech", "1"],
+        &["orders", "v1", "v1", "GET /v1/orders/{id}", "acme", "1"],
+        &["orders", "v2", "v2", "GET /v2/orders/{id}", "-", "1"],
+    ];
+    assert_eq!(lines, expected);
+
+    let (_, out, _) = ledger(&["--admin", &admin, "--service", "orders", "--version", "v2", "--format", "json"]).await;
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let rows = found["services"]["orders"]["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[0]["asked"], &rows[0]["count"]), (1, &"v2".into(), &1.into()));
+    assert!(rows[0]["consumer"].is_null());
+    let (_, out, _) = ledger(&["--admin", &admin, "--service", "other&version=v1"]).await;
+    assert_eq!(out.lines().count(), 2, "{out}");
+
+    let (code, out, err) = ledger(&["--admin", &gateway.addr.to_string()]).await;
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.contains("is it the admin address of a gateway?"), "{err}");
+    let (code, _, err) = ledger(&["--admin", "127.0.0.1:1"]).await;
+    assert_eq!(code, Some(2));
+    assert!(err.starts_with("bifocal: 127.0.0.1:1: Connection refused"), "{err}");
 }
