@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::answer::{AnsweredBy, AssignDecl, ConsumerSource, DeprecatedDecl, ListDecl, PinDecl};
+use super::lockstep::Lockstep;
 use super::mapping::Mapping;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
@@ -41,6 +42,8 @@ pub struct ServiceFile {
     pub consumer: Option<Vec<Spanned<ConsumerSource>>>,
     /// The versions of consumers that name none.
     pub pins: Vec<PinDecl>,
+    /// The services that it changes together with.
+    pub lockstep: Option<Lockstep>,
     /// Where the whole is written.
     pub span: Span,
 }

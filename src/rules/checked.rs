@@ -2,6 +2,7 @@
 
 use super::answer::{Admission, Assign, ConsumerSource, Deprecation};
 use super::ast::{Negotiator, StatusKey, WriteMode};
+use super::lockstep::Lockstep;
 use super::mapping::Mapping;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
@@ -35,6 +36,8 @@ pub struct CheckedService {
     pub consumer: Vec<ConsumerSource>,
     /// Consumers and the indices of their versions.
     pub pins: Vec<(String, usize)>,
+    /// The services that it changes together with.
+    pub lockstep: Option<Lockstep>,
     /// Rules between version `i` and `i + 1`; one fewer than versions.
     pub steps: Vec<CheckedStep>,
 }

@@ -123,4 +123,10 @@ with `$$`, a literal brace is doubled.",
 the rules are loaded.",
     wrong "- {removed: tax, from: \"$.taxes[*.amount\", reduce: sum, loss: \"made anew\"}",
     mended "- {removed: tax, from: \"$.taxes[*].amount\", reduce: sum, loss: \"made anew\"}";
+
+    R21 "services that change together are not ready",
+    "Services of one `lockstep` group change in one generation: when the newest files of all of them are good and name the \
+same `step`. Until then all of them go on as they were. To change the group, write the new step into every service of it.",
+    wrong "# rules/stock/service.yaml is still at step 6\nlockstep: {group: checkout, step: 7}",
+    mended "# rules/stock/service.yaml says the same\nlockstep: {group: checkout, step: 7}";
 }

@@ -55,6 +55,7 @@ pub(super) fn check_service(
         assign,
         consumer,
         pins,
+        lockstep: service.lockstep.clone(),
         steps,
     })
 }

@@ -4,6 +4,7 @@ use super::{Parser, keys};
 use crate::diagnostic::{Span, codes, suggest};
 use crate::rules::answer::{AnsweredBy, AssignDecl, ConsumerSource, DeprecatedDecl, Key, ListDecl, PinDecl};
 use crate::rules::ast::Spanned;
+use crate::rules::lockstep::Lockstep;
 use crate::rules::yaml::{Node, Plain};
 
 /// Weights are shares of their sum, so this is fine enough for any.
@@ -144,6 +145,21 @@ impl Parser<'_> {
             Some(PinDecl { consumer, version: self.text(version, "a pinned version")? })
         };
         map.iter().filter_map(pin).collect()
+    }
+
+    pub(super) fn lockstep(&mut self, node: &Node) -> Option<Lockstep> {
+        let members = self.members(node, "`lockstep`", keys::LOCKSTEP)?;
+        let [group, step] = keys::LOCKSTEP else { return None };
+        let mut text = |key: &str, help: &str| {
+            let Some(node) = members.get(key) else {
+                self.missing(super::start(node.span), "`lockstep`", key, help);
+                return None;
+            };
+            self.text(node, &format!("`{key}`"))
+        };
+        let group = text(group, "the name that the services which change together have in common: `group: checkout`");
+        let step = text(step, "the change that this is, the same in all of them: `step: 7`");
+        Some(Lockstep { group: group?.value, step: step?.value, span: node.span })
     }
 
     pub(super) fn consumers(&mut self, node: &Node) -> Option<ListDecl> {

@@ -25,7 +25,7 @@ pub(in crate::rules) const CALL: &[&str] =
     &["call", "request", "each", "when", "stop", "optional", "partial", "timeout"];
 /// Of `service.yaml`.
 pub(in crate::rules) const SERVICE: &[&str] =
-    &["match", "versions", "negotiate", "default", "answer_header", "assign", "consumer", "pins"];
+    &["match", "versions", "negotiate", "default", "answer_header", "assign", "consumer", "pins", "lockstep"];
 /// Of `match`.
 pub(in crate::rules) const MATCH: &[&str] = &["hosts", "paths"];
 /// Of a version.
@@ -37,6 +37,8 @@ pub(in crate::rules) const ASSIGN: &[&str] = &["by", "salt"];
 pub(in crate::rules) const CLAIM: &[&str] = &["claim", "header", "verified_by"];
 /// Of a version's `consumers`.
 pub(in crate::rules) const CONSUMERS: &[&str] = &["allow", "deny"];
+/// Of `lockstep`.
+pub(in crate::rules) const LOCKSTEP: &[&str] = &["group", "step"];
 /// Of `deprecated`.
 pub(in crate::rules) const DEPRECATED: &[&str] = &["at", "sunset", "link", "gone"];
 /// What callers are assigned by; those with a name after a dot, then the others.

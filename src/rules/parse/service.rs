@@ -29,6 +29,7 @@ impl Parser<'_> {
         let assign = members.get("assign").and_then(|node| self.assign(node));
         let consumer = members.get("consumer").map(|node| self.consumer(node));
         let pins = members.get("pins").map(|node| self.pins(node)).unwrap_or_default();
+        let lockstep = members.get("lockstep").and_then(|node| self.lockstep(node));
         let Some(versions) = members.get("versions") else {
             let help = "list the versions, oldest first: `versions: {v1: {upstream: …}, v2: {…}}`";
             self.missing(super::start(node.span), "service.yaml", "versions", help);
@@ -45,6 +46,7 @@ impl Parser<'_> {
             assign,
             consumer,
             pins,
+            lockstep,
             span: node.span,
         })
     }

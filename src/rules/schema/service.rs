@@ -23,6 +23,18 @@ pub fn service() -> Value {
             "description": "what names the consumer that a request comes from, tried in this order"}),
         "pins" => json!({"type": "object", "additionalProperties": {"type": "string"},
             "description": "consumers and their versions, for requests that name none"}),
+        "lockstep" => {
+            let mut group = closed(members(keys::LOCKSTEP, |key| match key {
+                "group" => text("the name that they have in common"),
+                _ => {
+                    json!({"type": ["string", "integer"], "description": "which change this is; the same in all of them"})
+                }
+            }));
+            if let Some(members) = group.as_object_mut() {
+                members.insert("required".to_owned(), json!(keys::LOCKSTEP));
+            }
+            json!({"allOf": [group], "description": "the services that change together, or not at all"})
+        }
         _ => json!({}),
     }));
     let version = closed(members(keys::VERSION, |key| match key {

@@ -13,6 +13,7 @@ mod exchange;
 mod http;
 mod links;
 mod lists;
+mod lockstep;
 mod negotiate;
 mod operate;
 mod patches;
