@@ -121,6 +121,14 @@ impl Call<'_> {
         }
     }
 
+    /// Notes which route the request is of where none is needed to answer it: who calls what is counted all the same.
+    fn note_operation(&self) {
+        let target = (self.target.path.as_str(), self.target.query.as_deref());
+        if let Some(label) = self.service.operation(self.asked, self.parts.method.as_str(), target) {
+            self.facts.change(|known| known.route = Some(label.to_owned()));
+        }
+    }
+
     /// Sends a request to the service that answers, and notes the time it took.
     pub(super) async fn send(
         &self,
@@ -253,7 +261,10 @@ async fn answer(
         known.consumer.clone_from(&decided.consumer);
         known.request_bytes = body.size_hint().exact().unwrap_or_default();
     });
-    decided.admit(service)?;
+    if let Err(refused) = decided.admit(service) {
+        first.note_operation();
+        return Err(refused);
+    }
     facts.change(|known| first.version(served).clone_into(&mut known.served));
     if body.size_hint().lower() > app.settings.limits.body as u64 && !streaming::streams_request(&first) {
         return Err(too_large(app.settings.limits.body));
@@ -290,9 +301,7 @@ async fn pass(call: &Call<'_>, mut headers: HeaderMap, body: Body) -> Result<Res
     // Written anew from the body that is sent.
     headers.remove(header::CONTENT_LENGTH);
     let (path, query) = (call.target.path.as_str(), call.target.query.as_deref());
-    if let Some(label) = call.service.operation(call.asked, call.parts.method.as_str(), (path, query)) {
-        call.facts.change(|known| known.route = Some(label.to_owned()));
-    }
+    call.note_operation();
     let shares = call.shares_addresses();
     if shares {
         // A service's own tags are never foreign to it.

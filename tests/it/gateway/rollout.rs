@@ -295,8 +295,8 @@ async fn the_ledger_says_who_still_calls() {
         &["SERVICE", "ASKED", "SERVED", "OPERATION", "CONSUMER", "REQUESTS", "LAST"][..],
         &["orders", "v1", "v2", "GET /v1/orders/{id}", "acme", "2"],
         &["orders", "v1", "v2", "-", "globex", "1"],
-        &["orders", "v1", "-", "-", "initech", "1"],
         &["orders", "v1", "v1", "GET /v1/orders/{id}", "acme", "1"],
+        &["orders", "v1", "-", "GET /v1/orders/{id}", "initech", "1"],
         &["orders", "v2", "v2", "GET /v2/orders/{id}", "-", "1"],
     ];
     assert_eq!(lines, expected);
