@@ -33,11 +33,13 @@ mod value;
 use std::borrow::Cow;
 
 pub use base64::Base64;
+pub(crate) use base64::decode as decode_base64;
 pub use case::{Case, Letters};
 pub use chain::nesting;
 pub use clamp::Clamp;
 pub use csv::Csv;
 pub use date::{Date, Moment};
+pub(crate) use date::{http_date, moment_of};
 pub use decimal::Decimal;
 pub use duration::{Duration, Length};
 pub use r#enum::Enum;

@@ -19,6 +19,7 @@ pub(super) struct Metrics {
     durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
     translations: Family<DurationLabels, Histogram, fn() -> Histogram>,
     faults: Family<FaultLabels, Counter>,
+    fallbacks: Family<FallbackLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     /// The number of the generation that serves.
     pub(super) generation: Gauge<i64, AtomicI64>,
@@ -53,6 +54,14 @@ struct FaultLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FallbackLabels {
+    service: String,
+    asked: String,
+    from: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReloadLabels {
     result: &'static str,
 }
@@ -64,6 +73,7 @@ impl Metrics {
         let durations = Family::new_with_constructor(seconds as fn() -> Histogram);
         let translations = Family::new_with_constructor(seconds as fn() -> Histogram);
         let faults = Family::default();
+        let fallbacks = Family::default();
         let reloads = Family::default();
         let (generation, refused_services, connections, dropped_lines) =
             (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
@@ -71,6 +81,8 @@ impl Metrics {
         registry.register("request_duration_seconds", "From head to the end of the response", durations.clone());
         registry.register("translate_duration_seconds", "Time spent translating one exchange", translations.clone());
         registry.register("faults", "Requests that the gateway itself refused or failed", faults.clone());
+        let told = "Safe requests that their version's own service answered because another had failed to";
+        registry.register("fallbacks", told, fallbacks.clone());
         registry.register("reloads", "Reloads of the rules by result", reloads.clone());
         registry.register("generation", "Number of the generation that serves", generation.clone());
         registry.register("refused_services", "Services whose newest files are refused", refused_services.clone());
@@ -82,6 +94,7 @@ impl Metrics {
             durations,
             translations,
             faults,
+            fallbacks,
             reloads,
             generation,
             refused_services,
@@ -108,6 +121,10 @@ impl Metrics {
                 class: class(entry.status),
             })
             .inc();
+        if let Some((from, reason)) = known.fallback.clone() {
+            let labels = FallbackLabels { service: known.service.clone(), asked: known.asked.clone(), from, reason };
+            self.fallbacks.get_or_create(&labels).inc();
+        }
         if let Some(code) = known.fault {
             let labels = FaultLabels { service: known.service.clone(), asked: known.asked.clone(), code };
             self.faults.get_or_create(&labels).inc();

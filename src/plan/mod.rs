@@ -1,9 +1,11 @@
 //! What a request may see: services, version lines, routes and compiled lenses. Immutable once built.
 
 pub mod address;
+mod answer;
 mod bodies;
 mod calls;
 mod compile;
+mod consumer;
 mod cut;
 mod edit;
 mod engine;
@@ -40,6 +42,7 @@ use http::Uri;
 
 pub use crate::codecs::Direction;
 pub use crate::rules::checked::TypeId;
+pub use answer::{Asking, Ending};
 pub use calls::{Answer, CallFault, CallOut, Failure, Fan, Next, Progress};
 pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
@@ -48,6 +51,7 @@ pub use general::{Note, Notes, Point, PointId, What};
 pub use negotiate::Unclear;
 pub use stream::{Stream, StreamLimits, Streamed};
 
+use crate::rules::answer::{Admission, Assign, ConsumerSource};
 use crate::rules::ast::Negotiator;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
 use lens::Lenses;
@@ -120,6 +124,12 @@ pub struct ServicePlan {
     pub default: Option<usize>,
     /// Header that chooses who answers.
     pub answer_header: Option<http::HeaderName>,
+    /// Which callers shares fall to.
+    pub assign: Assign,
+    /// What names the consumer that a request comes from.
+    pub consumer: Vec<ConsumerSource>,
+    /// The versions of consumers that name none.
+    pub pins: BTreeMap<String, usize>,
     /// Compiled rules between neighbours.
     pub steps: Vec<StepPlan>,
     /// Steps that bodies take in one.
@@ -155,6 +165,14 @@ pub struct VersionPlan {
     pub upstream: Option<Uri>,
     /// Who answers its callers by default.
     pub answered_by: usize,
+    /// Versions that share its callers, with their weights; empty: [`VersionPlan::answered_by`] has all of them.
+    pub shares: Vec<(usize, u32)>,
+    /// Whether its own service answers where another has failed to.
+    pub fallback: bool,
+    /// Which consumers may ask for it.
+    pub consumers: Admission,
+    /// What its callers are told of its end.
+    pub ending: Option<Ending>,
     /// Path prefix that names it.
     pub path: Option<String>,
 }
@@ -320,6 +338,10 @@ impl ServicePlan {
             aliases: version.aliases.clone(),
             upstream: version.upstream.clone(),
             answered_by: version.answered_by,
+            shares: version.shares.clone(),
+            fallback: version.fallback,
+            consumers: version.consumers.clone(),
+            ending: version.deprecated.as_ref().map(Ending::compile),
             path: version.path.clone(),
         };
         let mut steps: Vec<StepPlan> = service.steps.iter().map(compile).collect();
@@ -335,6 +357,9 @@ impl ServicePlan {
             negotiate: service.negotiate.clone(),
             default: service.default,
             answer_header: service.answer_header.as_deref().and_then(|name| name.parse().ok()),
+            assign: service.assign.clone(),
+            consumer: service.consumer.clone(),
+            pins: service.pins.iter().cloned().collect(),
             steps,
             line: line::Line::default(),
         }

@@ -1,6 +1,8 @@
 //! What checking returns: names resolved to indices, places disjoint, routes distinct. Compiling it cannot fail.
 
+use super::answer::{Admission, Assign, ConsumerSource, Deprecation};
 use super::ast::{Negotiator, StatusKey, WriteMode};
+use super::lockstep::Lockstep;
 use super::mapping::Mapping;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
@@ -28,6 +30,14 @@ pub struct CheckedService {
     pub default: Option<usize>,
     /// Header that chooses who answers.
     pub answer_header: Option<String>,
+    /// Which callers shares fall to.
+    pub assign: Assign,
+    /// How a caller is told from others.
+    pub consumer: Vec<ConsumerSource>,
+    /// Consumers and the indices of their versions.
+    pub pins: Vec<(String, usize)>,
+    /// The services that it changes together with.
+    pub lockstep: Option<Lockstep>,
     /// Rules between version `i` and `i + 1`; one fewer than versions.
     pub steps: Vec<CheckedStep>,
 }
@@ -41,8 +51,17 @@ pub struct CheckedVersion {
     pub aliases: Vec<String>,
     /// Base address of its own service.
     pub upstream: Option<http::Uri>,
-    /// Index of the version whose service answers its callers; that version has an upstream.
+    /// Index of the version whose service answers its callers; that version has an upstream. With shares, those callers
+    /// who cannot be told apart.
     pub answered_by: usize,
+    /// Indices of versions that share its callers, with their weights; empty: [`CheckedVersion::answered_by`] has all.
+    pub shares: Vec<(usize, u32)>,
+    /// Whether its own service answers where another has failed to.
+    pub fallback: bool,
+    /// Which consumers may ask for it.
+    pub consumers: Admission,
+    /// Since when it is deprecated, and when it ends.
+    pub deprecated: Option<Deprecation>,
     /// Path prefix that names it.
     pub path: Option<String>,
 }
