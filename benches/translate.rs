@@ -2,11 +2,14 @@
 //!
 //! The rules are the shipped ones; the order is the shipped example with some members that no rule names, about 1 KB;
 //! the list holds as many of them as make 100 KB.
+//!
+//! And a line of five versions of the same order, whose steps share out what the shipped rules do in one: how its first
+//! version fares on the service of its last, with the steps said as one, against one step, and against one after another.
 
 use std::hint::black_box;
 
 use bifocal::codecs::Direction;
-use bifocal::plan::{Limits, Scratch, StepPlan, TypeId};
+use bifocal::plan::{BodyOut, Exchange, Limits, RequestIn, Scratch, ServicePlan, StepPlan, TypeId};
 use bifocal::rules::check_service;
 use bifocal::rules::load::ServiceSources;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -58,5 +61,126 @@ fn bench(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, bench);
+/// What the shipped rules do, a part in each step.
+const STEPS: [&str; 4] = [
+    "  Order:
+    - id
+    - customer_name = customer.first_name + customer.last_name: {split: \" \", at: last, fill: \"-\"}
+    - email = customer.email
+    - created = created_at
+    - lines = items: {each: Line, key: id}
+  Line: [id, sku = product_id, title = name]
+",
+    "  Order:
+    - street = shipping_address.line1
+    - city = shipping_address.city
+    - zip = shipping_address.postal_code
+    - note = notes: {head: true}
+    - items: {each: Line, key: id}
+  Line: [id, qty = quantity]
+",
+    "  Order:
+    - state = status: {enum: [[open, OPEN], [shipped, SHIPPED], [closed, DELIVERED], [closed, CANCELLED]]}
+    - taxable = tax_exempt: {invert: true}
+    - {added: channel, default: web}
+    - {removed: fax, default: null, loss: retired}
+",
+    "  Order:
+    - total = price.value: {decimal: 2}
+    - currency = price.currency: {case: [lower, upper]}
+    - items: {each: Line, key: id}
+  Line: [id, price = unit_price: {decimal: 2}]
+",
+];
+
+/// All of it in one step.
+const WHOLE: &str = "  Order:
+    - id
+    - customer_name = customer.first_name + customer.last_name: {split: \" \", at: last, fill: \"-\"}
+    - email = customer.email
+    - street = shipping_address.line1
+    - city = shipping_address.city
+    - zip = shipping_address.postal_code
+    - state = status: {enum: [[open, OPEN], [shipped, SHIPPED], [closed, DELIVERED], [closed, CANCELLED]]}
+    - total = price.value: {decimal: 2}
+    - currency = price.currency: {case: [lower, upper]}
+    - taxable = tax_exempt: {invert: true}
+    - note = notes: {head: true}
+    - created = created_at
+    - lines = items: {each: Line, key: id}
+    - {added: channel, default: web}
+    - {removed: fax, default: null, loss: retired}
+  Line: [id, sku = product_id, title = name, qty = quantity, price = unit_price: {decimal: 2}]
+";
+
+/// A line of versions with one route.
+fn line(types: &[&str]) -> Option<ServicePlan> {
+    let last = types.len() + 1;
+    let version = |number: usize| {
+        if number == last {
+            format!("  v{number}: {{path: /v{number}, upstream: \"http://127.0.0.1:9\"}}\n")
+        } else {
+            format!("  v{number}: {{path: /v{number}, answered_by: v{last}}}\n")
+        }
+    };
+    let service = format!("versions:\n{}", (1..=last).map(version).collect::<String>());
+    let route = "routes:\n  - POST /orders = POST /orders:\n      request: [\"body = body\": Order]\n";
+    let rules: Vec<(String, String)> = (1..last)
+        .zip(types)
+        .map(|(old, types)| (format!("v{old}-v{}.yaml", old + 1), format!("types:\n{types}{route}")))
+        .collect();
+    let files = rules.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let texts = std::iter::once(("service.yaml", service.as_str())).chain(files);
+    check_service(&ServiceSources::from_texts("orders", texts)).checked.as_ref().map(ServicePlan::compile)
+}
+
+/// Sends a body by some exchanges, one after another.
+fn send(exchanges: &[Exchange<'_>], body: &[u8], scratch: &mut Scratch) -> Option<Vec<u8>> {
+    let (method, headers) = (http::Method::POST, http::HeaderMap::new());
+    exchanges.iter().try_fold(body.to_vec(), |body, exchange| {
+        let request = RequestIn { method: &method, path: "/orders", query: None, headers: &headers, body: Some(&body) };
+        match exchange.request(&request, None, scratch, Limits::default()).ok()?.body {
+            BodyOut::Replaced(body) => Some(body),
+            BodyOut::Unchanged => None,
+        }
+    })
+}
+
+fn bench_line(criterion: &mut Criterion) {
+    let plans = (line(&STEPS), line(&[WHOLE]));
+    assert!(plans.0.is_some() && plans.1.is_some(), "the rules of the line are refused");
+    let (Some(five), Some(two)) = plans else { return };
+    let mut scratch = Scratch::default();
+    let up = |plan: &ServicePlan, stops: &[(usize, usize)], body: &[u8], scratch: &mut Scratch| {
+        let exchanges: Option<Vec<_>> = stops
+            .iter()
+            .map(|(asked, served)| plan.exchange(*asked, *served, "POST", ("/orders", None)).ok())
+            .collect();
+        send(&exchanges?, body, scratch)
+    };
+    let new = up(&two, &[(0, 1)], ORDER.as_bytes(), &mut scratch).unwrap_or_default();
+    let mut group = criterion.benchmark_group("line");
+    for (direction, body) in [("Up", ORDER.as_bytes()), ("Down", &new)] {
+        let turn = |(asked, served): (usize, usize)| if direction == "Up" { (asked, served) } else { (served, asked) };
+        let mut by_step: Vec<(usize, usize)> = (0..4).map(|step| turn((step, step + 1))).collect();
+        if direction == "Down" {
+            by_step.reverse();
+        }
+        let ways = [
+            ("one step", &two, vec![turn((0, 1))]),
+            ("five versions at once", &five, vec![turn((0, 4))]),
+            ("five versions by step", &five, by_step),
+        ];
+        for (name, plan, stops) in ways {
+            assert!(up(plan, &stops, body, &mut scratch).is_some_and(|out| out.len() > 800));
+            group.bench_function(format!("{name} {direction}"), |bencher| {
+                bencher.iter(|| up(plan, &stops, black_box(body), &mut scratch));
+            });
+        }
+    }
+    assert_eq!(scratch.detours(), 0);
+    group.finish();
+}
+
+criterion_group!(benches, bench, bench_line);
 criterion_main!(benches);

@@ -116,9 +116,10 @@ fn text(report: &FolderReport, verbose: bool) -> String {
         if verbose {
             for one in service.verdicts() {
                 let loss = if one.lossy { ", loss accepted" } else { "" };
+                let by = if one.by_expression { ", by an expression" } else { "" };
                 let (old, new) = &one.step;
                 // Writing to a string cannot fail.
-                let _ = writeln!(out, "  {old}-{new}  {:<8} {}: {}{loss}", word(one.verdict), one.owner, one.rule);
+                let _ = writeln!(out, "  {old}-{new}  {:<8} {}: {}{loss}{by}", word(one.verdict), one.owner, one.rule);
             }
         }
     }
@@ -142,6 +143,10 @@ fn summary(name: &str, service: &Report) -> String {
         let verdicts = service.verdicts();
         let of = |verdict: Verdict| verdicts.iter().filter(|one| one.verdict == verdict).count();
         parts.push(format!("rules: {} proven, {} tested", of(Verdict::Proven), of(Verdict::Tested)));
+        let expressions = verdicts.iter().filter(|one| one.by_expression).count();
+        if expressions > 0 {
+            parts.push(format!("{expressions} by an expression"));
+        }
     }
     let state = if service.checked.is_some() { "ok" } else { "refused" };
     format!("{name}: {state} ({})\n", parts.join(", "))
@@ -177,6 +182,7 @@ struct Rule {
     text: String,
     verdict: &'static str,
     loss: bool,
+    expression: bool,
     #[serde(flatten)]
     place: Position,
 }
@@ -209,6 +215,7 @@ impl Rule {
             text: one.rule,
             verdict: word(one.verdict),
             loss: one.lossy,
+            expression: one.by_expression,
             place: Position::new(one.span, &report.sources),
         }
     }

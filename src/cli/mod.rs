@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod explain;
+mod ledger;
 mod schema;
 mod serve;
 mod test;
@@ -47,6 +48,7 @@ enum Command {
     Translate(translate::Args),
     Explain(explain::Args),
     Schema(schema::Args),
+    Ledger(ledger::Args),
     Demo(demo::Args),
 }
 
@@ -67,6 +69,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Translate(args) => translate::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -75,7 +75,8 @@ impl Base64 {
     }
 }
 
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
+/// Reads both alphabets, padded or not; `None` for what is no Base64.
+pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let padding = text.iter().rev().take_while(|&&byte| byte == b'=').count();
     let letters = text.get(..text.len() - padding)?;
     if padding > 2 || letters.len() % 4 == 1 || (padding > 0 && !text.len().is_multiple_of(4)) {

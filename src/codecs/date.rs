@@ -233,6 +233,22 @@ impl Moment {
     }
 }
 
+/// Seconds since 1970 of a moment (RFC 3339) or of a day's beginning in UTC.
+pub(crate) fn moment_of(text: &str) -> Option<i64> {
+    if text.len() > MAX_TEXT {
+        return None;
+    }
+    let day = || text.parse::<Day>().ok().filter(|_| text.len() == 10)?.to_zoned_datetime(TimeZone::UTC).ok();
+    let moment = text.parse::<Timestamp>().ok().filter(|_| is_rfc3339(text.as_bytes()));
+    moment.or_else(|| day().map(|zoned| zoned.timestamp())).map(Timestamp::as_second)
+}
+
+/// A moment as HTTP writes it (RFC 9110, 5.6.7).
+pub(crate) fn http_date(seconds: u64) -> Option<String> {
+    let moment = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&moment).ok()
+}
+
 /// `YYYY-MM-DDTHH:MM:SS[.fff](Z|±HH:MM)`: the shape alone. The parser reads much that RFC 3339 does not have.
 fn is_rfc3339(text: &[u8]) -> bool {
     let fits = |text: &[u8], shape: &[u8]| {

@@ -26,7 +26,7 @@ Old-exact, but for white space where the rule says `loss:`.
 };
 
 /// How deep a text may nest: the document around it needs room too.
-const DEPTH: usize = 64;
+pub(super) const DEPTH: usize = 64;
 
 /// A text that holds a value, and the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

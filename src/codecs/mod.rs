@@ -5,6 +5,7 @@
 mod argument;
 mod base64;
 mod case;
+mod chain;
 mod clamp;
 mod csv;
 mod date;
@@ -32,10 +33,13 @@ mod value;
 use std::borrow::Cow;
 
 pub use base64::Base64;
+pub(crate) use base64::decode as decode_base64;
 pub use case::{Case, Letters};
+pub use chain::nesting;
 pub use clamp::Clamp;
 pub use csv::Csv;
 pub use date::{Date, Moment};
+pub(crate) use date::{http_date, moment_of};
 pub use decimal::Decimal;
 pub use duration::{Duration, Length};
 pub use r#enum::Enum;
@@ -140,6 +144,8 @@ pub enum Codec {
     Clamp(Clamp),
     /// A page and its size, an offset and a limit.
     Page(Page),
+    /// One after the other, the first nearest the old side. No rule says it: it joins the rules of neighbouring steps.
+    Chain(Box<[Codec]>),
 }
 
 /// What the rule parser and the manual know of a codec.
@@ -253,6 +259,7 @@ impl Codec {
             Self::Nothing(_) => "nothing",
             Self::Clamp(_) => "clamp",
             Self::Page(_) => "page",
+            Self::Chain(_) => "chain",
         }
     }
 
@@ -339,6 +346,7 @@ impl Codec {
             Self::Hex(codec) => codec.convert(direction, value, out)?,
             Self::Percent(codec) => codec.convert(direction, value, out)?,
             Self::Clamp(codec) => codec.convert(direction, value, out)?,
+            Self::Chain(links) => chain::convert(links, direction, value, out)?,
         }
         Ok(true)
     }

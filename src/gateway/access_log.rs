@@ -110,6 +110,7 @@ fn line(entry: &Entry<'_>) -> String {
         "method": entry.method,
         "path": entry.path,
         "service": known.service,
+        "consumer": known.consumer,
         "route": known.route,
         "asked": known.asked,
         "served": known.served,
@@ -125,6 +126,9 @@ fn line(entry: &Entry<'_>) -> String {
         "request_bytes": known.request_bytes,
         "response_bytes": entry.response_bytes,
     });
+    if let (Some(members), Some((version, reason))) = (line.as_object_mut(), &known.fallback) {
+        members.insert("fallback".to_owned(), json!({"from": version, "reason": reason}));
+    }
     if let Some(members) = line.as_object_mut().filter(|_| !known.calls.is_empty()) {
         let call =
             |(name, made, failed): &(String, usize, usize)| json!({"name": name, "made": made, "failed": failed});

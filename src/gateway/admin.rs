@@ -1,4 +1,4 @@
-//! The admin interface: what serves, reload, metrics, liveness and readiness.
+//! The admin interface: what serves, reload, who calls, metrics, liveness and readiness.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,15 +8,17 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tower::ServiceBuilder;
 
 use super::App;
 use super::headers::Identity;
+use super::ledger::Filter;
 use super::rescue::rescue;
 use super::status::Status;
 use super::target::parse_target;
 use super::trouble::{Kind, Trouble};
+use crate::path::percent;
 
 /// The admin listener's router.
 pub(super) fn router(app: Arc<App>) -> Router {
@@ -28,6 +30,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/generation", get(generation))
         .route("/reload", post(reload))
+        .route("/ledger", get(ledger))
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -105,6 +108,20 @@ async fn reload(State(app): State<Arc<App>>) -> Response {
         StatusCode::UNPROCESSABLE_ENTITY
     };
     json(code, &shown(&app, &status))
+}
+
+/// `?service=orders&version=v1`
+async fn ledger(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    let mut filter = Filter::default();
+    for (name, value) in uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')) {
+        let value = percent::decode(value);
+        match name {
+            "service" => filter.service = value,
+            "version" => filter.version = value,
+            _ => {}
+        }
+    }
+    json(StatusCode::OK, &app.ledger.as_json(&filter))
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {

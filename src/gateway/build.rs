@@ -13,6 +13,7 @@ use super::status::{Diagnoses, FolderStatus, ServiceStatus, Status, diagnostics_
 use crate::plan::ServicePlan;
 use crate::rules::checked::CheckedService;
 use crate::rules::load::{LoadedFolder, ServiceSources};
+use crate::rules::lockstep::Member;
 use crate::rules::{Held, Report, check_again, check_service, collide};
 
 /// What building came to.
@@ -45,6 +46,9 @@ pub(super) fn build(
     // What serves comes first, so that of two services which want the same requests the newcomer is refused.
     candidates.sort_by_key(Candidate::rank);
     let mut next = place(&mut candidates);
+    while hold_back(&mut candidates) {
+        next = place(&mut candidates);
+    }
     let mut services = BTreeMap::new();
     for candidate in candidates {
         let name = candidate.sources.name.clone();
@@ -119,6 +123,17 @@ impl<'s> Candidate<'s> {
         }
     }
 
+    /// What the others of its group see of it. What a refused file says is not known, so it is of the group that it was of.
+    fn member(&self) -> Option<Member> {
+        match &self.verdict {
+            Verdict::Unchanged(serving) => serving.checked.member(),
+            Verdict::Good(_, checked) => checked.member(),
+            Verdict::Refused(_) => {
+                self.fallback.as_ref()?.checked.member().map(|member| Member { is_good: false, ..member })
+            }
+        }
+    }
+
     /// What would serve, as far as this service is concerned.
     fn serving(&self) -> Option<Serving> {
         match &self.verdict {
@@ -170,6 +185,26 @@ fn place(candidates: &mut [Candidate<'_>]) -> BTreeMap<String, Serving> {
             return placed;
         }
     }
+}
+
+/// Keeps services from changing whose group cannot change as a whole. Says whether there were any: those that were let in
+/// beside them have to be placed again. Every round refuses one more, so it ends.
+fn hold_back(candidates: &mut [Candidate<'_>]) -> bool {
+    let members: Vec<Member> = candidates.iter().filter_map(Candidate::member).collect();
+    let mut held_one = false;
+    for candidate in candidates.iter_mut() {
+        if let Verdict::Good(report, checked) = &mut candidate.verdict
+            && checked.lockstep.is_some()
+        {
+            report.checked = Some((**checked).clone());
+            report.refuse_out_of_step(&members);
+            if report.checked.take().is_none() {
+                candidate.verdict = Verdict::Refused(diagnostics_of(&report.diagnostics, &report.sources));
+                held_one = true;
+            }
+        }
+    }
+    held_one
 }
 
 fn is_free(placed: &BTreeMap<String, Serving>, checked: &CheckedService) -> bool {

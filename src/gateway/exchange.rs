@@ -16,17 +16,18 @@ use super::App;
 use super::body::Guarded;
 use super::body::records::Framing;
 use super::connection::Peer;
+use super::decide::{Decided, decide, tell_ending};
 use super::events::{Message, Stream};
 use super::generation::{Generation, hex};
 use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop};
 use super::record::Facts;
-use super::streaming;
 use super::target::Target;
 use super::tls::Secured;
 use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Outgoing, Payload, address};
 use super::validators::Representation;
+use super::{fallback, streaming};
 use crate::plan::address::Surroundings;
 use crate::plan::{Exchange, Limits, ServicePlan};
 use crate::rules::ast::Negotiator;
@@ -121,6 +122,14 @@ impl Call<'_> {
         }
     }
 
+    /// Notes which route the request is of where none is needed to answer it: who calls what is counted all the same.
+    fn note_operation(&self) {
+        let target = (self.target.path.as_str(), self.target.query.as_deref());
+        if let Some(label) = self.service.operation(self.asked, self.parts.method.as_str(), target) {
+            self.facts.change(|known| known.route = Some(label.to_owned()));
+        }
+    }
+
     /// Sends a request to the service that answers, and notes the time it took.
     pub(super) async fn send(
         &self,
@@ -192,7 +201,14 @@ pub(super) async fn handle(
         return Err(Trouble::new(Kind::NoService));
     };
     facts.change(|known| known.service.clone_from(&service.name));
-    let answered = answer(&app, &generation, service, (&identity, &facts, &target, peer), parts, body).await;
+    let decided = decide(service, &target, &parts);
+    let ending = decided.as_ref().ok().and_then(|decided| decided.ending(service));
+    let answered = match &decided {
+        Ok(decided) => {
+            answer(&app, &generation, service, decided, (&identity, &facts, &target, peer), parts, body).await
+        }
+        Err(trouble) => Err(trouble.clone()),
+    };
     // The same address has another representation for callers of another version; that holds for refusals, too.
     let varies = service.varies_by().chain(service.answer_header.clone());
     let by_type = service.negotiate.iter().any(|way| matches!(way, Negotiator::MediaType(_)));
@@ -200,35 +216,35 @@ pub(super) async fn handle(
     match answered {
         Ok(mut response) => {
             add_vary(response.headers_mut(), varies);
+            if let Some(ending) = ending {
+                tell_ending(ending, response.headers_mut());
+            }
             Ok(response)
         }
         Err(trouble) => {
             let mut headers = HeaderMap::new();
             add_vary(&mut headers, varies);
-            let vary = headers.remove(header::VARY);
-            Err(vary.into_iter().fold(trouble, |trouble, vary| trouble.header(header::VARY, vary)))
+            if let Some(ending) = ending {
+                tell_ending(ending, &mut headers);
+            }
+            Err(headers.iter().fold(trouble, |trouble, (name, value)| trouble.header(name.clone(), value.clone())))
         }
     }
 }
 
-/// Finds out which version is asked for and who answers, and has it answered.
+/// Has a request answered by whoever is to answer it.
 async fn answer(
     app: &App,
     generation: &Generation,
     service: &Arc<ServicePlan>,
+    decided: &Decided,
     (identity, facts, target, peer): (&Identity, &Facts, &Target, SocketAddr),
     parts: Parts,
     body: Body,
 ) -> Result<Response, Trouble> {
-    let unclear = |unclear| {
-        Trouble::from_unclear(&unclear, service.versions.iter().map(|version| version.name.clone()).collect())
-    };
-    let asked = service.negotiate(&target.path, target.query.as_deref(), &parts.headers).map_err(unclear)?;
-    let by_default = service.versions.get(asked).map_or(asked, |version| version.answered_by);
-    let served = service.chosen_answer(&parts.headers).map_err(unclear)?.unwrap_or(by_default);
     let rules = generation.services.get(&service.name).map(|serving| hex(serving.hash.get(..4).unwrap_or_default()));
-
-    let call = Call {
+    let (asked, served) = (decided.asked, decided.served);
+    let call = |served| Call {
         app,
         service,
         rules: rules.as_deref().unwrap_or_default(),
@@ -240,16 +256,37 @@ async fn answer(
         facts,
         route: route(app, peer, parts.extensions.get::<Secured>()),
     };
+    let first = call(served);
     facts.change(|known| {
-        call.version(asked).clone_into(&mut known.asked);
-        call.version(served).clone_into(&mut known.served);
+        first.version(asked).clone_into(&mut known.asked);
+        known.consumer.clone_from(&decided.consumer);
         known.request_bytes = body.size_hint().exact().unwrap_or_default();
     });
-    if body.size_hint().lower() > app.settings.limits.body as u64 && !streaming::streams_request(&call) {
+    if let Err(refused) = decided.admit(service) {
+        first.note_operation();
+        return Err(refused);
+    }
+    facts.change(|known| first.version(served).clone_into(&mut known.served));
+    if body.size_hint().lower() > app.settings.limits.body as u64 && !streaming::streams_request(&first) {
         return Err(too_large(app.settings.limits.body));
     }
     let headers = end_to_end(&parts.headers, app.settings.forwarded);
-    if asked == served { pass(&call, headers, body).await } else { translate::translate(&call, headers, body).await }
+    if asked == served {
+        return pass(&first, headers, body).await;
+    }
+    let again = fallback::is_possible(decided, service, &parts.method, &body).then(|| headers.clone());
+    let answered = translate::translate(&first, headers, body).await;
+    match (again, fallback::reason(&answered)) {
+        (Some(headers), Some(reason)) => {
+            let own = call(asked);
+            facts.change(|known| {
+                own.version(asked).clone_into(&mut known.served);
+                known.fallback = Some((first.version(served).to_owned(), reason));
+            });
+            pass(&own, headers, Body::empty()).await
+        }
+        _ => answered,
+    }
 }
 
 fn too_large(limit: usize) -> Trouble {
@@ -264,13 +301,14 @@ fn route(app: &App, peer: SocketAddr, secured: Option<&Secured>) -> Route {
 async fn pass(call: &Call<'_>, mut headers: HeaderMap, body: Body) -> Result<Response, Trouble> {
     // Written anew from the body that is sent.
     headers.remove(header::CONTENT_LENGTH);
+    let (path, query) = (call.target.path.as_str(), call.target.query.as_deref());
+    call.note_operation();
     let shares = call.shares_addresses();
     if shares {
         // A service's own tags are never foreign to it.
         let _ = call.representation().unscope_conditions(&mut headers, true);
     }
-    let target = (call.target.path.as_str(), call.target.query.as_deref());
-    let mut response = call.send(call.parts.method.clone(), target, headers, call.streamed(body)).await?;
+    let mut response = call.send(call.parts.method.clone(), (path, query), headers, call.streamed(body)).await?;
     if shares {
         call.representation().scope_etag(response.headers_mut(), false);
     }

@@ -19,6 +19,7 @@ pub(super) struct Metrics {
     durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
     translations: Family<DurationLabels, Histogram, fn() -> Histogram>,
     faults: Family<FaultLabels, Counter>,
+    fallbacks: Family<FallbackLabels, Counter>,
     reloads: Family<ResultLabels, Counter>,
     certificate_reloads: Family<ResultLabels, Counter>,
     certificate_ends: Family<CertificateLabels, Gauge<i64, AtomicI64>>,
@@ -58,6 +59,14 @@ struct FaultLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FallbackLabels {
+    service: String,
+    asked: String,
+    from: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
     result: &'static str,
 }
@@ -75,6 +84,7 @@ impl Metrics {
         let durations = Family::new_with_constructor(seconds as fn() -> Histogram);
         let translations = Family::new_with_constructor(seconds as fn() -> Histogram);
         let faults = Family::default();
+        let fallbacks = Family::default();
         let reloads = Family::default();
         let (certificate_reloads, certificate_ends, handshakes) =
             (Family::default(), Family::<_, Gauge<_, _>>::default(), Family::default());
@@ -85,6 +95,8 @@ impl Metrics {
         registry.register("request_duration_seconds", "From head to the end of the response", durations.clone());
         registry.register("translate_duration_seconds", "Time spent translating one exchange", translations.clone());
         registry.register("faults", "Requests that the gateway itself refused or failed", faults.clone());
+        let told = "Safe requests that their version's own service answered because another had failed to";
+        registry.register("fallbacks", told, fallbacks.clone());
         registry.register("reloads", "Reloads of the rules by result", reloads.clone());
         registry.register("certificate_reloads", "Changes of certificates by result", certificate_reloads.clone());
         registry.register("certificate_expiry_seconds", "When it ends, since 1970", certificate_ends.clone());
@@ -100,6 +112,7 @@ impl Metrics {
             durations,
             translations,
             faults,
+            fallbacks,
             reloads,
             certificate_reloads,
             certificate_ends,
@@ -130,6 +143,10 @@ impl Metrics {
                 class: class(entry.status),
             })
             .inc();
+        if let Some((from, reason)) = known.fallback.clone() {
+            let labels = FallbackLabels { service: known.service.clone(), asked: known.asked.clone(), from, reason };
+            self.fallbacks.get_or_create(&labels).inc();
+        }
         if let Some(code) = known.fault {
             let labels = FaultLabels { service: known.service.clone(), asked: known.asked.clone(), code };
             self.faults.get_or_create(&labels).inc();

@@ -19,8 +19,10 @@ mod trouble;
 
 mod body;
 mod calls;
+mod decide;
 mod events;
 mod exchange;
+mod fallback;
 mod headers;
 mod location;
 mod merge;
@@ -40,6 +42,7 @@ mod watch;
 
 mod access_log;
 mod admin;
+mod ledger;
 mod metrics;
 
 use std::fmt;
@@ -59,6 +62,7 @@ use crate::settings::Settings;
 use access_log::AccessLog;
 use generation::Current;
 use last_good::LastGood;
+use ledger::Ledger;
 use listener::Serving;
 use metrics::Metrics;
 use reload::Reloader;
@@ -79,6 +83,7 @@ struct App {
     via: HeaderValue,
     metrics: Arc<Metrics>,
     access: AccessLog,
+    ledger: Ledger,
     draining: AtomicBool,
 }
 
@@ -157,6 +162,7 @@ impl Server {
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
             access,
+            ledger: Ledger::new(),
             draining: AtomicBool::new(false),
             settings,
         });

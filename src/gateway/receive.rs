@@ -12,7 +12,7 @@ use http_body::Body as _;
 use super::body::coding::{Coding, DecodeFault, DecodeLimits, decode, parse_codings};
 use super::body::inflow::Inflow;
 use super::body::media::Media;
-use super::body::{From, collect};
+use super::body::{From, StreamFault, begun, collect, find_fault, find_stream_fault};
 use super::exchange::Call;
 use super::streaming::{self, Passing};
 use super::translate::busy;
@@ -153,14 +153,20 @@ pub(super) async fn receive_response(
         // Nobody asked for it, and half a document cannot be translated.
         return Err(Trouble::new(Kind::UpstreamContract).cause("206 though no range was asked for"));
     }
-    let begun = Instant::now();
+    let from = Instant::now();
     let passing = streaming::begin(call, headers, body, exchange.streams_response(status), From::Service).await;
     let body = match passing.map_err(Trouble::from_service_body)? {
-        Passing::Translated(body) => return Ok(Received::Translated(Some(body))),
+        Passing::Translated(body) => {
+            let body = begun(body).await.map_err(|error| match find_fault(&error) {
+                Some(fault) => Trouble::from_response(fault),
+                None => Trouble::from_service_body(find_stream_fault(&error).unwrap_or(StreamFault::Broken)),
+            })?;
+            return Ok(Received::Translated(Some(body)));
+        }
         Passing::Untouched(body) => body,
     };
     let raw = collect(body, limits.body, call.app.settings.timeouts.response_body).await;
-    call.facts.change(|known| known.upstream += begun.elapsed());
+    call.facts.change(|known| known.upstream += from.elapsed());
     let raw = raw.map_err(Trouble::from_service_body)?;
     if raw.is_empty() {
         return Ok(Received::Absent);

@@ -23,10 +23,14 @@ use super::headers::{GENERATION, Identity, REQUEST_ID, VERSION};
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) service: String,
-    /// In the caller's terms; none for requests that pass untouched.
+    /// Who the request comes from, as far as it says so.
+    pub(super) consumer: Option<String>,
+    /// In the caller's terms; none where no rule has one, as may be for requests that pass untouched.
     pub(super) route: Option<String>,
     pub(super) asked: String,
     pub(super) served: String,
+    /// The version whose service failed to answer before the one that did, and how.
+    pub(super) fallback: Option<(String, &'static str)>,
     pub(super) generation: u64,
     pub(super) rules: String,
     pub(super) fault: Option<&'static str>,
@@ -125,6 +129,7 @@ impl Drop for Recording {
                 known,
             };
             self.app.metrics.finished(&entry);
+            self.app.ledger.finished(&entry);
             self.app.access.write(&entry);
         });
     }
@@ -165,9 +170,12 @@ pub(super) async fn record(State(app): State<Arc<App>>, mut request: Request, ne
         if known.generation != 0 {
             headers.insert(GENERATION, known.generation.into());
         }
-        if !known.asked.is_empty()
-            && let Ok(value) = HeaderValue::from_str(&format!("asked={}, served={}", known.asked, known.served))
-        {
+        let told = match (known.asked.as_str(), known.served.as_str()) {
+            ("", _) => return,
+            (asked, "") => format!("asked={asked}"),
+            (asked, served) => format!("asked={asked}, served={served}"),
+        };
+        if let Ok(value) = HeaderValue::from_str(&told) {
             headers.insert(VERSION, value);
         }
     });

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Overloaded,
     NoService,
     UnknownVersion,
+    Forbidden,
+    Gone,
     NoRoute,
     MethodNotAllowed,
     BodyTooLarge,
@@ -81,6 +83,8 @@ impl Kind {
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Too many requests are in work", Gateway),
             Self::NoService => (S::NOT_FOUND, "no_service", "Nothing is served here", Caller),
             Self::UnknownVersion => (S::BAD_REQUEST, "unknown_version", "The version is not clear", Caller),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "This version is not for this caller", Caller),
+            Self::Gone => (S::GONE, "gone", "This version has ended", Caller),
             Self::NoRoute => (S::NOT_FOUND, "no_route", "This version has no such resource", Caller),
             Self::MethodNotAllowed => {
                 (S::METHOD_NOT_ALLOWED, "method_not_allowed", "This version's resource has no such method", Caller)

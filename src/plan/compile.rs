@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::fuse::Fused;
 use super::keys::Keys;
 use super::lens::{Action, ActionKind, Lens, Lenses, Nested, Node, Preparation, Source, Write};
 use crate::codecs::{Codec, Direction};
 use crate::json::write_string;
 use crate::path::Place;
 use crate::rules::calls::CheckedCalls;
-use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRoute, CheckedRule, CheckedStep, CheckedType, TypeId};
+use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRoute, CheckedStep, CheckedType, TypeId};
 use crate::rules::mapping::header_at;
 
 /// The same step with header names in lower case, which is how messages are packed: HTTP's have no case.
@@ -55,15 +56,34 @@ fn compile_lens(of: &CheckedType, direction: Direction, partial: Option<usize>) 
     let mut draft = Draft { partial, ..Draft::default() };
     draft.node(&[]);
     for rule in &of.rules {
-        draft.rule(rule, direction);
+        draft.rule(&rule.kind, direction);
     }
     draft.finish(direction)
+}
+
+/// As [`compile_lenses`], for types that say several steps in one.
+pub(super) fn compile_fused(types: &[Fused], direction: Direction) -> Lenses {
+    let lens = |of: &Fused, partial| {
+        let mut draft = Draft { partial, is_fused: true, ..Draft::default() };
+        draft.node(&[]);
+        for kind in &of.rules {
+            draft.rule(kind, direction);
+        }
+        // What the versions between have a name for, no unnamed member may have on its way through them.
+        for place in of.taken(direction) {
+            draft.reserve(place);
+        }
+        draft.finish(direction)
+    };
+    let whole = types.iter().map(|of| lens(of, None));
+    Lenses::new(whole.chain(types.iter().map(|of| lens(of, Some(types.len())))).collect())
 }
 
 /// A lens in the making.
 #[derive(Default)]
 struct Draft {
     partial: Option<usize>,
+    is_fused: bool,
     nodes: Vec<DraftNode>,
     slot_names: Vec<String>,
     /// Slots that hold results of preparations, counted from the end of the read ones.
@@ -104,8 +124,8 @@ impl Draft {
         self.nodes.len() - 1
     }
 
-    fn rule(&mut self, rule: &CheckedRule, direction: Direction) {
-        match (&rule.kind, direction) {
+    fn rule(&mut self, kind: &CheckedKind, direction: Direction) {
+        match (kind, direction) {
             (CheckedKind::Equation { olds, news, codec, default }, _) => {
                 let (sources, targets) = match direction {
                     Direction::Up => (olds, news),
@@ -145,7 +165,7 @@ impl Draft {
             BoundCodec::Each { of, .. } => (Nested::Each(*of), Codec::Same),
         };
         let default = default.filter(|_| self.partial.is_none());
-        let unchanged = nested == Nested::No && codec == Codec::Same && default.is_none();
+        let unchanged = nested == Nested::No && codec == Codec::Same && default.is_none() && !self.is_fused;
         if unchanged && sources == targets && sources.iter().all(|place| !place.segments.is_empty()) {
             // The same bytes at the same place: exactly what happens to members that no rule names.
             return;
@@ -254,6 +274,7 @@ impl Draft {
             whole_source: self.whole_source,
             whole_target: self.whole_target.as_ref().map(|source| self.compile_source(source)),
             partial: self.partial.is_some(),
+            fused: self.is_fused,
             preparations,
             keeps_emptied: direction == Direction::Up,
             slot_names: self.slot_names,

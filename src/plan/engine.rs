@@ -32,6 +32,8 @@ pub struct Scratch {
     in_full: bool,
     /// Members left out of the last translation because their place is taken (see [`super::Unplaced::Drop`]).
     pub(super) dropped: usize,
+    /// Bodies that fused steps left to the single ones.
+    pub(super) detours: usize,
 }
 
 impl Scratch {
@@ -44,6 +46,11 @@ impl Scratch {
     /// How many members the last translation left out because a rule writes a member of their name.
     pub fn dropped(&self) -> usize {
         self.dropped
+    }
+
+    /// How many bodies went step by step because the fused steps would not take them.
+    pub fn detours(&self) -> usize {
+        self.detours
     }
 
     /// Objects of a type since the last that fitted its stencil.

@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::address::Surroundings;
 use super::general::Requests;
+use super::line::Line;
 use super::message::{self, Envelope, Source};
 use super::route::{self, Mapped, Message, Params, Route, Side};
 use super::{Direction, Fault, Limits, Scratch, ServicePlan, StepPlan, TypeId, Unplaced};
@@ -127,6 +128,8 @@ pub struct ResponseOut {
 pub struct Exchange<'p> {
     /// In the order that a request takes.
     pub(super) hops: Vec<Hop<'p>>,
+    /// What is fused of the version line, and its step that the oldest hop is; nothing for a way of one step.
+    pub(super) line: Option<(&'p Line, usize)>,
 }
 
 /// One step of the way.
@@ -159,7 +162,7 @@ impl ServicePlan {
         } else {
             (Direction::Down, self.steps.get(served..asked).into_iter().flatten().rev().collect())
         };
-        let mut way = Exchange { hops: Vec::with_capacity(steps.len()) };
+        let mut way = Exchange { hops: Vec::with_capacity(steps.len()), line: Some((&self.line, asked.min(served))) };
         for step in steps {
             let route =
                 step.find_route(direction, way.next_method(method), |side| way.leads_to(&side.template, target))?;
@@ -171,7 +174,7 @@ impl ServicePlan {
 
 impl StepPlan {
     /// The most specific route whose caller's side has the method and passes the test.
-    fn find_route(
+    pub(super) fn find_route(
         &self,
         direction: Direction,
         method: &str,
@@ -320,6 +323,12 @@ impl<'p> Exchange<'p> {
         let limits = Limits { unplaced: Unplaced::Refuse, ..limits };
         let bases = self.bases(base.filter(|_| self.merges()), scratch, limits)?;
         let mut current = RequestOut::of(request, BodyOut::Unchanged);
+        if let Some((way, body)) = self.request_way().zip(request.body) {
+            current = self.readdressed(current, scratch, limits)?;
+            let of = |hop: &Hop<'_>| hop.route.request.as_ref()?.body_only;
+            let (body, _) = way.translate(&self.steps(of), self.direction(), body, scratch, limits)?;
+            return Ok(RequestOut { body: BodyOut::Replaced(body), ..current });
+        }
         for (hop, base) in self.hops.iter().zip(&bases) {
             let next = hop.request(&current.seen_over(request.body), base.as_deref(), scratch, limits)?;
             current = current.then(next);
@@ -392,6 +401,13 @@ impl<'p> Exchange<'p> {
         scratch: &mut Scratch,
         limits: Limits,
     ) -> Result<ResponseOut, Fault> {
+        if let Some((way, body)) = self.response_way(response.status).zip(response.body) {
+            let limits = Limits { unplaced: Unplaced::Drop, ..limits };
+            let of = |hop: &Hop<'_>| hop.route.response(response.status.as_u16())?.body_only;
+            let (body, dropped) = way.translate(&self.steps(of), self.direction().reverse(), body, scratch, limits)?;
+            let (status, headers) = (response.status, response.headers.clone());
+            return Ok(ResponseOut { status, headers, body: BodyOut::Replaced(body), dropped });
+        }
         let views = self.views(request, scratch, limits);
         // The request was translated for its views alone.
         self.hops.iter().for_each(|hop| hop.step.forget_notes());

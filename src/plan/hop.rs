@@ -16,6 +16,16 @@ use crate::path::template::{Segment, Template};
 use crate::rules::ast::WriteMode;
 
 impl Hop<'_> {
+    /// Whether a request that has come by a template that this one covers has the same address behind it: both sides
+    /// have the same method and path, written anew as they were, and no query of their own.
+    pub(super) fn keeps_address(&self) -> bool {
+        let (source, target) = self.route.sides(self.direction);
+        let mut segments = source.template.segments.iter();
+        source.template == target.template
+            && source.template.query.is_empty()
+            && segments.all(|segment| !matches!(segment, Segment::Part { .. }))
+    }
+
     /// What a message is translated in that answers no request.
     pub(super) fn alone(&self) -> Requests<'_> {
         Requests { place: self.surroundings.as_deref().map(|here| (here, self.direction)), ..Requests::default() }
@@ -23,6 +33,27 @@ impl Hop<'_> {
 
     pub(super) fn request(
         &self,
+        request: &RequestIn<'_>,
+        base: Option<&[u8]>,
+        scratch: &mut Scratch,
+        limits: Limits,
+    ) -> Result<RequestOut, Fault> {
+        self.request_by(self.route.request.as_ref(), request, base, scratch, limits)
+    }
+
+    /// The request at the hop's other address, as if there were no rules over it.
+    pub(super) fn readdressed(
+        &self,
+        request: &RequestIn<'_>,
+        scratch: &mut Scratch,
+        limits: Limits,
+    ) -> Result<RequestOut, Fault> {
+        self.request_by(None, request, None, scratch, limits)
+    }
+
+    fn request_by(
+        &self,
+        message: Option<&Message>,
         request: &RequestIn<'_>,
         base: Option<&[u8]>,
         scratch: &mut Scratch,
@@ -46,7 +77,7 @@ impl Hop<'_> {
             let query = query::give_query(&target.template, request.query, &params, &[])?;
             Ok(RequestOut { method: method.clone(), path, query, headers: request.headers.clone(), body })
         };
-        let Some(message) = &self.route.request else { return beside(BodyOut::Unchanged) };
+        let Some(message) = message else { return beside(BodyOut::Unchanged) };
         if let (Some(of), Some(body), None) = (message.body_only, request.body, base) {
             let mut out = Vec::with_capacity(body.len() + body.len() / 4);
             self.step.translate_within(of, self.direction, body, self.alone(), &mut out, scratch, limits)?;

@@ -52,6 +52,9 @@ pub(super) struct Lens {
     pub(super) whole_target: Option<Source>,
     /// The documents are partial: what is not there is left alone.
     pub(super) partial: bool,
+    /// It says several steps in one, and takes only documents whose objects are objects with members: what becomes of
+    /// others, the steps decide one by one.
+    pub(super) fused: bool,
     /// Whether a parent emptied by moves stays as `{}`.
     pub(super) keeps_emptied: bool,
 }

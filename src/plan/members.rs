@@ -12,12 +12,16 @@ impl Engine<'_> {
     /// Reads the object that is next: items and slots of one node and of those below it.
     pub(super) fn object(&mut self, lens: &Lens, node: usize, slots: usize, level: usize, depth: usize) -> Step<()> {
         let shape = lens.first_shape + node;
+        let is_inner = node > 0;
         let Some(node) = lens.nodes.get(node) else { return Ok(self.scanner.skip_value(depth)?) };
         self.scanner.check_depth(depth + 1)?;
         self.scanner.at += 1;
         let start = self.scanner.at;
         self.scanner.skip_space();
         if self.scanner.peek() == b'}' {
+            if lens.fused && is_inner {
+                return Err(irregular());
+            }
             self.scanner.at += 1;
             return Ok(());
         }
@@ -184,6 +188,9 @@ impl Engine<'_> {
                     self.object(lens, *node, slots, level, depth)?;
                     return Ok(action);
                 }
+                if lens.fused {
+                    return Err(irregular());
+                }
                 self.scanner.skip_value(depth)?;
                 let null = self.text.get(value_start..self.scanner.at) == Some(b"null");
                 let child = lens.nodes.get(*node);
@@ -222,6 +229,13 @@ impl Engine<'_> {
         let shown: String = name.chars().take(64).collect();
         Err(Box::new(fault.within(&shown).within(node)))
     }
+}
+
+/// Why a fused lens leaves a document to the single steps. Nobody is told: their answer counts.
+#[cold]
+#[expect(clippy::unnecessary_box_returns, reason = "faults travel boxed, see `Step`")]
+fn irregular() -> Box<Fault> {
+    Box::new(Fault::new(FaultKind::Missing, "expected an object with members"))
 }
 
 /// Marks a member that was left out.

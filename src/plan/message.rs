@@ -201,7 +201,7 @@ fn decode<'v>(part: &str, name: &str, value: &'v str, form: bool) -> Result<Cow<
     decoded.ok_or_else(|| Fault::guard("expected percent-encoded UTF-8".into()).within(name).within(part))
 }
 
-fn cookies(headers: &HeaderMap) -> Vec<(&str, &str)> {
+pub(super) fn cookies(headers: &HeaderMap) -> Vec<(&str, &str)> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(';')).filter_map(|crumb| crumb.trim().split_once('=')).collect()
 }

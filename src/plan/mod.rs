@@ -1,19 +1,23 @@
 //! What a request may see: services, version lines, routes and compiled lenses. Immutable once built.
 
 pub mod address;
+mod answer;
 mod bodies;
 mod calls;
 mod compile;
+mod consumer;
 mod cut;
 mod edit;
 mod engine;
 mod exchange;
 mod fault;
+mod fuse;
 mod general;
 mod hop;
 mod keys;
 mod lay;
 mod lens;
+mod line;
 mod members;
 mod message;
 mod negotiate;
@@ -24,6 +28,7 @@ mod route;
 mod shape;
 mod stencil;
 mod stream;
+mod way;
 pub mod wire;
 mod write;
 
@@ -37,6 +42,7 @@ use http::Uri;
 
 pub use crate::codecs::Direction;
 pub use crate::rules::checked::TypeId;
+pub use answer::{Asking, Ending};
 pub use calls::{Answer, CallFault, CallOut, Failure, Fan, Next, Progress};
 pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
@@ -45,6 +51,7 @@ pub use general::{Note, Notes, Point, PointId, What};
 pub use negotiate::Unclear;
 pub use stream::{Stream, StreamLimits, Streamed};
 
+use crate::rules::answer::{Admission, Assign, ConsumerSource};
 use crate::rules::ast::Negotiator;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
 use lens::Lenses;
@@ -117,8 +124,34 @@ pub struct ServicePlan {
     pub default: Option<usize>,
     /// Header that chooses who answers.
     pub answer_header: Option<http::HeaderName>,
+    /// Which callers shares fall to.
+    pub assign: Assign,
+    /// What names the consumer that a request comes from.
+    pub consumer: Vec<ConsumerSource>,
+    /// The versions of consumers that name none.
+    pub pins: BTreeMap<String, usize>,
     /// Compiled rules between neighbours.
     pub steps: Vec<StepPlan>,
+    /// Steps that bodies take in one.
+    line: line::Line,
+}
+
+/// What the rules of each type need, those of types that it refers to included.
+struct Needs {
+    /// The general engine.
+    general: Vec<bool>,
+    /// Sight of the request that a response answers.
+    request: Vec<bool>,
+}
+
+impl Needs {
+    fn of(step: &CheckedStep) -> Self {
+        Self { general: step.general(), request: step.sees_request() }
+    }
+
+    fn has(all: &[bool], of: TypeId) -> bool {
+        all.get(of.0) == Some(&true)
+    }
 }
 
 /// One version of a service.
@@ -132,6 +165,14 @@ pub struct VersionPlan {
     pub upstream: Option<Uri>,
     /// Who answers its callers by default.
     pub answered_by: usize,
+    /// Versions that share its callers, with their weights; empty: [`VersionPlan::answered_by`] has all of them.
+    pub shares: Vec<(usize, u32)>,
+    /// Whether its own service answers where another has failed to.
+    pub fallback: bool,
+    /// Which consumers may ask for it.
+    pub consumers: Admission,
+    /// What its callers are told of its end.
+    pub ending: Option<Ending>,
     /// Path prefix that names it.
     pub path: Option<String>,
 }
@@ -158,9 +199,9 @@ impl StepPlan {
         let links = general::Links::compile(step, nested);
         let mut step = compile::with_plain_headers(step);
         let bodies = bodies::with_body_types(&mut step);
-        let needed = step.general();
-        let general = general::compile(&step, needed.clone()).with_links(links);
-        Self::build(&step, &bodies, &needed, general)
+        let needs = Needs::of(&step);
+        let general = general::compile(&step, needs.general.clone()).with_links(links);
+        Self::build(&step, &bodies, &needs, general)
     }
 
     /// As [`StepPlan::compile`], for looking on: every translation notes what its rules do, for [`StepPlan::take_notes`].
@@ -169,26 +210,20 @@ impl StepPlan {
         let links = general::Links::compile(step, general::NESTED);
         let step = compile::with_plain_headers(step);
         let general = general::compile_traced(&step).with_links(links);
-        let mut plan = Self::build(&step, &BTreeMap::new(), &step.general(), general);
+        let mut plan = Self::build(&step, &BTreeMap::new(), &Needs::of(&step), general);
         // A message's rules are noted too, and its body's places as parts of the message.
         plan.routes.iter_mut().for_each(route::Route::keep_messages_whole);
         plan
     }
 
-    /// `needed` says of each type whether the general engine translates it.
-    fn build(
-        step: &CheckedStep,
-        bodies: &BTreeMap<TypeId, TypeId>,
-        needed: &[bool],
-        general: general::General,
-    ) -> Self {
+    fn build(step: &CheckedStep, bodies: &BTreeMap<TypeId, TypeId>, needs: &Needs, general: general::General) -> Self {
         Self {
             up: Arc::new(compile::compile_lenses(step, Direction::Up)),
             down: Arc::new(compile::compile_lenses(step, Direction::Down)),
             puts: step.types.iter().map(put::compile_put).collect(),
             general: Arc::new(general),
-            routes: step.routes.iter().map(|route| route::Route::compile(route, step, bodies, needed)).collect(),
-            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, step, needed)).collect(),
+            routes: step.routes.iter().map(|route| route::Route::compile(route, step, bodies, needs)).collect(),
+            calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, step, needs)).collect(),
         }
     }
 
@@ -288,7 +323,8 @@ impl StepPlan {
 impl ServicePlan {
     /// Compiles a checked service. Cannot fail.
     pub fn compile(service: &CheckedService) -> Self {
-        Self::with_steps(service, StepPlan::compile)
+        let plan = Self::with_steps(service, StepPlan::compile);
+        Self { line: line::Line::compile(&service.steps, &plan.steps), ..plan }
     }
 
     /// As [`ServicePlan::compile`], with steps that are [`StepPlan::traced`].
@@ -302,6 +338,10 @@ impl ServicePlan {
             aliases: version.aliases.clone(),
             upstream: version.upstream.clone(),
             answered_by: version.answered_by,
+            shares: version.shares.clone(),
+            fallback: version.fallback,
+            consumers: version.consumers.clone(),
+            ending: version.deprecated.as_ref().map(Ending::compile),
             path: version.path.clone(),
         };
         let mut steps: Vec<StepPlan> = service.steps.iter().map(compile).collect();
@@ -317,7 +357,11 @@ impl ServicePlan {
             negotiate: service.negotiate.clone(),
             default: service.default,
             answer_header: service.answer_header.as_deref().and_then(|name| name.parse().ok()),
+            assign: service.assign.clone(),
+            consumer: service.consumer.clone(),
+            pins: service.pins.iter().cloned().collect(),
             steps,
+            line: line::Line::default(),
         }
     }
 

@@ -36,11 +36,18 @@ enum Said {
 }
 
 impl ServicePlan {
-    /// The index of the version that a request speaks.
+    /// The index of the version that a request speaks: as it says, else the one that its consumer is `pinned` to, else
+    /// the default.
     ///
     /// # Errors
     /// [`Unclear`]: the caller gets 400 with the list of versions.
-    pub fn negotiate(&self, path: &str, query: Option<&str>, headers: &HeaderMap) -> Result<usize, Unclear> {
+    pub fn negotiate(
+        &self,
+        path: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        pinned: Option<usize>,
+    ) -> Result<usize, Unclear> {
         for way in &self.negotiate {
             let said = match way {
                 Negotiator::Path => self.by_path(path),
@@ -54,16 +61,17 @@ impl ServicePlan {
                 Said::Unclear(why) => return Err(why),
             }
         }
-        self.default.ok_or(Unclear::Missing)
+        pinned.or(self.default).ok_or(Unclear::Missing)
     }
 
     /// The request headers on which the version depends: what `Vary` must name.
     pub fn varies_by(&self) -> impl Iterator<Item = HeaderName> {
-        self.negotiate.iter().filter_map(|way| match way {
+        let negotiated = self.negotiate.iter().filter_map(|way| match way {
             Negotiator::Header(name) => name.parse().ok(),
             Negotiator::MediaType(_) => Some(header::ACCEPT),
             Negotiator::Path | Negotiator::Query(_) => None,
-        })
+        });
+        negotiated.chain(self.varies_by_consumer())
     }
 
     /// The version whose service the caller (a tester) asks to answer, by [`ServicePlan::answer_header`].
@@ -229,7 +237,10 @@ fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::rules::answer::{Admission, Assign};
 
     fn version(name: &str, path: Option<&str>, upstream: bool) -> VersionPlan {
         VersionPlan {
@@ -237,6 +248,10 @@ mod tests {
             aliases: vec![format!("{}.0", name.trim_start_matches('v'))],
             upstream: upstream.then(|| "http://127.0.0.1:1".parse().unwrap()),
             answered_by: 1,
+            shares: Vec::new(),
+            fallback: false,
+            consumers: Admission::All,
+            ending: None,
             path: path.map(str::to_owned),
         }
     }
@@ -254,7 +269,11 @@ mod tests {
             negotiate,
             default,
             answer_header: Some("bifocal-answer".parse().unwrap()),
+            assign: Assign::default(),
+            consumer: Vec::new(),
+            pins: BTreeMap::new(),
             steps: Vec::new(),
+            line: crate::plan::line::Line::default(),
         }
     }
 
@@ -275,7 +294,7 @@ mod tests {
             headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        match service.negotiate(path, query, &headers) {
+        match service.negotiate(path, query, &headers, None) {
             Ok(index) => service.versions[index].name.clone(),
             Err(Unclear::Unknown { place }) => format!("unknown in {place}"),
             Err(Unclear::Conflicting { place }) => format!("conflict in {place}"),
@@ -342,6 +361,8 @@ mod tests {
         let service = service(all(), Some(0));
         assert_eq!(ask(&service, "/orders", &[]), "v1");
         assert_eq!(ask(&service, "/orders", &["api-version: v9"]), "unknown in header `API-Version`");
+        let pinned = |path| service.negotiate(path, None, &HeaderMap::new(), Some(2));
+        assert_eq!((pinned("/orders"), pinned("/v2/orders")), (Ok(2), Ok(1)));
     }
 
     #[test]

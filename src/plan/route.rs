@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Needs;
 use crate::codecs::Direction;
 use crate::path::Place;
 use crate::path::Step;
@@ -73,15 +74,14 @@ pub(super) struct Parts {
 }
 
 impl Route {
-    /// `needed` says of each type whether the general engine translates it.
     pub(super) fn compile(
         route: &CheckedRoute,
         step: &CheckedStep,
         bodies: &BTreeMap<TypeId, TypeId>,
-        needed: &[bool],
+        needs: &Needs,
     ) -> Self {
         let side = |template: &Template| Side { label: template.to_string(), template: template.clone() };
-        let message = |of: TypeId| Message { body: bodies.get(&of).copied(), ..Message::compile(of, step, needed) };
+        let message = |of: TypeId| Message { body: bodies.get(&of).copied(), ..Message::compile(of, step, needs) };
         Self {
             old: side(&route.old),
             new: side(&route.new),
@@ -91,9 +91,12 @@ impl Route {
                 message(of).partial(if patches { step.types.len() } else { 0 })
             }),
             responses: route.responses.iter().map(|(key, of)| (*key, message(*of))).collect(),
-            mapped: route.mapped.iter().map(|one| Mapped::compile(one, step, needed)).collect(),
-            looks_back: !route.mapped.is_empty()
-                || route.responses.iter().any(|(_, of)| needed.get(of.0) == Some(&true)),
+            mapped: route.mapped.iter().map(|one| Mapped::compile(one, step, needs)).collect(),
+            looks_back: {
+                let sees = |of: TypeId| Needs::has(&needs.request, of);
+                route.mapped.iter().any(|one| one.when.sees_request() || one.of.is_some_and(sees))
+                    || route.responses.iter().any(|(_, of)| sees(*of))
+            },
         }
     }
 
@@ -131,8 +134,8 @@ pub(super) fn for_status(all: &[(StatusKey, Message)], status: u16) -> Option<&(
 }
 
 impl Mapped {
-    pub(super) fn compile(one: &CheckedMapped, step: &CheckedStep, needed: &[bool]) -> Self {
-        let message = one.of.map(|of| Message::compile(of, step, needed));
+    pub(super) fn compile(one: &CheckedMapped, step: &CheckedStep, needs: &Needs) -> Self {
+        let message = one.of.map(|of| Message::compile(of, step, needs));
         Self { old: one.old, new: one.new, when: one.when.clone(), message }
     }
 
@@ -150,7 +153,7 @@ impl Mapped {
 }
 
 impl Message {
-    pub(super) fn compile(of: TypeId, step: &CheckedStep, needed: &[bool]) -> Self {
+    pub(super) fn compile(of: TypeId, step: &CheckedStep, needs: &Needs) -> Self {
         let rules = step.types.get(of.0).map(|of| of.rules.as_slice()).unwrap_or_default();
         let (mut old, mut new) = (Parts::default(), Parts::default());
         for rule in rules {
@@ -187,7 +190,7 @@ impl Message {
             },
             _ => None,
         };
-        let general = needed.get(of.0) == Some(&true);
+        let general = Needs::has(&needs.general, of);
         Self { of, old, new, general, body_only, body: None }
     }
 

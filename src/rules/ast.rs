@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+use super::answer::{AnsweredBy, AssignDecl, ConsumerSource, DeprecatedDecl, ListDecl, PinDecl};
+use super::lockstep::Lockstep;
 use super::mapping::Mapping;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
@@ -34,6 +36,14 @@ pub struct ServiceFile {
     pub default: Option<Spanned<String>>,
     /// A request header by which a caller (a tester) may choose the version whose service answers.
     pub answer_header: Option<Spanned<String>>,
+    /// Which callers a version's shares fall to.
+    pub assign: Option<AssignDecl>,
+    /// How a caller is told from others, tried in this order.
+    pub consumer: Option<Vec<Spanned<ConsumerSource>>>,
+    /// The versions of consumers that name none.
+    pub pins: Vec<PinDecl>,
+    /// The services that it changes together with.
+    pub lockstep: Option<Lockstep>,
     /// Where the whole is written.
     pub span: Span,
 }
@@ -47,8 +57,14 @@ pub struct VersionDecl {
     pub aliases: Vec<Spanned<String>>,
     /// `http[s]://host[:port][/base]` of the service built for this version, if it runs.
     pub upstream: Option<Spanned<String>>,
-    /// The version whose service answers callers of this one; default: itself if it has an upstream.
-    pub answered_by: Option<Spanned<String>>,
+    /// The versions whose services answer callers of this one; default: itself if it has an upstream.
+    pub answered_by: Option<AnsweredBy>,
+    /// Whether its own service answers where another has failed to; where that is written.
+    pub fallback: Option<Span>,
+    /// Which consumers may ask for it.
+    pub consumers: Option<ListDecl>,
+    /// Since when it is deprecated, and when it ends.
+    pub deprecated: Option<DeprecatedDecl>,
     /// Path prefix that names this version in a caller's URL (whole segments, for example `/v2`).
     pub path: Option<Spanned<String>>,
     /// The interface's OpenAPI file, relative to the service's folder.

@@ -1,6 +1,8 @@
 //! What checking returns: names resolved to indices, places disjoint, routes distinct. Compiling it cannot fail.
 
+use super::answer::{Admission, Assign, ConsumerSource, Deprecation};
 use super::ast::{Negotiator, StatusKey, WriteMode};
+use super::lockstep::Lockstep;
 use super::mapping::Mapping;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
@@ -28,6 +30,14 @@ pub struct CheckedService {
     pub default: Option<usize>,
     /// Header that chooses who answers.
     pub answer_header: Option<String>,
+    /// Which callers shares fall to.
+    pub assign: Assign,
+    /// How a caller is told from others.
+    pub consumer: Vec<ConsumerSource>,
+    /// Consumers and the indices of their versions.
+    pub pins: Vec<(String, usize)>,
+    /// The services that it changes together with.
+    pub lockstep: Option<Lockstep>,
     /// Rules between version `i` and `i + 1`; one fewer than versions.
     pub steps: Vec<CheckedStep>,
 }
@@ -41,8 +51,17 @@ pub struct CheckedVersion {
     pub aliases: Vec<String>,
     /// Base address of its own service.
     pub upstream: Option<http::Uri>,
-    /// Index of the version whose service answers its callers; that version has an upstream.
+    /// Index of the version whose service answers its callers; that version has an upstream. With shares, those callers
+    /// who cannot be told apart.
     pub answered_by: usize,
+    /// Indices of versions that share its callers, with their weights; empty: [`CheckedVersion::answered_by`] has all.
+    pub shares: Vec<(usize, u32)>,
+    /// Whether its own service answers where another has failed to.
+    pub fallback: bool,
+    /// Which consumers may ask for it.
+    pub consumers: Admission,
+    /// Since when it is deprecated, and when it ends.
+    pub deprecated: Option<Deprecation>,
     /// Path prefix that names it.
     pub path: Option<String>,
 }
@@ -71,28 +90,45 @@ impl CheckedStep {
     /// For each type, whether the general engine translates it: it has a rule that says more than one codec between
     /// plain places, or it refers to such a type.
     pub fn general(&self) -> Vec<bool> {
+        self.with_users(|mapping| mapping.is_some())
+    }
+
+    /// For each type, whether its rules, or those of types that it refers to, may look at the request that a response
+    /// answers.
+    pub fn sees_request(&self) -> Vec<bool> {
+        self.with_users(|mapping| mapping.is_some_and(Mapping::sees_request))
+    }
+
+    /// For each type, whether `is_one` is true of one of its rules, or of one of a type that it refers to.
+    fn with_users(&self, is_one: impl Fn(Option<&Mapping<TypeId>>) -> bool) -> Vec<bool> {
         let mut users: Vec<Vec<usize>> = vec![Vec::new(); self.types.len()];
         let mut open = Vec::new();
         for (index, one) in self.types.iter().enumerate() {
             for rule in &one.rules {
-                match &rule.kind {
-                    CheckedKind::Mapping(_) => open.push(index),
+                let (mapping, types) = match &rule.kind {
+                    CheckedKind::Mapping(mapping) => (Some(&**mapping), mapping.types()),
                     CheckedKind::Equation { codec: BoundCodec::As(of) | BoundCodec::Each { of, .. }, .. } => {
-                        users.get_mut(of.0).into_iter().for_each(|users| users.push(index));
+                        (None, vec![of])
                     }
-                    _ => {}
+                    _ => (None, Vec::new()),
+                };
+                if is_one(mapping) {
+                    open.push(index);
+                }
+                for of in types {
+                    users.get_mut(of.0).into_iter().for_each(|users| users.push(index));
                 }
             }
         }
-        let mut general = vec![false; self.types.len()];
+        let mut found = vec![false; self.types.len()];
         while let Some(index) = open.pop() {
-            if let Some(is_general) = general.get_mut(index)
-                && !std::mem::replace(is_general, true)
+            if let Some(is_found) = found.get_mut(index)
+                && !std::mem::replace(is_found, true)
             {
                 open.extend(users.get(index).into_iter().flatten());
             }
         }
-        general
+        found
     }
 }
 

@@ -13,11 +13,13 @@
 pub(crate) mod expression;
 mod held;
 pub mod load;
+pub mod lockstep;
 pub mod manual;
 pub mod mapping;
 pub mod schema;
 pub mod yaml;
 
+pub mod answer;
 pub mod ast;
 pub mod calls;
 mod parse;
@@ -31,8 +33,9 @@ use std::sync::Arc;
 pub use held::Held;
 
 use self::ast::{RuleFile, ServiceFile};
-use self::checked::{CheckedService, Verdict};
+use self::checked::{CheckedKind, CheckedService, Verdict};
 use self::load::{LoadedFolder, ServiceSources};
+use self::lockstep::Member;
 use self::yaml::Limits;
 use crate::contract::{self, Budget, Interface};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceId, Sources, Span, codes, suggest};
@@ -81,6 +84,10 @@ pub fn check_folder(folder: &LoadedFolder) -> FolderReport {
         report.refuse_collisions(services.values().filter_map(|earlier| earlier.checked.as_ref()));
         services.insert(name.clone(), report);
     }
+    let members: Vec<Member> = services.values().filter_map(|report| report.checked.as_ref()?.member()).collect();
+    for report in services.values_mut() {
+        report.refuse_out_of_step(&members);
+    }
     FolderReport { services, diagnostics: folder.diagnostics.clone(), sources: folder.sources.clone() }
 }
 
@@ -97,6 +104,8 @@ pub struct RuleVerdict {
     pub verdict: Verdict,
     /// Whether its author accepted a loss.
     pub lossy: bool,
+    /// Whether it needs an expression, the last resort.
+    pub by_expression: bool,
     /// Where it is written.
     pub span: Span,
 }
@@ -173,6 +182,7 @@ impl Report {
                         rule: rule.text.clone(),
                         verdict: rule.verdict,
                         lossy: rule.lossy,
+                        by_expression: matches!(&rule.kind, CheckedKind::Mapping(one) if one.has_expression()),
                         span: rule.span,
                     })
                 })
@@ -201,6 +211,23 @@ impl Report {
             self.checked = None;
             return;
         }
+    }
+
+    /// Refuses this service where others that it changes together with are not ready (R21).
+    pub fn refuse_out_of_step(&mut self, members: &[Member]) {
+        let Some(lockstep) = self.checked.as_ref().and_then(|checked| checked.lockstep.as_ref()) else { return };
+        let Some(why) = lockstep.waits_for(members) else { return };
+        self.diagnostics.error(codes::R21, lockstep.span, why).help(
+            "a group changes when all of its services are good and name the same step; until then it goes on as it was",
+        );
+        self.checked = None;
+    }
+}
+
+impl CheckedService {
+    /// What the others of its group see of it, if it has one.
+    pub fn member(&self) -> Option<Member> {
+        Some(Member { service: self.name.clone(), lockstep: self.lockstep.clone()?, is_good: true })
     }
 }
 

@@ -42,6 +42,18 @@ shop: ok (2 versions, 1 route, rules: 0 proven, 3 tested)
 }
 
 #[test]
+fn check_lists_what_needs_an_expression() {
+    let dir = rules("types:\n  Order: [id, a = b: {each: {cel: {up: value, down: value}}, loss: lists of one}]\n");
+    let (code, out, err) = run(&["check", "--rules", path(&dir), "--verbose"]);
+    let expected = "\
+shop: ok (2 versions, 0 routes, rules: 0 proven, 2 tested, 1 by an expression)
+  v1-v2  tested   Order: id
+  v1-v2  tested   Order: a = b, loss accepted, by an expression
+";
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), expected, ""));
+}
+
+#[test]
 fn check_of_wrong_rules() {
     let dir = rules("types:\n  Order:\n    - id\n    - größe = total.amonut: {decimall: 2}\n");
     let (code, out, err) = run(&["check", "--rules", path(&dir)]);

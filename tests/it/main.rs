@@ -17,6 +17,8 @@ mod hostile_interfaces;
 mod hostile_rules;
 mod jsonpath;
 mod laws;
+mod line_messages;
+mod lines;
 mod load;
 mod looking_on;
 mod stencils;

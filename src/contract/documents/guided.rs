@@ -189,7 +189,8 @@ impl Guided<'_> {
             | Codec::Presence(_)
             | Codec::Nothing(_)
             | Codec::Clamp(_)
-            | Codec::Page(_) => domain::value(codec, is_old, index, self.random),
+            | Codec::Page(_)
+            | Codec::Chain(_) => domain::value(codec, is_old, index, self.random),
         }
     }
 

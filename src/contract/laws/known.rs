@@ -6,6 +6,8 @@ use super::law::Translator;
 use crate::codecs::Direction;
 use crate::rules::checked::{CheckedExample, TypeId};
 
+/// Bytes of an example that is changed: each is translated some hundred times whenever rules are loaded.
+const LARGEST: usize = 64 << 10;
 /// Changes to one document, at most.
 const CHANGES: usize = 4;
 
@@ -36,7 +38,7 @@ impl Known {
 }
 
 fn parse(text: &String) -> Option<Value> {
-    Value::parse(text.as_bytes())
+    if text.len() > LARGEST { None } else { Value::parse(text.as_bytes()) }
 }
 
 /// One of the documents, with parts of others in it and some of its values changed.

@@ -82,7 +82,8 @@ status in a route.",
     R14 "a value that is not allowed here",
     "Addresses of services are `http://host:port` or `https://host`, with an optional base path, fixed in the file: no user \
 information, no query, no placeholders, no link-local addresses (they reach the machine's own metadata services). Header \
-names, host names and path prefixes must be valid as such.",
+names, host names and path prefixes must be valid as such. Shares of callers belong to versions that run, dates \
+are days or moments (RFC 3339) in order, and what names a consumer is no secret.",
     wrong "versions:\n  v1: {upstream: \"http://169.254.169.254/\"}",
     mended "versions:\n  v1: {upstream: \"http://127.0.0.1:9101\"}";
 
@@ -122,4 +123,10 @@ with `$$`, a literal brace is doubled.",
 the rules are loaded.",
     wrong "- {removed: tax, from: \"$.taxes[*.amount\", reduce: sum, loss: \"made anew\"}",
     mended "- {removed: tax, from: \"$.taxes[*].amount\", reduce: sum, loss: \"made anew\"}";
+
+    R21 "services that change together are not ready",
+    "Services of one `lockstep` group change in one generation: when the newest files of all of them are good and name the \
+same `step`. Until then all of them go on as they were. To change the group, write the new step into every service of it.",
+    wrong "# rules/stock/service.yaml is still at step 6\nlockstep: {group: checkout, step: 7}",
+    mended "# rules/stock/service.yaml says the same\nlockstep: {group: checkout, step: 7}";
 }

@@ -16,7 +16,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 
 pub(super) use stream::{Guarded, StreamFault, find_stream_fault};
-pub(super) use translated::{From, Translated, find_fault, look};
+pub(super) use translated::{From, Translated, begun, find_fault, look};
 
 /// Reads a whole body of at most `limit` bytes within `time`.
 ///

@@ -46,6 +46,22 @@ pub(in crate::gateway) async fn look(
     Ok((is_large, Body::new(Resumed { first, rest: body })))
 }
 
+/// Reads a body's first piece, so that what is wrong with its beginning can still be told in a response of its own.
+/// Answers the body as it was.
+///
+/// # Errors
+/// The body's.
+pub(in crate::gateway) async fn begun(mut body: Body) -> Result<Body, axum::Error> {
+    let mut first = VecDeque::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            first.push_back(data);
+            break;
+        }
+    }
+    Ok(Body::new(Resumed { first, rest: body }))
+}
+
 /// A body whose first bytes have been read.
 struct Resumed {
     first: VecDeque<Bytes>,
@@ -142,7 +158,7 @@ impl http_body::Body for Translated {
                 Err(fault) => {
                     if this.from == From::Service {
                         this.facts.change(|known| known.fault = Some("upstream_contract"));
-                        tracing::warn!(kind = ?fault.kind, place = fault.place, detail = fault.detail, "a response that had begun was broken off");
+                        tracing::warn!(kind = ?fault.kind, place = fault.place, detail = fault.detail, "a response was broken off");
                     }
                     return Poll::Ready(Some(Err(fault.into())));
                 }

@@ -14,7 +14,7 @@ use super::address::Surroundings;
 use super::exchange::Exchange;
 use super::general::Requests;
 use super::route::{self, Mapped, Message, Side};
-use super::{Direction, Fault, ServicePlan, StepPlan};
+use super::{Direction, Fault, Needs, ServicePlan, StepPlan};
 use crate::path::query::Query;
 use crate::path::template::Template;
 use crate::rules::ast::StatusKey;
@@ -77,7 +77,7 @@ pub struct Fan<'p> {
 }
 
 impl Calls {
-    pub(super) fn compile(calls: &CheckedCalls, step: &CheckedStep, needed: &[bool]) -> Self {
+    pub(super) fn compile(calls: &CheckedCalls, step: &CheckedStep, needs: &Needs) -> Self {
         Self {
             old: Side { label: calls.old.to_string(), template: calls.old.clone() },
             when: calls.when.clone(),
@@ -87,13 +87,13 @@ impl Calls {
                 .map(|call| Call {
                     name: call.name.clone(),
                     target: call.target.clone(),
-                    request: call.request.map(|of| Message::compile(of, step, needed)),
+                    request: call.request.map(|of| Message::compile(of, step, needs)),
                     after: call.after.clone(),
                     how: call.how.clone(),
                 })
                 .collect(),
-            responses: calls.responses.iter().map(|(key, of)| (*key, Message::compile(*of, step, needed))).collect(),
-            mapped: calls.mapped.iter().map(|one| Mapped::compile(one, step, needed)).collect(),
+            responses: calls.responses.iter().map(|(key, of)| (*key, Message::compile(*of, step, needs))).collect(),
+            mapped: calls.mapped.iter().map(|one| Mapped::compile(one, step, needs)).collect(),
         }
     }
 }

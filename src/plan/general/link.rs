@@ -40,7 +40,7 @@ impl Links {
     fn find(&self, direction: Direction, path: &str, query: Option<&str>, limits: Limits) -> Option<Found> {
         let query = query.map(|query| self.restated(direction, query));
         let (query, headers) = (query.as_deref(), HeaderMap::new());
-        let start = Exchange { hops: Vec::new() };
+        let start = Exchange { hops: Vec::new(), line: None };
         let of_path = |side: &Side| start.leads_to(&side.template, (path, query));
         let routes: Vec<_> = self.step.routes_with(direction, of_path).collect();
         METHODS.iter().find_map(|method| {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::value::{At, has_members, is_literal};
 use super::{Fault, Rule, RuleKind, Run, side};
@@ -9,15 +10,41 @@ use crate::json::{Tree, TreeKind};
 use crate::path::{Step, View};
 use crate::rules::mapping::{JsonType, Kind};
 
+/// Values, named by their addresses.
+type Values = HashSet<usize, BuildHasherDefault<Spread>>;
+
+/// Spreads addresses over a table (Fibonacci hashing: Knuth, The Art of Computer Programming, vol. 3, 6.4). They are not
+/// a caller's to choose, so no more is needed.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        let mixed = (self.0 ^ value as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        // Tables take the lowest and the highest bits.
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
 /// Parts of the source that rules have read.
 #[derive(Debug, Default)]
 pub(super) struct Owned {
     /// Values that a rule owns.
-    whole: HashSet<usize>,
+    whole: Values,
     /// Values of which rules own parts.
-    entered: HashSet<usize>,
+    entered: Values,
     /// Members by which a rule finds an element: by themselves they do not keep it.
-    selectors: HashSet<usize>,
+    selectors: Values,
 }
 
 impl Owned {

@@ -1,6 +1,7 @@
 //! ast -> checked, as far as it can be decided without schemas: names resolved, places disjoint, routes distinct,
 //! versions in one line. Every mistake is reported; what cannot be resolved is left out.
 
+mod answer;
 mod calls;
 mod cursor;
 mod mapping;
@@ -33,6 +34,9 @@ pub(super) fn check_service(
     let negotiate = service::check_negotiators(&service.negotiate, diagnostics);
     let default = service::check_default(service, diagnostics);
     let answer_header = service.answer_header.as_ref().and_then(|name| service::check_header_name(name, diagnostics));
+    let assign = answer::check_assign(name, service, diagnostics);
+    let consumer = answer::check_consumer(service.consumer.as_deref().unwrap_or_default(), diagnostics);
+    let pins = answer::check_pins(service, diagnostics);
     let line = step::check_line(service, files, all_read, diagnostics);
     let mut steps = Vec::with_capacity(line.len());
     for (file, pair) in line {
@@ -48,6 +52,10 @@ pub(super) fn check_service(
         negotiate,
         default,
         answer_header,
+        assign,
+        consumer,
+        pins,
+        lockstep: service.lockstep.clone(),
         steps,
     })
 }

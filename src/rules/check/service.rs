@@ -6,8 +6,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
+use super::answer;
 use crate::diagnostic::{Diagnostics, Span, codes, suggest};
 use crate::path::template::Template;
+use crate::rules::answer::AnsweredBy;
 use crate::rules::ast::{Negotiator, ServiceFile, Spanned, VersionDecl};
 use crate::rules::checked::CheckedVersion;
 
@@ -32,11 +34,17 @@ pub(super) fn check_versions(service: &ServiceFile, diagnostics: &mut Diagnostic
             Some(text)
         });
         let answered_by = check_answer(service, index, version, diagnostics);
+        let shares = answer::check_shares(service, version, diagnostics);
+        let spoken = answer::check_version(service, version, diagnostics);
         versions.push(CheckedVersion {
             name: version.name.value.clone(),
             aliases: version.aliases.iter().map(|alias| alias.value.clone()).collect(),
             upstream,
-            answered_by: answered_by?,
+            answered_by: answer::without_key(index, &shares).or(answered_by)?,
+            shares,
+            fallback: version.fallback.is_some(),
+            consumers: spoken.consumers,
+            deprecated: spoken.deprecated,
             path,
         });
     }
@@ -53,7 +61,10 @@ fn check_answer(
 ) -> Option<usize> {
     let versions = &service.versions;
     let runs = |at: &usize| versions.get(*at).is_some_and(|one| one.upstream.is_some());
-    if let Some(named) = &version.answered_by {
+    if let Some(AnsweredBy::Shares { .. }) = &version.answered_by {
+        return Some(index);
+    }
+    if let Some(AnsweredBy::One(named)) = &version.answered_by {
         let Some(at) = find_version(service, named, diagnostics) else { return Some(index) };
         if !runs(&at) {
             diagnostics

@@ -4,6 +4,7 @@
 
 mod headers;
 mod places;
+mod requests;
 mod types;
 
 pub(crate) use headers::header_at;

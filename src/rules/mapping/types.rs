@@ -75,7 +75,25 @@ impl<T> Convert<T> {
     }
 }
 
+impl<T> Convert<T> {
+    /// Whether an expression is part of it.
+    fn has_expression(&self) -> bool {
+        match self {
+            Self::Cel(_) => true,
+            Self::Each(each) => each.of.has_expression(),
+            Self::Values(of) | Self::Flip(of) | Self::OneOrMany(of) => of.has_expression(),
+            Self::Chain(all) => all.iter().any(Self::has_expression),
+            Self::Cases(cases) => cases.iter().any(Case::has_expression),
+            _ => false,
+        }
+    }
+}
+
 impl<T> Case<T> {
+    fn has_expression(&self) -> bool {
+        self.with.iter().any(|(_, convert)| convert.has_expression())
+    }
+
     /// The types that it refers to.
     pub fn types(&self) -> Vec<&T> {
         self.with.iter().flat_map(|(_, convert)| convert.types()).chain(&self.rules).collect()
@@ -101,6 +119,16 @@ impl<T> Case<T> {
 }
 
 impl<T> Mapping<T> {
+    /// Whether it works out values by an expression, the last resort.
+    pub fn has_expression(&self) -> bool {
+        match self {
+            Self::Equation(one) => one.via.has_expression() || one.keys.as_ref().is_some_and(Convert::has_expression),
+            Self::Cases(cases) => cases.iter().any(Case::has_expression),
+            Self::Derived(one) => one.via.has_expression(),
+            Self::Rest(_) => false,
+        }
+    }
+
     /// The types that it refers to.
     pub fn types(&self) -> Vec<&T> {
         match self {

@@ -24,10 +24,26 @@ pub(in crate::rules) const RESPONSE: &[&str] = &["status", "when", "rules"];
 pub(in crate::rules) const CALL: &[&str] =
     &["call", "request", "each", "when", "stop", "optional", "partial", "timeout"];
 /// Of `service.yaml`.
-pub(in crate::rules) const SERVICE: &[&str] = &["match", "versions", "negotiate", "default", "answer_header"];
+pub(in crate::rules) const SERVICE: &[&str] =
+    &["match", "versions", "negotiate", "default", "answer_header", "assign", "consumer", "pins", "lockstep"];
 /// Of `match`.
 pub(in crate::rules) const MATCH: &[&str] = &["hosts", "paths"];
 /// Of a version.
-pub(in crate::rules) const VERSION: &[&str] = &["path", "names", "upstream", "answered_by", "openapi"];
+pub(in crate::rules) const VERSION: &[&str] =
+    &["path", "names", "upstream", "answered_by", "fallback", "consumers", "deprecated", "openapi"];
+/// Of `assign`.
+pub(in crate::rules) const ASSIGN: &[&str] = &["by", "salt"];
+/// Of a consumer that a token names.
+pub(in crate::rules) const CLAIM: &[&str] = &["claim", "header", "verified_by"];
+/// Of a version's `consumers`.
+pub(in crate::rules) const CONSUMERS: &[&str] = &["allow", "deny"];
+/// Of `lockstep`.
+pub(in crate::rules) const LOCKSTEP: &[&str] = &["group", "step"];
+/// Of `deprecated`.
+pub(in crate::rules) const DEPRECATED: &[&str] = &["at", "sunset", "link", "gone"];
+/// What callers are assigned by; those with a name after a dot, then the others.
+pub(in crate::rules) const ASSIGNED_BY: &[&str] = &["header", "cookie", "path", "consumer", "request"];
+/// What names a consumer, with a header's name after a dot.
+pub(in crate::rules) const CONSUMER: &[&str] = &["header", "api_key"];
 /// Ways to find a caller's version.
 pub(in crate::rules) const NEGOTIATORS: &[&str] = &["path", "header", "query", "media_type"];

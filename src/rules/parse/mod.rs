@@ -2,6 +2,7 @@
 //!
 //! A part that cannot be read is left out after it was reported, so that nothing that follows from it is reported too.
 
+mod answer;
 mod calls;
 mod convert;
 mod equation;

@@ -26,13 +26,29 @@ impl Parser<'_> {
         };
         let default = members.get("default").and_then(|node| self.text(node, "`default`"));
         let answer_header = members.get("answer_header").and_then(|node| self.text(node, "`answer_header`"));
+        let assign = members.get("assign").and_then(|node| self.assign(node));
+        let consumer = members.get("consumer").map(|node| self.consumer(node));
+        let pins = members.get("pins").map(|node| self.pins(node)).unwrap_or_default();
+        let lockstep = members.get("lockstep").and_then(|node| self.lockstep(node));
         let Some(versions) = members.get("versions") else {
             let help = "list the versions, oldest first: `versions: {v1: {upstream: …}, v2: {…}}`";
             self.missing(super::start(node.span), "service.yaml", "versions", help);
             return None;
         };
         let versions = self.versions(versions)?;
-        Some(ServiceFile { hosts, paths, versions, negotiate, default, answer_header, span: node.span })
+        Some(ServiceFile {
+            hosts,
+            paths,
+            versions,
+            negotiate,
+            default,
+            answer_header,
+            assign,
+            consumer,
+            pins,
+            lockstep,
+            span: node.span,
+        })
     }
 
     fn versions(&mut self, node: &Node) -> Option<Vec<VersionDecl>> {
@@ -52,8 +68,17 @@ impl Parser<'_> {
 
     fn version(&mut self, name: &Node, value: &Node) -> Option<VersionDecl> {
         let name = self.text(name, "a version's name")?;
-        let mut version =
-            VersionDecl { name, aliases: Vec::new(), upstream: None, answered_by: None, path: None, openapi: None };
+        let mut version = VersionDecl {
+            name,
+            aliases: Vec::new(),
+            upstream: None,
+            answered_by: None,
+            fallback: None,
+            consumers: None,
+            deprecated: None,
+            path: None,
+            openapi: None,
+        };
         if value.is_null() {
             return Some(version);
         }
@@ -61,14 +86,17 @@ impl Parser<'_> {
         let Some(members) = self.members(value, "a version", keys::VERSION) else { return Some(version) };
         let mut text = |key: &str| members.get(key).and_then(|node| self.text(node, &format!("`{key}`")));
         version.upstream = text("upstream");
-        version.answered_by = text("answered_by");
         version.path = text("path");
         version.openapi = text("openapi");
         version.aliases = members.get("names").map(|node| self.texts(node, "`names`")).unwrap_or_default();
+        version.answered_by = members.get("answered_by").and_then(|node| self.answered_by(node));
+        version.fallback = members.get("fallback").and_then(|node| self.fallback(node));
+        version.consumers = members.get("consumers").and_then(|node| self.consumers(node));
+        version.deprecated = members.get("deprecated").and_then(|node| self.deprecated(node));
         Some(version)
     }
 
-    fn texts(&mut self, node: &Node, what: &str) -> Vec<Spanned<String>> {
+    pub(super) fn texts(&mut self, node: &Node, what: &str) -> Vec<Spanned<String>> {
         let Some(list) = self.list(node, what) else { return Vec::new() };
         list.iter().filter_map(|one| self.text(one, &format!("an element of {what}"))).collect()
     }

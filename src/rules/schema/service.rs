@@ -18,13 +18,42 @@ pub fn service() -> Value {
             "description": "how a caller's version is found; the first that says anything decides"}),
         "default" => text("the version of callers who name none; without it they are refused"),
         "answer_header" => text("the request header by which a tester chooses whose service answers"),
+        "assign" => json!({"allOf": [assign()], "description": "which callers the shares of versions fall to"}),
+        "consumer" => json!({"type": "array", "minItems": 1, "items": refers("consumer"),
+            "description": "what names the consumer that a request comes from, tried in this order"}),
+        "pins" => json!({"type": "object", "additionalProperties": {"type": "string"},
+            "description": "consumers and their versions, for requests that name none"}),
+        "lockstep" => {
+            let mut group = closed(members(keys::LOCKSTEP, |key| match key {
+                "group" => text("the name that they have in common"),
+                _ => {
+                    json!({"type": ["string", "integer"], "description": "which change this is; the same in all of them"})
+                }
+            }));
+            if let Some(members) = group.as_object_mut() {
+                members.insert("required".to_owned(), json!(keys::LOCKSTEP));
+            }
+            json!({"allOf": [group], "description": "the services that change together, or not at all"})
+        }
         _ => json!({}),
     }));
     let version = closed(members(keys::VERSION, |key| match key {
         "path" => text("a path prefix that names the version; it belongs to the interface's own paths"),
         "names" => texts("other spellings that callers use"),
         "upstream" => text("where the service built for this version runs, such as `http://127.0.0.1:9101`"),
-        "answered_by" => text("the version whose service answers callers of this one"),
+        "answered_by" => json!({"anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "object", "minProperties": 1, "additionalProperties": {"type": "integer", "minimum": 0}}
+            ], "description": "the version whose service answers callers of this one, or several with their weights"}),
+        "fallback" => json!({"const": "native", "description":
+            "the version's own service answers safe requests that another has failed to answer"}),
+        "consumers" => json!({"allOf": [closed(members(keys::CONSUMERS, |key| match key {
+            "allow" => texts("these alone may ask for this version"),
+            _ => texts("everybody else may"),
+        }))], "description": "which consumers may ask for this version"}),
+        "deprecated" => {
+            json!({"allOf": [deprecated()], "description": "since when it is deprecated, and when it ends"})
+        }
         "openapi" => text("the interface's file in this folder"),
         _ => json!({}),
     }));
@@ -42,9 +71,38 @@ pub fn service() -> Value {
             "definitions".to_owned(),
             json!({
                 "version": {"anyOf": [{"type": "null"}, version]},
-                "negotiator": {"anyOf": [{"const": "path"}, named]}
+                "negotiator": {"anyOf": [{"const": "path"}, named]},
+                "consumer": {"anyOf": [{"type": "string", "pattern": "^(header|api_key)\\..+"}, claim()]}
             }),
         );
     }
     file
+}
+
+fn assign() -> Value {
+    let by = json!({"type": "array", "minItems": 1, "description": "what callers are told apart by, tried in this order",
+        "items": {"type": "string", "pattern": "^(consumer|request|(header|cookie|path)\\..+)$"}});
+    closed(members(keys::ASSIGN, |key| match key {
+        "by" => by.clone(),
+        _ => text("mixed into the hash of every key; another salt assigns all callers anew"),
+    }))
+}
+
+fn claim() -> Value {
+    closed(members(keys::CLAIM, |key| match key {
+        "claim" => text("the claim of the JSON Web Token that names the consumer"),
+        "header" => text("the header that holds the token; `Authorization` if it is left out"),
+        _ => {
+            json!({"const": "proxy", "description": "what stands in front of the gateway refuses tokens that are not valid"})
+        }
+    }))
+}
+
+fn deprecated() -> Value {
+    closed(members(keys::DEPRECATED, |key| match key {
+        "at" => text("since when, or from when on: a day or a moment (RFC 3339)"),
+        "sunset" => text("when it ends: a day or a moment (RFC 3339)"),
+        "link" => text("the address of a page about it"),
+        _ => json!({"type": "boolean", "description": "whether it is refused with 410 after its end"}),
+    }))
 }

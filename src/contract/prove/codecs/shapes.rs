@@ -118,6 +118,7 @@ fn shape(codec: &Codec) -> Option<(&'static str, Kinds, Kinds)> {
         | Codec::Head(_)
         | Codec::Presence(_)
         | Codec::Nothing(_)
-        | Codec::Page(_) => return None,
+        | Codec::Page(_)
+        | Codec::Chain(_) => return None,
     })
 }

@@ -1,0 +1,154 @@
+//! `bifocal ledger`
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum::body::Body;
+use clap::ValueEnum;
+use http::{Request, StatusCode, Uri};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use super::{CLEAN, cannot_run, print};
+use crate::path::percent;
+
+/// Show who calls which version
+///
+/// Asks a running gateway, which counts since it was started. The most frequent callers of each service have a row of
+/// their own, all others together the last one.
+#[derive(Debug, clap::Args)]
+#[command(disable_version_flag = true)]
+#[command(after_help = "\
+Examples:
+  bifocal ledger                          every version of every service
+  bifocal ledger --version v1             who still calls v1
+  bifocal ledger --admin 10.0.0.7:9901 --format json")]
+pub(super) struct Args {
+    /// The gateway's admin address
+    #[arg(long, value_name = "ADDRESS", env = "BIFOCAL_ADMIN", default_value = "127.0.0.1:9901")]
+    admin: String,
+    /// Only callers of this service
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Only callers who ask for this version
+    #[arg(long = "version", value_name = "NAME")]
+    of: Option<String>,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Columns
+    Table,
+    /// As the admin address gives it
+    Json,
+}
+
+/// Enough for an answer of some megabytes over a slow line.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return cannot_run(&format!("cannot start: {error}")),
+    };
+    let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(args)).await });
+    let ledger = match asked {
+        Ok(Ok(ledger)) => ledger,
+        Ok(Err(problem)) => return cannot_run(&format!("{}: {problem}", args.admin)),
+        Err(_) => return cannot_run(&format!("{}: no answer within {} s", args.admin, PATIENCE.as_secs())),
+    };
+    let text = match args.format {
+        Format::Json => format!("{ledger:#}\n"),
+        Format::Table => table(&ledger),
+    };
+    match print(&text) {
+        Ok(()) => ExitCode::from(CLEAN),
+        Err(error) => cannot_run(&format!("cannot write: {error}")),
+    }
+}
+
+async fn ask(args: &Args) -> Result<Value, String> {
+    let mut target = format!("http://{}/ledger", args.admin.trim_start_matches("http://").trim_end_matches('/'));
+    let filters = [("service", &args.service), ("version", &args.of)];
+    let mut sign = '?';
+    for (name, value) in filters.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+        target.extend([sign.to_string().as_str(), name, "="]);
+        percent::encode(value, b"", &mut target);
+        sign = '&';
+    }
+    let uri: Uri = target.parse().map_err(|_| "not an address".to_owned())?;
+    let request = Request::get(uri).body(Body::empty()).map_err(|error| error.to_string())?;
+    let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
+    // The cause says more than that it did not work.
+    let told = |error: &dyn std::error::Error| {
+        let mut cause = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        cause.to_string()
+    };
+    let response = client.request(request).await.map_err(|error| told(&error))?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|error| told(&error))?.to_bytes();
+    if status != StatusCode::OK {
+        return Err(format!("answers {status}; is it the admin address of a gateway?"));
+    }
+    serde_json::from_slice(&body).map_err(|_| "does not answer as a gateway does".to_owned())
+}
+
+/// One line a row, numbers right, the rest left.
+fn table(ledger: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let mut lines =
+        vec![["SERVICE", "ASKED", "SERVED", "OPERATION", "CONSUMER", "REQUESTS", "LAST"].map(str::to_owned)];
+    let services = ledger.get("services").and_then(Value::as_object);
+    for (service, page) in services.into_iter().flatten() {
+        let empty = Vec::new();
+        for row in page.get("rows").and_then(Value::as_array).unwrap_or(&empty) {
+            let of = |name: &str| row.get(name).map_or_else(|| "-".to_owned(), text);
+            let number = |name: &str| row.get(name).and_then(Value::as_u64).unwrap_or_default();
+            let missed = number("missed");
+            let requests = match missed {
+                0 => number("count").to_string(),
+                // At most as many more came before it was counted alone.
+                _ => format!("{}+{missed}", number("count")),
+            };
+            let (asked, served) = (of("asked"), of("served"));
+            lines.push([service.clone(), asked, served, of("operation"), of("consumer"), requests, of("last")]);
+        }
+        let other = page.get("other").and_then(Value::as_u64).unwrap_or_default();
+        if other > 0 {
+            let dash = || "-".to_owned();
+            let all = "all others".to_owned();
+            lines.push([service.clone(), dash(), dash(), dash(), all, other.to_string(), dash()]);
+        }
+    }
+    let mut widths = [0; 7];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut out = String::new();
+    for line in &lines {
+        let mut row = String::new();
+        for (index, (width, cell)) in widths.iter().zip(line).enumerate() {
+            // Names come from callers; none of them may move the cursor.
+            let cell: String = cell.chars().map(|one| if one.is_control() { '?' } else { one }).collect();
+            // Writing to a String cannot fail.
+            let _ = if index == 5 { write!(row, "{cell:>width$}  ") } else { write!(row, "{cell:<width$}  ") };
+        }
+        out.push_str(row.trim_end());
+        out.push('\n');
+    }
+    if let Some(since) = ledger.get("since").and_then(Value::as_str) {
+        let _ = writeln!(out, "counted since {since}");
+    }
+    out
+}
