@@ -12,10 +12,11 @@ use tower::ServiceBuilder;
 use super::App;
 use super::connection::Framed;
 use super::exchange;
-use super::headers::{connection_names_end_to_end, is_looping};
+use super::headers::{connection_names_end_to_end, is_looping, vouch};
 use super::record::{Admitted, record};
 use super::rescue::rescue;
 use super::target::parse_target;
+use super::tls::Secured;
 use super::trouble::{Kind, Trouble};
 use crate::settings::Limits;
 
@@ -51,6 +52,8 @@ async fn strict(State(app): State<Arc<App>>, mut request: Request, next: Next) -
     if let Err(trouble) = check_head(&request, &app.settings.limits) {
         return trouble.closing().into_response();
     }
+    let secured = request.extensions().get::<Secured>().cloned();
+    vouch(request.headers_mut(), secured.as_ref());
     if is_looping(request.headers(), &app.via) {
         return Trouble::new(Kind::Loop).into_response();
     }

@@ -215,6 +215,33 @@ async fn a_certificate_may_be_left_out_but_not_be_bad() {
 }
 
 #[tokio::test]
+async fn nothing_inside_believes_the_callers_word_either() {
+    let (site, callers) = (Authority::new("site"), Authority::new("callers"));
+    let service = Service::start(echo).await;
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut rules = orders(None, Some(service.addr), "v2");
+    rules[0].1 += "consumer: [header.X-Forwarded-Client-Cert]\n";
+    write_rules(folder.path(), &rules);
+    site.issue(&[SITE]).write(folder.path(), "site");
+    write(&folder.path().join("clients.pem"), &callers.pem);
+    let mut flags = with_tls(folder.path(), &["site"]);
+    flags.extend(asks_for("optional", &[])(folder.path()));
+    let gateway = Gateway::start_in(folder, flags).await;
+    let forged = ["X-Forwarded-Client-Cert: forged"];
+    let own = callers.issue(&["web.example"]);
+    let told = format!("Hash={};DNS=web.example", sha256(&own));
+    for caller in [Caller::new(&site), Caller::showing(&site, own)] {
+        let answer = caller.ask(gateway.tls.unwrap(), SITE, "GET /v2/x", &forged).await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let log = gateway.access_log(2).await;
+    assert_eq!(
+        log.iter().map(|line| line["consumer"].clone()).collect::<Vec<_>>(),
+        [serde_json::Value::Null, told.into()]
+    );
+}
+
+#[tokio::test]
 async fn services_need_not_be_told_who_calls() {
     let (site, callers) = (Authority::new("site"), Authority::new("callers"));
     let settings = asks_for("required", &[]);
