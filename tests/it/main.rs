@@ -21,6 +21,7 @@ mod line_messages;
 mod lines;
 mod load;
 mod looking_on;
+mod memory;
 mod stencils;
 mod streams;
 mod tidy;

@@ -248,17 +248,6 @@ impl Process {
         });
         Self(child, address.unwrap())
     }
-
-    /// The most memory that it ever had, in MiB.
-    fn peak(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
-        let of = |name: &str| -> Option<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            Some(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap())
-        };
-        // The pages of the program itself are counted with it, and are most of it in a build for tests.
-        Some((of("VmHWM")? - of("RssFile")?) >> 10)
-    }
 }
 
 impl Drop for Process {
@@ -283,6 +272,8 @@ async fn memory_does_not_grow_with_the_list() {
     assert!(answer.text() == sent);
     let answer = ask(process.1, "POST /v1/orders", JSON, sent.as_bytes()).await;
     assert_eq!(answer.json()["bytes"], new(SIZE, r#","version":2"#).len());
-    let Some(peak) = process.peak() else { return eprintln!("skipped: this system does not tell a process's memory") };
+    let Some(peak) = crate::memory::peak(process.0.id()) else {
+        return eprintln!("skipped: this system does not tell a process's memory");
+    };
     assert!(peak < 16, "{peak} MiB for lists of {} MiB", SIZE >> 20);
 }
