@@ -8,22 +8,29 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::serve::sources;
 use super::{CLEAN, FINDINGS, cannot_run, print, style};
 use crate::diagnostic::{Finding, Position, to_text};
 use crate::rules::checked::Verdict;
 use crate::rules::load::load_folder;
 use crate::rules::{FolderReport, Report, RuleVerdict, check_folder};
+use crate::settings::Settings;
 
-/// Check rules: every mistake in every file, each at its place
+/// Check rules: every mistake in every file, each at its place; or the settings
 ///
 /// Reads every service in the rules folder and reports every mistake in every file, each with its place, a caret and
 /// help. Ends with 0 where all is well (warnings allowed), 1 where something is wrong, 2 where it could not look.
+///
+/// With `--hardening` the settings are looked at instead, as `bifocal serve` would find them: one line for each that is
+/// less safe than the defaults, and why. Ends with 0 where there is none, 1 where there are some, 2 where the settings
+/// are not valid.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   bifocal check
   bifocal check --rules rules --verbose     the verdict of every rule
-  bifocal check --format json | jq '.findings[].message'")]
+  bifocal check --format json | jq '.findings[].message'
+  bifocal check --hardening --config bifocal.toml")]
 pub(super) struct Args {
     /// The rules folder: one subfolder a service
     #[arg(long, value_name = "DIR", default_value = "rules", env = "BIFOCAL_RULES")]
@@ -34,6 +41,12 @@ pub(super) struct Args {
     /// List the verdict of every rule
     #[arg(long, short)]
     verbose: bool,
+    /// Look at the settings instead: what is less safe than the defaults, and why
+    #[arg(long, conflicts_with_all = ["format", "verbose"])]
+    hardening: bool,
+    /// Settings file; without it that of the environment (`BIFOCAL_CONFIG`), or `bifocal.toml`, if there is one
+    #[arg(long, value_name = "FILE", requires = "hardening")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,6 +58,9 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
+    if args.hardening {
+        return harden(args.config.clone());
+    }
     let loaded = match load_folder(&args.rules) {
         Ok(loaded) => loaded,
         Err(error) => return cannot_run(&format!("cannot read the rules folder {}: {error}", args.rules.display())),
@@ -61,6 +77,28 @@ pub(super) fn run(args: &Args) -> ExitCode {
         return cannot_run(&format!("cannot write: {error}"));
     }
     ExitCode::from(if report.is_clean() { CLEAN } else { FINDINGS })
+}
+
+/// Tells what of the settings is less safe than the defaults.
+fn harden(config: Option<PathBuf>) -> ExitCode {
+    // No `env` of the flag: a variable that is there for the gateway must not be taken for a flag without its other.
+    let config = config.or_else(|| std::env::var_os("BIFOCAL_CONFIG").map(PathBuf::from));
+    let deviations = match Settings::load(sources(config, Vec::new())) {
+        Ok(settings) => settings.deviations(),
+        Err(mistakes) => return cannot_run(&format!("the settings are not valid\n{mistakes}")),
+    };
+    let mut text = String::new();
+    for one in &deviations {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}: {}", one.setting, one.why);
+    }
+    if deviations.is_empty() {
+        text.push_str("nothing is less safe than the defaults\n");
+    }
+    if let Err(error) = print(&text) {
+        return cannot_run(&format!("cannot write: {error}"));
+    }
+    ExitCode::from(if deviations.is_empty() { CLEAN } else { FINDINGS })
 }
 
 fn text(report: &FolderReport, verbose: bool) -> String {

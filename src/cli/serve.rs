@@ -62,16 +62,17 @@ impl Args {
         flags.extend(self.state.map(|state| ("state", path(state))));
         flags.extend(self.log_level.map(|level| ("log.level", Value::from(level))));
         flags.extend(self.access_log.map(|to| ("log.access", Value::from(to))));
-        let usual = PathBuf::from("bifocal.toml");
-        // A variable that is not Unicode cannot be one of ours.
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Sources {
-            file: self.config.or_else(|| usual.is_file().then_some(usual)),
-            environment: environment.collect(),
-            flags,
-        }
+        sources(self.config, flags)
     }
+}
+
+/// Settings of this process: a file, by default `bifocal.toml` if there is one; the environment; flags.
+pub(super) fn sources(file: Option<PathBuf>, flags: Vec<(&'static str, Value)>) -> Sources {
+    let usual = PathBuf::from("bifocal.toml");
+    // A variable that is not Unicode cannot be one of ours.
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Sources { file: file.or_else(|| usual.is_file().then_some(usual)), environment: environment.collect(), flags }
 }
 
 pub(super) fn run(args: Args) -> ExitCode {
@@ -99,6 +100,9 @@ pub(super) fn run(args: Args) -> ExitCode {
         };
         for address in server.addrs() {
             tracing::info!("listening on http://{address}");
+        }
+        for address in server.tls_addrs() {
+            tracing::info!("listening on https://{address}");
         }
         tracing::info!("admin on http://{}", server.admin_addr());
         if server.generation() == 0 {

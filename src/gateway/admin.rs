@@ -15,6 +15,7 @@ use super::App;
 use super::headers::Identity;
 use super::ledger::Filter;
 use super::rescue::rescue;
+use super::status::Status;
 use super::target::parse_target;
 use super::trouble::{Kind, Trouble};
 use crate::path::percent;
@@ -84,14 +85,29 @@ fn json(status: StatusCode, value: &serde_json::Value) -> Response {
 }
 
 async fn generation(State(app): State<Arc<App>>) -> Response {
-    json(StatusCode::OK, &app.reloader.status().as_json())
+    json(StatusCode::OK, &shown(&app, &app.reloader.status()))
 }
 
-/// Waits for the outcome: 200 where everything in the folder serves, 422 where something was refused.
+/// What was said of the newest files, those of certificates included.
+fn shown(app: &App, status: &Status) -> serde_json::Value {
+    let mut shown = status.as_json();
+    let problems = app.certificates.problems();
+    if let Some(members) = shown.as_object_mut().filter(|_| !problems.is_empty()) {
+        members.insert("refused_certificates".to_owned(), problems.as_slice().into());
+    }
+    shown
+}
+
+/// Waits for the outcome: 200 where everything that was read serves, 422 where something was refused.
 async fn reload(State(app): State<Arc<App>>) -> Response {
+    app.certificates.reload("request").await;
     let status = app.reloader.reload("request").await;
-    let code = if status.is_sound() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    json(code, &status.as_json())
+    let code = if status.is_sound() && app.certificates.problems().is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    json(code, &shown(&app, &status))
 }
 
 /// `?service=orders&version=v1`

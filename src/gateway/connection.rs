@@ -17,12 +17,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::Service;
 
 use super::framing::{Framing, Verdict};
+use super::tls::{Secured, Stream};
 use super::wire::Wire;
 use crate::settings::{Limits, Timeouts};
 
@@ -35,6 +35,8 @@ const LINGER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Conn {
     peer: SocketAddr,
+    /// None: without TLS.
+    secured: Option<Secured>,
     state: Mutex<ConnState>,
     changed: Notify,
 }
@@ -52,10 +54,10 @@ struct ConnState {
 }
 
 impl Conn {
-    fn new(peer: SocketAddr) -> Self {
+    fn new(peer: SocketAddr, secured: Option<Secured>) -> Self {
         let now = Instant::now();
         let state = ConnState { active: 0, quiet_since: now, head_since: Some(now), verdicts: VecDeque::new() };
-        Self { peer, state: Mutex::new(state), changed: Notify::new() }
+        Self { peer, secured, state: Mutex::new(state), changed: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, ConnState> {
@@ -155,16 +157,16 @@ enum Protocol {
 
 /// Serves one connection to its end. `stop` asks it to finish what it has begun and close.
 pub(super) async fn serve(
-    mut stream: TcpStream,
+    mut stream: Stream,
     peer: SocketAddr,
     router: Router,
     limits: Limits,
     timeouts: Timeouts,
     mut stop: watch::Receiver<bool>,
 ) {
-    let conn = Arc::new(Conn::new(peer));
+    let conn = Arc::new(Conn::new(peer, stream.secured().cloned()));
     // Answers are small and complete; waiting for more to send gains nothing.
-    let _ = stream.set_nodelay(true);
+    let _ = stream.tcp().set_nodelay(true);
     // hyper-util's own look at the preface has no timer, so it is done here, under the header timeout.
     let (protocol, before) = tokio::select! {
         seen = timeout(timeouts.header, sniff(&mut stream)) => match seen {
@@ -173,6 +175,10 @@ pub(super) async fn serve(
         },
         () = stopped(&mut stop) => return,
     };
+    // What ALPN agreed upon holds; without it there is no HTTP/2 over TLS (RFC 9113, 3.2).
+    if conn.secured.as_ref().is_some_and(|secured| secured.http2 != (protocol == Protocol::Http2)) {
+        return linger(stream).await;
+    }
     match protocol {
         Protocol::Http1 => serve_http1(stream, before, conn, router, limits, timeouts, stop).await,
         Protocol::Http2 => serve_http2(stream, before, conn, router, limits, timeouts, stop).await,
@@ -180,7 +186,7 @@ pub(super) async fn serve(
 }
 
 /// Reads until the bytes are, or cannot become, the HTTP/2 preface.
-async fn sniff(stream: &mut TcpStream) -> std::io::Result<(Protocol, Bytes)> {
+async fn sniff(stream: &mut Stream) -> std::io::Result<(Protocol, Bytes)> {
     let mut read = BytesMut::with_capacity(1024);
     loop {
         let seen = read.len().min(PREFACE.len());
@@ -210,6 +216,9 @@ fn answer(conn: &Arc<Conn>, router: &Router, protocol: Protocol, request: http::
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(Peer(busy.peer()));
     request.extensions_mut().insert(busy);
+    if let Some(secured) = &conn.secured {
+        request.extensions_mut().insert(secured.clone());
+    }
     request.extensions_mut().insert(Framed(verdict));
     let to_head = *request.method() == Method::HEAD;
     let answered = router.clone().call(request);
@@ -225,7 +234,7 @@ fn answer(conn: &Arc<Conn>, router: &Router, protocol: Protocol, request: http::
 }
 
 async fn serve_http1(
-    stream: TcpStream,
+    stream: Stream,
     before: Bytes,
     conn: Arc<Conn>,
     router: Router,
@@ -279,7 +288,7 @@ async fn say_timeout(wire: Wire, conn: &Conn) {
 
 /// Closes so that the caller can read what it was told: closing a socket with unread bytes resets the connection, and a
 /// reset throws away what the other side has not read.
-async fn linger(mut stream: TcpStream) {
+pub(super) async fn linger(mut stream: Stream) {
     let drained = async {
         stream.shutdown().await?;
         let mut thrown_away = vec![0; 16 << 10];
@@ -290,7 +299,7 @@ async fn linger(mut stream: TcpStream) {
 }
 
 async fn serve_http2(
-    stream: TcpStream,
+    stream: Stream,
     before: Bytes,
     conn: Arc<Conn>,
     router: Router,

@@ -22,6 +22,7 @@ use super::generation::{Generation, hex};
 use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop};
 use super::record::Facts;
 use super::target::Target;
+use super::tls::Secured;
 use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Outgoing, Payload, address};
@@ -253,7 +254,7 @@ async fn answer(
         parts: &parts,
         identity,
         facts,
-        route: route(app, peer),
+        route: route(app, peer, parts.extensions.get::<Secured>()),
     };
     let first = call(served);
     facts.change(|known| {
@@ -292,8 +293,8 @@ fn too_large(limit: usize) -> Trouble {
     Trouble::new(Kind::BodyTooLarge).detail(format!("the limit is {limit} bytes")).closing()
 }
 
-fn route(app: &App, peer: SocketAddr) -> Route {
-    Route { peer, via: app.via.clone(), forwarded: app.settings.forwarded }
+fn route(app: &App, peer: SocketAddr, secured: Option<&Secured>) -> Route {
+    Route { peer, secured: secured.cloned(), via: app.via.clone(), forwarded: app.settings.forwarded }
 }
 
 /// A caller of the version that answers: bytes pass untouched, both ways, as they come.

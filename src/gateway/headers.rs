@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::target::Target;
+use super::tls::Secured;
 use crate::settings::Forwarded;
 
 /// Which version asked and which one answered: `asked=v1, served=v2`.
@@ -19,6 +20,7 @@ pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Fields that concern one connection (RFC 9110, 7.6.1, and their predecessors).
@@ -129,6 +131,8 @@ pub(super) fn random() -> u64 {
 pub(super) struct Route {
     /// The other end of the caller's connection.
     pub(super) peer: SocketAddr,
+    /// What TLS says of it; none: there is no TLS.
+    pub(super) secured: Option<Secured>,
     /// This process, as `Via` names it.
     pub(super) via: HeaderValue,
     /// What happens to what the caller says of others before it.
@@ -141,7 +145,6 @@ pub(super) fn end_to_end(headers: &HeaderMap, forwarded: Forwarded) -> HeaderMap
     remove_hop_by_hop(&mut kept);
     kept.remove(header::HOST);
     kept.remove(header::EXPECT);
-    kept.remove("x-forwarded-client-cert");
     let keeps = |name: &HeaderName| {
         let told = matches!(name.as_str(), "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "forwarded");
         let traced = matches!(name.as_str(), "via" | "tracestate");
@@ -163,6 +166,12 @@ pub(super) fn decorate(headers: &mut HeaderMap, route: &Route, target: &Target, 
             headers.remove(name);
         }
     }
+    // Who the caller is, is never hearsay.
+    headers.remove(X_FORWARDED_CLIENT_CERT);
+    if let Some(certificate) = route.secured.as_ref().and_then(|secured| secured.certificate.clone()) {
+        headers.insert(X_FORWARDED_CLIENT_CERT, certificate);
+    }
+    let proto = if route.secured.is_some() { "https" } else { "http" };
     let peer = route.peer.ip();
     let node = match peer {
         IpAddr::V4(address) => address.to_string(),
@@ -174,10 +183,10 @@ pub(super) fn decorate(headers: &mut HeaderMap, route: &Route, target: &Target, 
         set(headers, X_FORWARDED_HOST, authority);
     }
     if !headers.contains_key(X_FORWARDED_PROTO) {
-        set(headers, X_FORWARDED_PROTO, "http");
+        set(headers, X_FORWARDED_PROTO, proto);
     }
     let host = if authority.is_empty() { String::new() } else { format!(";host=\"{authority}\"") };
-    append_to_list(headers, header::FORWARDED, &format!("for={node}{host};proto=http"));
+    append_to_list(headers, header::FORWARDED, &format!("for={node}{host};proto={proto}"));
     if let Ok(via) = route.via.to_str() {
         append_to_list(headers, header::VIA, via);
     }
@@ -233,7 +242,12 @@ mod tests {
     }
 
     fn route(forwarded: Forwarded) -> Route {
-        Route { peer: "10.0.0.7:1".parse().unwrap(), via: HeaderValue::from_static("1.1 bifocal-x"), forwarded }
+        Route {
+            peer: "10.0.0.7:1".parse().unwrap(),
+            secured: None,
+            via: HeaderValue::from_static("1.1 bifocal-x"),
+            forwarded,
+        }
     }
 
     fn target() -> Target {

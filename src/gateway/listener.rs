@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::connection;
 use super::metrics::Metrics;
+use super::tls::{Certificates, Stream};
 use crate::settings::{Limits, Timeouts};
 
 /// An address that cannot be listened on.
@@ -66,6 +67,8 @@ pub(super) async fn bind(address: SocketAddr, setting: &'static str) -> Result<T
 #[derive(Clone)]
 pub(super) struct Serving {
     pub(super) router: Router,
+    /// None: without TLS.
+    pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) metrics: Arc<Metrics>,
@@ -85,10 +88,24 @@ pub(super) async fn accept(listener: TcpListener, serving: Serving) {
             () = connection::stopped(&mut stop) => return,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let Serving { router, limits, timeouts, metrics, stop, alive } = serving.clone();
+        let Serving { router, certificates, limits, timeouts, metrics, mut stop, alive } = serving.clone();
         tokio::spawn(async move {
             metrics.connections.inc();
-            connection::serve(stream, peer, router, limits, timeouts, stop).await;
+            let secured = async {
+                match certificates {
+                    Some(certificates) => certificates.accept(stream, timeouts.handshake).await,
+                    None => Ok(Stream::Plain(stream)),
+                }
+            };
+            let secured = tokio::select! {
+                secured = secured => Some(secured),
+                () = connection::stopped(&mut stop) => None,
+            };
+            match secured {
+                Some(Ok(stream)) => connection::serve(stream, peer, router, limits, timeouts, stop).await,
+                Some(Err(reason)) => tracing::debug!(%peer, %reason, "no handshake"),
+                None => {}
+            }
             metrics.connections.dec();
             drop((permit, alive));
         });

@@ -20,11 +20,16 @@ pub(super) struct Metrics {
     translations: Family<DurationLabels, Histogram, fn() -> Histogram>,
     faults: Family<FaultLabels, Counter>,
     fallbacks: Family<FallbackLabels, Counter>,
-    reloads: Family<ReloadLabels, Counter>,
+    reloads: Family<ResultLabels, Counter>,
+    certificate_reloads: Family<ResultLabels, Counter>,
+    certificate_ends: Family<CertificateLabels, Gauge<i64, AtomicI64>>,
+    handshakes: Family<ResultLabels, Counter>,
     /// The number of the generation that serves.
     pub(super) generation: Gauge<i64, AtomicI64>,
     /// Services whose newest files are refused.
     pub(super) refused_services: Gauge<i64, AtomicI64>,
+    /// Files of certificates that were refused when they were last read.
+    pub(super) refused_certificates: Gauge<i64, AtomicI64>,
     /// Connections that are open.
     pub(super) connections: Gauge<i64, AtomicI64>,
     dropped_lines: Gauge<i64, AtomicI64>,
@@ -62,8 +67,14 @@ struct FallbackLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReloadLabels {
+struct ResultLabels {
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    /// As the settings name it.
+    file: String,
 }
 
 impl Metrics {
@@ -75,8 +86,11 @@ impl Metrics {
         let faults = Family::default();
         let fallbacks = Family::default();
         let reloads = Family::default();
+        let (certificate_reloads, certificate_ends, handshakes) =
+            (Family::default(), Family::<_, Gauge<_, _>>::default(), Family::default());
         let (generation, refused_services, connections, dropped_lines) =
             (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
+        let refused_certificates = Gauge::default();
         registry.register("requests", "Finished requests by route, versions and status class", requests.clone());
         registry.register("request_duration_seconds", "From head to the end of the response", durations.clone());
         registry.register("translate_duration_seconds", "Time spent translating one exchange", translations.clone());
@@ -84,6 +98,10 @@ impl Metrics {
         let told = "Safe requests that their version's own service answered because another had failed to";
         registry.register("fallbacks", told, fallbacks.clone());
         registry.register("reloads", "Reloads of the rules by result", reloads.clone());
+        registry.register("certificate_reloads", "Changes of certificates by result", certificate_reloads.clone());
+        registry.register("certificate_expiry_seconds", "When it ends, since 1970", certificate_ends.clone());
+        registry.register("refused_certificates", "Refused files of certificates", refused_certificates.clone());
+        registry.register("tls_handshakes", "TLS handshakes of callers by result", handshakes.clone());
         registry.register("generation", "Number of the generation that serves", generation.clone());
         registry.register("refused_services", "Services whose newest files are refused", refused_services.clone());
         registry.register("connections", "Open connections of callers", connections.clone());
@@ -96,8 +114,12 @@ impl Metrics {
             faults,
             fallbacks,
             reloads,
+            certificate_reloads,
+            certificate_ends,
+            handshakes,
             generation,
             refused_services,
+            refused_certificates,
             connections,
             dropped_lines,
         }
@@ -133,7 +155,22 @@ impl Metrics {
 
     /// Counts a reload.
     pub(super) fn reloaded(&self, result: &'static str) {
-        self.reloads.get_or_create(&ReloadLabels { result }).inc();
+        self.reloads.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Counts a change of certificates.
+    pub(super) fn certificates_read(&self, result: &'static str) {
+        self.certificate_reloads.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Notes when a certificate ends, in seconds since 1970.
+    pub(super) fn certificate_ends(&self, file: String, at: i64) {
+        self.certificate_ends.get_or_create(&CertificateLabels { file }).set(at);
+    }
+
+    /// Counts a handshake.
+    pub(super) fn shook_hands(&self, result: &'static str) {
+        self.handshakes.get_or_create(&ResultLabels { result }).inc();
     }
 
     /// All of it as text.

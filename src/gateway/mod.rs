@@ -1,12 +1,13 @@
 //! Listeners, negotiation, the life of a request, upstreams, bodies, errors, admin.
 //!
-//! Read in this order: [`listener`] accepts, [`connection`] tells the protocol and keeps time, [`layers`] is the stack
+//! Read in this order: [`listener`] accepts, [`tls`] shakes hands, [`connection`] tells the protocol and keeps time, [`layers`] is the stack
 //! on one screen, [`exchange`] the life of a request, [`translate`] what HTTP needs around a translation, [`rescue`] how
 //! errors become responses. [`reload`] replaces what [`generation`] holds.
 
 mod connection;
 mod framing;
 mod listener;
+mod tls;
 mod wire;
 
 mod layers;
@@ -65,6 +66,7 @@ use ledger::Ledger;
 use listener::Serving;
 use metrics::Metrics;
 use reload::Reloader;
+use tls::Certificates;
 use upstream::Upstreams;
 use watch::Hangup;
 
@@ -75,6 +77,7 @@ struct App {
     current: Arc<Current>,
     reloader: Arc<Reloader>,
     upstreams: Upstreams,
+    certificates: Arc<Certificates>,
     in_flight: Arc<Semaphore>,
     /// This process in `Via`.
     via: HeaderValue,
@@ -89,6 +92,7 @@ struct App {
 pub struct Server {
     app: Arc<App>,
     listeners: Vec<TcpListener>,
+    tls_listeners: Vec<TcpListener>,
     admin: TcpListener,
     hangup: Hangup,
 }
@@ -98,6 +102,8 @@ pub struct Server {
 pub enum StartError {
     /// An address cannot be listened on.
     Bind(BindError),
+    /// What is wrong with the files of certificates and keys, one line each.
+    Certificates(Vec<String>),
     /// The access log cannot be opened.
     AccessLog(io::Error),
 }
@@ -106,6 +112,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Certificates(problems) => write!(f, "the certificates are not valid\n{}", problems.join("\n")),
             Self::AccessLog(error) => error.fmt(f),
         }
     }
@@ -132,10 +139,16 @@ impl Server {
         for address in &settings.listen {
             listeners.push(listener::bind(*address, "listen").await?);
         }
+        let mut tls_listeners = Vec::new();
+        for address in &settings.tls.listen {
+            tls_listeners.push(listener::bind(*address, "tls.listen").await?);
+        }
         let admin = listener::bind(settings.admin, "admin").await?;
         let access = AccessLog::open(&settings.log.access).map_err(StartError::AccessLog)?;
         let current = Arc::new(Current::new());
         let metrics = Arc::new(Metrics::new());
+        let certificates = Certificates::load(&settings, metrics.clone()).map_err(StartError::Certificates)?;
+        let certificates = Arc::new(certificates);
         let kept = LastGood::new(settings.state.as_deref());
         let reloader = Arc::new(Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone()));
         reloader.reload("start").await;
@@ -143,7 +156,8 @@ impl Server {
         let app = Arc::new(App {
             current,
             reloader,
-            upstreams: Upstreams::new(settings.timeouts),
+            upstreams: Upstreams::new(settings.timeouts, certificates.clone()),
+            certificates,
             in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
@@ -152,17 +166,23 @@ impl Server {
             draining: AtomicBool::new(false),
             settings,
         });
-        Ok(Self { app, listeners, admin, hangup })
+        Ok(Self { app, listeners, tls_listeners, admin, hangup })
     }
 
-    /// The first address that callers reach.
+    /// The first address that callers reach, without TLS where there is one.
     pub fn addr(&self) -> SocketAddr {
-        self.listeners.first().and_then(|listener| listener.local_addr().ok()).unwrap_or(self.app.settings.admin)
+        let mut listeners = self.listeners.iter().chain(&self.tls_listeners);
+        listeners.next().and_then(|listener| listener.local_addr().ok()).unwrap_or(self.app.settings.admin)
     }
 
-    /// Every address that callers reach.
+    /// Every address that callers reach without TLS.
     pub fn addrs(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Every address that callers reach with TLS.
+    pub fn tls_addrs(&self) -> Vec<SocketAddr> {
+        self.tls_listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
     /// The admin address.
@@ -183,12 +203,13 @@ impl Server {
     /// Serves until `shutdown` is over, then finishes what is in flight, for as long as the drain time allows. Says
     /// whether all of it was finished.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { app, listeners, admin, hangup } = self;
+        let Self { app, listeners, tls_listeners, admin, hangup } = self;
         let (stop, stopped) = channel::channel(false);
         let (stop_admin, admin_stopped) = channel::channel(false);
         let (all_gone, alive) = channel::channel(());
         let serving = Serving {
             router: layers::data_plane(app.clone()),
+            certificates: None,
             limits: app.settings.limits,
             timeouts: app.settings.timeouts,
             metrics: app.metrics.clone(),
@@ -204,11 +225,15 @@ impl Server {
             metrics: Arc::new(Metrics::new()),
             ..serving.clone()
         };
-        tokio::spawn(watch::watch(app.reloader.clone(), app.settings.reload, hangup, stopped));
+        let tls_serving = Serving { certificates: Some(app.certificates.clone()), ..serving.clone() };
+        let watched = (app.reloader.clone(), app.certificates.clone());
+        tokio::spawn(watch::watch(watched, app.settings.reload, hangup, stopped));
         let admin = tokio::spawn(listener::accept(admin, admin_serving));
+        let plain = listeners.into_iter().map(|listener| (listener, serving.clone()));
+        let secured = tls_listeners.into_iter().map(|listener| (listener, tls_serving.clone()));
         let doors: Vec<_> =
-            listeners.into_iter().map(|listener| tokio::spawn(listener::accept(listener, serving.clone()))).collect();
-        drop(serving);
+            plain.chain(secured).map(|(listener, serving)| tokio::spawn(listener::accept(listener, serving))).collect();
+        drop((serving, tls_serving));
 
         shutdown.await;
         app.draining.store(true, Ordering::Release);

@@ -3,6 +3,7 @@
 //! A service sees its own authority as `Host` (it may serve several names); the caller's is in `X-Forwarded-Host`.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,17 +12,17 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::body::{Guarded, find_fault, find_stream_fault};
+use super::tls::{Certificates, Connector};
 use super::trouble::{Kind, Trouble};
 use crate::settings::Timeouts;
 
 /// Connections to all services.
 #[derive(Debug, Clone)]
 pub(super) struct Upstreams {
-    client: Client<HttpConnector, Body>,
+    client: Client<Connector, Body>,
     timeouts: Timeouts,
 }
 
@@ -45,10 +46,8 @@ pub(super) enum Payload {
 const LARGEST_HEAD: usize = 256 << 10;
 
 impl Upstreams {
-    pub(super) fn new(timeouts: Timeouts) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(timeouts.connect));
-        connector.set_nodelay(true);
+    pub(super) fn new(timeouts: Timeouts, certificates: Arc<Certificates>) -> Self {
+        let connector = Connector::new(certificates, timeouts.connect);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())

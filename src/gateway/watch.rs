@@ -1,4 +1,4 @@
-//! What makes the rules be read again: changes in the folder, SIGHUP, and the clock for what no event tells.
+//! What makes rules and certificates be read again: changes of files, SIGHUP, and the clock for what no event tells.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::stopped;
 use super::reload::Reloader;
+use super::tls::Certificates;
 use crate::settings::Reload;
 
 /// A folder that changes all the time is read after this many quiet times anyway.
@@ -17,16 +18,21 @@ const PATIENCE: u32 = 20;
 
 /// Reloads when something has changed, until told to stop.
 pub(super) async fn watch(
-    reloader: Arc<Reloader>,
+    (reloader, certificates): (Arc<Reloader>, Arc<Certificates>),
     settings: Reload,
     mut hangup: Hangup,
     mut stop: watch::Receiver<bool>,
 ) {
     let (tell, mut told) = mpsc::channel(1);
     let mut watched = Watched::default();
+    let mut others: Vec<(PathBuf, Watched)> =
+        certificates.folders().into_iter().map(|folder| (folder, Watched::default())).collect();
     loop {
         if settings.watch {
-            watched.follow(reloader.rules(), &tell);
+            watched.follow(reloader.rules(), RecursiveMode::Recursive, &tell);
+            for (folder, watched) in &mut others {
+                watched.follow(folder, RecursiveMode::NonRecursive, &tell);
+            }
         }
         let why = tokio::select! {
             () = stopped(&mut stop) => return,
@@ -37,6 +43,7 @@ pub(super) async fn watch(
             }
             () = sleep(settings.poll), if settings.watch => "poll",
         };
+        certificates.reload(why).await;
         reloader.reload(why).await;
     }
 }
@@ -58,10 +65,10 @@ struct Watched {
 }
 
 impl Watched {
-    /// Watches the folder that `rules` leads to now, and the one that holds `rules` itself: where `rules` is a link,
+    /// Watches the folder that `path` leads to now, and the one that holds `path` itself: where `path` is a link,
     /// changing it is seen there.
-    fn follow(&mut self, rules: &Path, changed: &mpsc::Sender<()>) {
-        let real = rules.canonicalize().unwrap_or_else(|_| rules.to_owned());
+    fn follow(&mut self, path: &Path, depth: RecursiveMode, changed: &mpsc::Sender<()>) {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if self.watcher.as_ref().is_some_and(|(_, followed)| *followed == real) {
             return;
         }
@@ -73,8 +80,8 @@ impl Watched {
             }
         };
         let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
-            watcher.watch(&real, RecursiveMode::Recursive)?;
-            for holder in [rules.parent(), real.parent()].into_iter().flatten() {
+            watcher.watch(&real, depth)?;
+            for holder in [path.parent(), real.parent()].into_iter().flatten() {
                 let holder = if holder.as_os_str().is_empty() { Path::new(".") } else { holder };
                 // The folder itself is watched, so this is the smaller loss.
                 let _ = watcher.watch(holder, RecursiveMode::NonRecursive);
@@ -85,7 +92,7 @@ impl Watched {
             Ok(watcher) => self.watcher = Some((watcher, real)),
             Err(error) => {
                 self.watcher = None;
-                tracing::debug!(%error, folder = %rules.display(), "cannot watch; the folder is read at intervals");
+                tracing::debug!(%error, folder = %path.display(), "cannot watch; the folder is read at intervals");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A caller's TCP connection as hyper sees it: every HTTP/1 byte is also shown to [`Framing`], and a caller that does
+//! A caller's connection as hyper sees it: every HTTP/1 byte is also shown to [`Framing`], and a caller that does
 //! not read is not waited for without end.
 
 use std::io;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::connection::Conn;
 use super::framing::Framing;
+use super::tls::Stream;
 
 /// A caller's connection.
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     /// Bytes that were read to tell the protocol.
     before: Bytes,
     framing: Option<Framing>,
@@ -28,7 +28,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: Stream,
         before: Bytes,
         framing: Option<Framing>,
         conn: Arc<Conn>,
@@ -38,7 +38,7 @@ impl Wire {
     }
 
     /// Gives the connection back, for what comes after HTTP.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Stream {
         self.stream
     }
 

@@ -55,7 +55,7 @@ pub struct VersionDecl {
     pub name: Spanned<String>,
     /// Other spellings that callers use for it.
     pub aliases: Vec<Spanned<String>>,
-    /// `http://host:port[/base]` of the service built for this version, if it runs.
+    /// `http[s]://host[:port][/base]` of the service built for this version, if it runs.
     pub upstream: Option<Spanned<String>>,
     /// The versions whose services answer callers of this one; default: itself if it has an upstream.
     pub answered_by: Option<AnsweredBy>,

@@ -2,8 +2,10 @@
 //!
 //! [`DEFAULTS`] lists every setting with its story; what is not in it is not a setting.
 
+mod hardening;
 mod read;
 mod source;
+mod tls;
 mod units;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use figment::value::Value;
+pub use hardening::Deviation;
+pub use tls::{ClientName, Clients, Pair, Tls, TlsVersion, UpstreamTls};
 
 /// Every setting with its default and what it is for, as TOML.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -20,7 +24,7 @@ pub const DEFAULTS: &str = include_str!("defaults.toml");
 /// Valid process settings. Changing them needs a restart; rules do not.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Addresses that callers reach, at least one.
+    /// Addresses that callers reach without TLS; at least one, or one of `tls.listen`.
     pub listen: Vec<SocketAddr>,
     /// Address of the admin interface.
     pub admin: SocketAddr,
@@ -36,6 +40,10 @@ pub struct Settings {
     pub forwarded: Forwarded,
     /// Where services run, instead of what rules say.
     pub upstreams: Upstreams,
+    /// TLS towards callers.
+    pub tls: Tls,
+    /// TLS towards services.
+    pub upstream_tls: UpstreamTls,
     /// Sizes and numbers.
     pub limits: Limits,
     /// Times.
@@ -99,6 +107,7 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "each is explained where it is listed, in defaults.toml")]
 pub struct Timeouts {
+    pub handshake: Duration,
     pub header: Duration,
     pub idle: Duration,
     pub body: Duration,

@@ -35,14 +35,16 @@ pub(super) fn load(sources: Sources) -> Result<Settings, Mistakes> {
 }
 
 /// Takes settings one by one; a mistake is noted and a stand-in goes on.
-struct Reader {
+pub(super) struct Reader {
     figment: Figment,
     mistakes: Vec<String>,
 }
 
 impl Reader {
     fn settings(&mut self) -> Settings {
-        let listen: Vec<SocketAddr> = self.addresses("listen");
+        let tls = self.tls();
+        let is_behind_tls = self.is_empty_list("listen") && !tls.listen.is_empty();
+        let listen = if is_behind_tls { Vec::new() } else { self.addresses("listen") };
         let admin = self.addresses("admin").first().copied().unwrap_or_else(unspecified);
         let admin_token = self.token(admin.ip());
         Settings {
@@ -54,6 +56,8 @@ impl Reader {
             state: self.path("state"),
             forwarded: self.choice("forwarded", &[("replace", Forwarded::Replace), ("append", Forwarded::Append)]),
             upstreams: self.upstreams(),
+            tls,
+            upstream_tls: self.upstream_tls(),
             limits: self.limits(),
             timeouts: self.timeouts(),
             log: self.log(),
@@ -75,7 +79,7 @@ impl Reader {
                     upstreams.entry(service.clone()).or_default().insert(version, address);
                 } else {
                     let key = format!("upstreams.{service}.{version}");
-                    self.wrong(&key, "must be `http://host:port` with an optional base path");
+                    self.wrong(&key, "must be `http://host:port` or `https://host`, with an optional base path");
                 }
             }
         }
@@ -114,6 +118,7 @@ impl Reader {
 
     fn timeouts(&mut self) -> Timeouts {
         Timeouts {
+            handshake: self.time("timeouts.handshake"),
             header: self.time("timeouts.header"),
             idle: self.time("timeouts.idle"),
             body: self.time("timeouts.body"),
@@ -168,10 +173,10 @@ impl Reader {
     }
 
     /// One address or a list of them.
-    fn addresses(&mut self, key: &str) -> Vec<SocketAddr> {
-        let texts = match self.figment.find_value(key) {
-            Ok(Value::Array(_, list)) => list.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
-            Ok(Value::String(_, text)) => vec![text],
+    pub(super) fn addresses(&mut self, key: &str) -> Vec<SocketAddr> {
+        let texts = match self.value(key) {
+            Some(Value::Array(_, list)) => list.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
+            Some(Value::String(_, text)) => vec![text],
             _ => Vec::new(),
         };
         if texts.is_empty() {
@@ -187,7 +192,15 @@ impl Reader {
         addresses
     }
 
-    fn path(&mut self, key: &str) -> Option<PathBuf> {
+    pub(super) fn is_empty_list(&self, key: &str) -> bool {
+        matches!(self.value(key), Some(Value::Array(_, list)) if list.is_empty())
+    }
+
+    pub(super) fn value(&self, key: &str) -> Option<Value> {
+        self.figment.find_value(key).ok()
+    }
+
+    pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
         let text: String = self.take(key);
         (!text.is_empty()).then(|| PathBuf::from(text))
     }
@@ -208,17 +221,19 @@ impl Reader {
         time
     }
 
-    fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T); 2]) -> T {
+    /// One of at least two names; the first stands in for a mistake.
+    pub(super) fn choice<T: Copy, const N: usize>(&mut self, key: &str, choices: &[(&str, T); N]) -> T {
+        const { assert!(N >= 2, "a choice") };
         let text: String = self.take(key);
-        let [first, second] = choices;
         if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == text) {
             return *choice;
         }
-        self.wrong(key, &format!("must be `{}` or `{}`", first.0, second.0));
-        first.1
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
+        self.wrong(key, &format!("must be {}", names.join(" or ")));
+        choices[0].1
     }
 
-    fn take<T: DeserializeOwned + Default>(&mut self, key: &str) -> T {
+    pub(super) fn take<T: DeserializeOwned + Default>(&mut self, key: &str) -> T {
         self.extract(key).unwrap_or_default()
     }
 
@@ -233,11 +248,11 @@ impl Reader {
         }
     }
 
-    fn wrong(&mut self, key: &str, reason: &str) {
+    pub(super) fn wrong(&mut self, key: &str, reason: &str) {
         self.mistakes.push(format!("setting `{key}`{}: {reason}", self.origin(key)));
     }
 
-    fn found(&self, key: &str) -> bool {
+    pub(super) fn found(&self, key: &str) -> bool {
         let about = format!("setting `{key}`");
         self.mistakes.iter().any(|mistake| mistake.starts_with(&about))
     }
@@ -284,10 +299,11 @@ impl Reader {
     }
 }
 
-/// `http://host[:port][/base]`. An operator may name any address; rules may not (they are changed by more people).
+/// `http[s]://host[:port][/base]`. An operator may name any address; rules may not (they are changed by more people).
 fn parse_upstream(text: &str) -> Option<http::Uri> {
     let uri: http::Uri = text.parse().ok()?;
-    let is_plain = uri.scheme_str() == Some("http") && uri.query().is_none() && !text.contains(['@', '#']);
+    let is_plain =
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none() && !text.contains(['@', '#']);
     (is_plain && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
 }
 
@@ -381,7 +397,9 @@ mod tests {
     fn upstreams_are_named_by_service_and_version() {
         let settings = environment(&[("BIFOCAL_UPSTREAMS__ORDERS__V1", "http://127.0.0.1:7/base")]).unwrap();
         assert_eq!(settings.upstreams["orders"]["v1"], "http://127.0.0.1:7/base");
-        for wrong in ["https://a", "http://a?b", "http://u@a", "nowhere", "7"] {
+        let settings = environment(&[("BIFOCAL_UPSTREAMS__ORDERS__V1", "https://shop.example")]).unwrap();
+        assert_eq!(settings.upstreams["orders"]["v1"], "https://shop.example");
+        for wrong in ["ftp://a", "http://a?b", "http://u@a", "nowhere", "7"] {
             let text = environment(&[("BIFOCAL_UPSTREAMS__ORDERS__V1", wrong)]).unwrap_err().to_string();
             assert!(text.contains("`upstreams.orders.v1` (BIFOCAL_UPSTREAMS__ORDERS__V1): must be `http://"), "{text}");
         }

@@ -72,6 +72,29 @@ shop: refused (1 error)
 }
 
 #[test]
+fn check_of_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bifocal.toml");
+    let look = |toml: &str| {
+        fs::write(&file, toml).unwrap();
+        run(&["check", "--hardening", "--config", file.to_str().unwrap()])
+    };
+    let (code, out, err) =
+        look("listen = '0.0.0.0:80'\n[limits]\nin_flight = 5000\n[timeouts]\nheader = '1m'\nidle = '1s'");
+    let expected = "\
+limits.in_flight: 5000 is more than 2000: memory grows with the requests in work, and all become slower
+timeouts.header: 60s is more than 10s: callers that never finish a head hold connections
+listen: 0.0.0.0:80 is reachable without TLS: who is on the way reads and changes what passes
+";
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(1), expected, ""));
+    let (code, out, _) = look("[limits]\nin_flight = 5");
+    assert_eq!((code, out.as_str()), (Some(0), "nothing is less safe than the defaults\n"));
+    let (code, out, err) = look("[limits]\nin_flight = 0");
+    assert!(code == Some(2) && out.is_empty() && err.contains("`limits.in_flight`"), "{err}");
+    assert_eq!(run(&["check", "--hardening", "--verbose"]).0, Some(2));
+}
+
+#[test]
 fn check_as_json() {
     let dir = rules("types:\n  Order:\n    - größe = a\n    - größe = b\n");
     let (code, out, _) = run(&["check", "--rules", path(&dir), "--format", "json"]);

@@ -240,7 +240,7 @@ pub(super) fn check_header_name(name: &Spanned<String>, diagnostics: &mut Diagno
     Some(name.value.clone())
 }
 
-/// `http://host[:port][/base]`, fixed and not link-local.
+/// `http[s]://host[:port][/base]`, fixed and not link-local.
 fn check_upstream(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Uri> {
     let mut refuse = |message: &str, help: &str| {
         diagnostics.error(codes::R14, text.span, format!("`upstream` {message}")).help(help);
@@ -249,10 +249,10 @@ fn check_upstream(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Opti
     if text.value.contains(['{', '}', '$']) {
         return refuse("is fixed: no placeholders", "requests cannot choose where they are sent");
     }
-    let form = "write `http://host:port` with an optional base path";
+    let form = "write `http://host:port` or `https://host`, with an optional base path";
     let Ok(uri) = text.value.parse::<Uri>() else { return refuse("is not an address", form) };
-    if uri.scheme() != Some(&Scheme::HTTP) {
-        return refuse("must begin with `http://`", form);
+    if ![Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme()) {
+        return refuse("must begin with `http://` or `https://`", form);
     }
     let (Some(authority), Some(host)) = (uri.authority(), uri.host().filter(|host| !host.is_empty())) else {
         return refuse("has no host", form);

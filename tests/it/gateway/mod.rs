@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, clippy::string_slice, clippy::expect_used, reason = "a test ends by panicking")]
 #![expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
 
+mod authority;
 mod support;
 
 mod bodies;
@@ -20,3 +21,6 @@ mod patches;
 mod reload;
 mod rollout;
 mod streams;
+mod tls;
+mod tls_reload;
+mod tls_upstream;

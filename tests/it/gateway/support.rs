@@ -105,6 +105,8 @@ pub(super) fn echo(seen: &Seen) -> Response {
 /// A running gateway.
 pub(super) struct Gateway {
     pub(super) addr: SocketAddr,
+    /// The first address with TLS.
+    pub(super) tls: Option<SocketAddr>,
     pub(super) admin: SocketAddr,
     pub(super) folder: Arc<TempDir>,
     stop: Option<oneshot::Sender<()>>,
@@ -136,12 +138,12 @@ impl Gateway {
         all.extend(flags);
         let settings = Settings::load(Sources { flags: all, ..Sources::default() }).unwrap();
         let server = Server::bind(settings).await.unwrap();
-        let (addr, admin) = (server.addr(), server.admin_addr());
+        let (addr, tls, admin) = (server.addr(), server.tls_addrs().first().copied(), server.admin_addr());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { addr, admin, folder, stop: Some(stop), running }
+        Self { addr, tls, admin, folder, stop: Some(stop), running }
     }
 
     /// Tells it to stop; the handle ends when it has. True: everything in flight was finished.
