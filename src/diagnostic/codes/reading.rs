@@ -82,8 +82,8 @@ status in a route.",
     R14 "a value that is not allowed here",
     "Addresses of services are `http://host:port` or `https://host`, with an optional base path, fixed in the file: no user \
 information, no query, no placeholders, no link-local addresses (they reach the machine's own metadata services). Header \
-names, host names and path prefixes must be valid as such. Shares of callers belong to versions that run, dates \
-are days or moments (RFC 3339) in order, and what names a consumer is no secret.",
+names, host names and path prefixes must be valid as such. Shares of callers belong to versions that run, dates are days \
+or moments (RFC 3339) in order, and what names a consumer is no secret.",
     wrong "versions:\n  v1: {upstream: \"http://169.254.169.254/\"}",
     mended "versions:\n  v1: {upstream: \"http://127.0.0.1:9101\"}";
 
