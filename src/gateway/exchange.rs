@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
@@ -15,7 +14,6 @@ use http_body::Body as _;
 use super::App;
 use super::body::Guarded;
 use super::body::records::Framing;
-use super::connection::Peer;
 use super::events::{Message, Stream};
 use super::generation::{Generation, hex};
 use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop};
@@ -158,11 +156,8 @@ impl Call<'_> {
 
 /// Handles one request.
 pub(super) async fn handle(
-    State(app): State<Arc<App>>,
-    Extension(identity): Extension<Identity>,
-    Extension(facts): Extension<Facts>,
-    Extension(target): Extension<Arc<Target>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    app: &App,
+    (identity, facts, target, peer): (&Identity, &Facts, &Target, SocketAddr),
     request: Request,
 ) -> Result<Response, Trouble> {
     let (parts, body) = request.into_parts();
@@ -171,7 +166,7 @@ pub(super) async fn handle(
     let generation = app.current.snapshot();
     facts.change(|known| {
         known.generation = generation.number;
-        known.rules.clone_from(&generation.hash);
+        known.rules = generation.hash.clone();
     });
 
     if generation.number == 0 {
@@ -190,8 +185,8 @@ pub(super) async fn handle(
     let Some(service) = generation.plan.service_for(target.host.as_deref(), &target.path) else {
         return Err(Trouble::new(Kind::NoService));
     };
-    facts.change(|known| known.service.clone_from(&service.name));
-    let answered = answer(&app, &generation, service, (&identity, &facts, &target, peer), parts, body).await;
+    facts.change(|known| known.service = Some(service.clone()));
+    let answered = answer(app, &generation, service, (identity, facts, target, peer), parts, body).await;
     // The same address has another representation for callers of another version; that holds for refusals, too.
     let varies = service.varies_by().chain(service.answer_header.clone());
     let by_type = service.negotiate.iter().any(|way| matches!(way, Negotiator::MediaType(_)));
@@ -240,8 +235,7 @@ async fn answer(
         route: route(app, peer),
     };
     facts.change(|known| {
-        call.version(asked).clone_into(&mut known.asked);
-        call.version(served).clone_into(&mut known.served);
+        known.versions = Some((asked, served));
         known.request_bytes = body.size_hint().exact().unwrap_or_default();
     });
     if body.size_hint().lower() > app.settings.limits.body as u64 && !streaming::streams_request(&call) {

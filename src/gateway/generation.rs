@@ -16,7 +16,7 @@ pub(super) struct Generation {
     /// Counts from 1 in this process; 0: nothing has been loaded yet.
     pub(super) number: u64,
     /// Names the content: over the names and hashes of its services.
-    pub(super) hash: String,
+    pub(super) hash: Arc<str>,
     /// When it began to serve.
     pub(super) since: SystemTime,
     /// What requests use.
@@ -47,7 +47,7 @@ impl Generation {
             digest.update(serving.hash);
         }
         // Twelve digits tell rule sets apart and can be read aloud.
-        let hash = hex(&digest.finalize()).chars().take(12).collect();
+        let hash = hex(digest.finalize().get(..6).unwrap_or_default()).into();
         let plan = Plan::new(services.values().map(|serving| serving.plan.clone()).collect());
         Self { number, hash, since: SystemTime::now(), plan, services }
     }

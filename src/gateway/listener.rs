@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use super::connection;
+use super::connection::{self, Answering};
 use super::metrics::Metrics;
+use super::workers::Seat;
 use crate::settings::{Limits, Timeouts};
 
 /// An address that cannot be listened on.
@@ -65,7 +65,6 @@ pub(super) async fn bind(address: SocketAddr, setting: &'static str) -> Result<T
 /// What a listener's connections are served with.
 #[derive(Clone)]
 pub(super) struct Serving {
-    pub(super) router: Router,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) metrics: Arc<Metrics>,
@@ -75,8 +74,8 @@ pub(super) struct Serving {
     pub(super) alive: watch::Receiver<()>,
 }
 
-/// Accepts connections until told to stop.
-pub(super) async fn accept(listener: TcpListener, serving: Serving) {
+/// Accepts connections until told to stop, and has each served where the fewest are.
+pub(super) async fn accept<A: Answering>(listener: TcpListener, seats: Vec<Seat<A>>, serving: Serving) {
     let room = Arc::new(Semaphore::new(serving.limits.connections));
     let mut stop = serving.stop.clone();
     loop {
@@ -85,12 +84,19 @@ pub(super) async fn accept(listener: TcpListener, serving: Serving) {
             () = connection::stopped(&mut stop) => return,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let Serving { router, limits, timeouts, metrics, stop, alive } = serving.clone();
-        tokio::spawn(async move {
+        // Whoever serves it must hear of its bytes, so it is taken from this thread's ear.
+        let Ok(stream) = stream.into_std() else { continue };
+        let Some((seat, sitting)) = Seat::take(&seats) else { continue };
+        let answering = seat.answering.clone();
+        let Serving { limits, timeouts, metrics, stop, alive } = serving.clone();
+        seat.runtime.spawn(async move {
             metrics.connections.inc();
-            connection::serve(stream, peer, router, limits, timeouts, stop).await;
+            match TcpStream::from_std(stream) {
+                Ok(stream) => connection::serve(stream, peer, answering, limits, timeouts, stop).await,
+                Err(error) => tracing::warn!(%error, "cannot serve a connection"),
+            }
             metrics.connections.dec();
-            drop((permit, alive));
+            drop((permit, alive, sitting));
         });
     }
 }
@@ -99,7 +105,7 @@ pub(super) async fn accept(listener: TcpListener, serving: Serving) {
 async fn next(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer, permit)),

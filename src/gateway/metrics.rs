@@ -93,8 +93,11 @@ impl Metrics {
     /// Counts a finished request.
     pub(super) fn finished(&self, entry: &Entry<'_>) {
         let known = entry.known;
-        let labels =
-            DurationLabels { service: known.service.clone(), asked: known.asked.clone(), served: known.served.clone() };
+        let labels = DurationLabels {
+            service: known.service().into(),
+            asked: known.asked().into(),
+            served: known.served().into(),
+        };
         self.durations.get_or_create(&labels).observe(entry.duration.as_secs_f64());
         if !known.translating.is_zero() {
             self.translations.get_or_create(&labels).observe(known.translating.as_secs_f64());
@@ -109,7 +112,7 @@ impl Metrics {
             })
             .inc();
         if let Some(code) = known.fault {
-            let labels = FaultLabels { service: known.service.clone(), asked: known.asked.clone(), code };
+            let labels = FaultLabels { service: known.service().into(), asked: known.asked().into(), code };
             self.faults.get_or_create(&labels).inc();
         }
     }

@@ -1,6 +1,6 @@
 //! Listeners, negotiation, the life of a request, upstreams, bodies, errors, admin.
 //!
-//! Read in this order: [`listener`] accepts, [`connection`] tells the protocol and keeps time, [`layers`] is the stack
+//! Read in this order: [`listener`] accepts, [`workers`] serve, [`connection`] tells the protocol and keeps time, [`layers`] is the stack
 //! on one screen, [`exchange`] the life of a request, [`translate`] what HTTP needs around a translation, [`rescue`] how
 //! errors become responses. [`reload`] replaces what [`generation`] holds.
 
@@ -8,6 +8,7 @@ mod connection;
 mod framing;
 mod listener;
 mod wire;
+mod workers;
 
 mod layers;
 mod panics;
@@ -49,6 +50,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch as channel};
 
 pub(crate) use access_log::rfc3339;
@@ -56,33 +58,55 @@ pub use listener::BindError;
 
 use crate::settings::Settings;
 use access_log::AccessLog;
+use admin::Admin;
 use generation::Current;
 use last_good::LastGood;
+use layers::DataPlane;
 use listener::Serving;
 use metrics::Metrics;
 use reload::Reloader;
 use upstream::Upstreams;
 use watch::Hangup;
+use workers::{Seat, Workers};
 
 /// What all requests share.
 #[derive(Debug)]
 struct App {
-    settings: Settings,
+    settings: Arc<Settings>,
     current: Arc<Current>,
     reloader: Arc<Reloader>,
+    /// Connections to services: each worker has its own.
     upstreams: Upstreams,
     in_flight: Arc<Semaphore>,
     /// This process in `Via`.
     via: HeaderValue,
     metrics: Arc<Metrics>,
-    access: AccessLog,
-    draining: AtomicBool,
+    access: Arc<AccessLog>,
+    draining: Arc<AtomicBool>,
+}
+
+impl App {
+    /// The same for another worker.
+    fn share(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            current: self.current.clone(),
+            reloader: self.reloader.clone(),
+            upstreams: Upstreams::new(self.settings.timeouts),
+            in_flight: self.in_flight.clone(),
+            via: self.via.clone(),
+            metrics: self.metrics.clone(),
+            access: self.access.clone(),
+            draining: self.draining.clone(),
+        }
+    }
 }
 
 /// A gateway that listens and has read its rules.
 #[derive(Debug)]
 pub struct Server {
     app: Arc<App>,
+    workers: Workers,
     listeners: Vec<TcpListener>,
     admin: TcpListener,
     hangup: Hangup,
@@ -95,6 +119,8 @@ pub enum StartError {
     Bind(BindError),
     /// The access log cannot be opened.
     AccessLog(io::Error),
+    /// There is no thread to serve with.
+    Thread(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -102,6 +128,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::AccessLog(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }
 }
@@ -142,11 +169,12 @@ impl Server {
             in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
-            access,
-            draining: AtomicBool::new(false),
-            settings,
+            access: Arc::new(access),
+            draining: Arc::default(),
+            settings: Arc::new(settings),
         });
-        Ok(Self { app, listeners, admin, hangup })
+        let workers = Workers::start(&app).map_err(StartError::Thread)?;
+        Ok(Self { app, workers, listeners, admin, hangup })
     }
 
     /// The first address that callers reach.
@@ -177,12 +205,11 @@ impl Server {
     /// Serves until `shutdown` is over, then finishes what is in flight, for as long as the drain time allows. Says
     /// whether all of it was finished.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { app, listeners, admin, hangup } = self;
+        let Self { app, workers, listeners, admin, hangup } = self;
         let (stop, stopped) = channel::channel(false);
         let (stop_admin, admin_stopped) = channel::channel(false);
         let (all_gone, alive) = channel::channel(());
         let serving = Serving {
-            router: layers::data_plane(app.clone()),
             limits: app.settings.limits,
             timeouts: app.settings.timeouts,
             metrics: app.metrics.clone(),
@@ -191,7 +218,6 @@ impl Server {
         };
         let (_, admin_alive) = channel::channel(());
         let admin_serving = Serving {
-            router: admin::router(app.clone()),
             stop: admin_stopped,
             alive: admin_alive,
             // The operator's own door must not be blocked by callers, and so has its own numbers.
@@ -199,9 +225,13 @@ impl Server {
             ..serving.clone()
         };
         tokio::spawn(watch::watch(app.reloader.clone(), app.settings.reload, hangup, stopped));
-        let admin = tokio::spawn(listener::accept(admin, admin_serving));
-        let doors: Vec<_> =
-            listeners.into_iter().map(|listener| tokio::spawn(listener::accept(listener, serving.clone()))).collect();
+        let door = Seat::new(Handle::current(), Admin::new(app.clone()));
+        let admin = tokio::spawn(listener::accept(admin, vec![door], admin_serving));
+        let open = |listener| {
+            let seats = workers.seats(|app| DataPlane(app.clone()));
+            tokio::spawn(listener::accept(listener, seats, serving.clone()))
+        };
+        let doors: Vec<_> = listeners.into_iter().map(open).collect();
         drop(serving);
 
         shutdown.await;

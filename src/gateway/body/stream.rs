@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::{Frame, SizeHint};
@@ -49,21 +48,24 @@ pub(in crate::gateway) fn find_stream_fault(error: &(dyn Error + 'static)) -> Op
 }
 
 /// A body on its way through.
-pub(in crate::gateway) struct Guarded {
-    inner: Body,
+pub(in crate::gateway) struct Guarded<B> {
+    inner: B,
     left: u64,
     silence: Duration,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl Guarded {
+impl<B> Guarded<B> {
     /// At most `limit` bytes, and never silent for `silence`.
-    pub(in crate::gateway) fn new(inner: Body, limit: u64, silence: Duration) -> Self {
+    pub(in crate::gateway) fn new(inner: B, limit: u64, silence: Duration) -> Self {
         Self { inner, left: limit, silence, alarm: None }
     }
 }
 
-impl http_body::Body for Guarded {
+impl<B> http_body::Body for Guarded<B>
+where
+    B: http_body::Body<Data = Bytes, Error: Error + 'static> + Unpin,
+{
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
@@ -141,6 +143,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::convert::Infallible;
 
+    use axum::body::Body;
     use http_body_util::BodyExt;
 
     use super::*;

@@ -2,26 +2,29 @@
 //!
 //! A service sees its own authority as `Host` (it may serve several names); the caller's is in `X-Forwarded-Host`.
 
+mod payload;
+mod pool;
+
 use std::error::Error;
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use tokio::runtime::Handle;
+
+pub(super) use payload::Payload;
 
 use super::body::{Guarded, find_fault, find_stream_fault};
 use super::trouble::{Kind, Trouble};
 use crate::settings::Timeouts;
+use payload::Answer;
+use pool::{ConnectError, Pool};
 
 /// Connections to all services.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Upstreams {
-    client: Client<HttpConnector, Body>,
+    pool: Arc<Pool>,
     timeouts: Timeouts,
 }
 
@@ -33,61 +36,57 @@ pub(super) struct Outgoing {
     pub(super) body: Payload,
 }
 
-/// Its body.
-pub(super) enum Payload {
-    /// In memory, so it could be sent twice.
-    Whole(Bytes),
-    /// As it comes.
-    Stream(Body),
+/// Why there is no answer.
+enum Unanswered {
+    /// The service was not reached.
+    Connect(ConnectError),
+    /// It was, and then this.
+    Exchange(hyper::Error),
 }
-
-/// Response heads larger than this are a service's mistake.
-const LARGEST_HEAD: usize = 256 << 10;
 
 impl Upstreams {
     pub(super) fn new(timeouts: Timeouts) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(timeouts.connect));
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            // Below the idle time at which common servers close, so that few requests meet a closing connection.
-            .pool_idle_timeout(Duration::from_secs(4))
-            .http1_max_buf_size(LARGEST_HEAD)
-            .http1_max_headers(256)
-            .build(connector);
-        Self { client, timeouts }
+        Self { pool: Arc::new(Pool::new(timeouts.connect)), timeouts }
+    }
+
+    /// Closes connections that nobody uses, as long as there are any to be had.
+    pub(super) fn forget_idle(&self, runtime: &Handle) {
+        let pool = Arc::downgrade(&self.pool);
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(Pool::sweep()).await;
+                let Some(pool) = pool.upgrade() else { return };
+                pool.forget_idle();
+            }
+        });
     }
 
     /// Sends a request and waits for the response's head. Its body streams, but never in silence for too long.
     ///
     /// A safe request without a streaming body is sent once more if the connection ended before an answer: the usual
-    /// end of a pooled connection. Nothing else is ever sent twice.
+    /// end of a pooled connection. Nothing else is ever sent twice; what was not sent at all is sent on another.
     ///
     /// # Errors
     /// The service cannot be reached, does not answer in time, or answers what is not HTTP.
     pub(super) async fn send(&self, request: Outgoing) -> Result<Response<Body>, Trouble> {
-        let Outgoing { method, uri, headers, body } = request;
+        let Outgoing { method, uri, mut headers, body } = request;
+        name_host(&uri, &mut headers);
         let again = match &body {
-            Payload::Whole(bytes) if method.is_safe() => Some(bytes.clone()),
+            Payload::Whole(bytes) if method.is_safe() => Some((bytes.clone(), headers.clone())),
             _ => None,
         };
-        let body = match body {
-            Payload::Whole(bytes) => Body::from(bytes),
-            Payload::Stream(body) => body,
-        };
-        let build = |body: Body| {
+        let target = uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
+        let build = |headers: HeaderMap, body: Payload| {
             let mut request = Request::new(body);
-            (*request.method_mut(), *request.uri_mut()) = (method.clone(), uri.clone());
-            *request.headers_mut() = headers.clone();
+            (*request.method_mut(), *request.uri_mut()) = (method.clone(), target.clone());
+            *request.headers_mut() = headers;
             request
         };
         let answered = tokio::time::timeout(self.timeouts.response, async {
-            let first = self.client.request(build(body)).await;
+            let first = self.exchange(&uri, build(headers, body)).await;
             match (first, again) {
-                (Err(error), Some(bytes)) if ended_without_answer(&error) => {
-                    self.client.request(build(Body::from(bytes))).await
+                (Err(Unanswered::Exchange(error)), Some((bytes, headers))) if ended_without_answer(&error) => {
+                    self.exchange(&uri, build(headers, Payload::Whole(bytes))).await
                 }
                 (answered, _) => answered,
             }
@@ -100,7 +99,40 @@ impl Upstreams {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Trouble::new(Kind::UpstreamContract).cause("101 though no upgrade was asked for"));
         }
-        Ok(response.map(|body: Incoming| Body::new(Guarded::new(Body::new(body), u64::MAX, self.timeouts.stream))))
+        Ok(response.map(|body| Body::new(Guarded::new(body, u64::MAX, self.timeouts.stream))))
+    }
+
+    /// Sends a request on a connection that takes it.
+    async fn exchange(&self, uri: &Uri, mut request: Request<Payload>) -> Result<Response<Answer>, Unanswered> {
+        loop {
+            let mut connection = self.pool.connection(uri).await.map_err(Unanswered::Connect)?;
+            match connection.sender.try_send_request(request).await {
+                Ok(response) => return Ok(response.map(|body| Answer::new(body, connection))),
+                Err(mut error) => match error.take_message() {
+                    // It was closed while it waited, and nothing of the request was written: as if it had not been there.
+                    Some(unsent) if connection.is_used => request = unsent,
+                    _ => return Err(Unanswered::Exchange(error.into_error())),
+                },
+            }
+        }
+    }
+}
+
+/// The service's own authority, without a port that goes without saying.
+fn name_host(uri: &Uri, headers: &mut HeaderMap) {
+    let usual = match uri.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    };
+    let port = uri.port_u16().filter(|port| *port != usual);
+    let host = match (port, uri.authority(), uri.host()) {
+        (Some(_), Some(authority), _) if !authority.as_str().contains('@') => HeaderValue::from_str(authority.as_str()),
+        (Some(port), _, Some(host)) => HeaderValue::from_str(&format!("{host}:{port}")),
+        (None, _, Some(host)) => HeaderValue::from_str(host),
+        (_, _, None) => return,
+    };
+    if let Ok(host) = host {
+        headers.insert(header::HOST, host);
     }
 }
 
@@ -122,17 +154,21 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
     std::iter::successors(Some(error), |error| (**error).source())
 }
 
-fn ended_without_answer(error: &hyper_util::client::legacy::Error) -> bool {
+fn ended_without_answer(error: &hyper::Error) -> bool {
     causes(error).any(|cause| {
         cause.downcast_ref::<hyper::Error>().is_some_and(|cause| cause.is_incomplete_message() || cause.is_canceled())
             || cause.downcast_ref::<std::io::Error>().is_some_and(|cause| {
                 matches!(cause.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
             })
-    }) && !error.is_connect()
+    })
 }
 
 /// What went wrong, and on whose side.
-fn failure(error: &hyper_util::client::legacy::Error, uri: &Uri) -> Trouble {
+fn failure(unanswered: &Unanswered, uri: &Uri) -> Trouble {
+    let (error, is_connect): (&(dyn Error + 'static), bool) = match unanswered {
+        Unanswered::Connect(error) => (&**error, true),
+        Unanswered::Exchange(error) => (error, false),
+    };
     // The request's body is the caller's: if that broke off, the service is not to blame.
     if let Some(fault) = find_stream_fault(error) {
         return Trouble::from_caller_body(fault);
@@ -143,7 +179,7 @@ fn failure(error: &hyper_util::client::legacy::Error, uri: &Uri) -> Trouble {
     let timed_out = causes(error).any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
     });
-    let kind = match (error.is_connect(), timed_out) {
+    let kind = match (is_connect, timed_out) {
         (true, true) => Kind::UpstreamTimeout,
         (true, false) => Kind::UpstreamUnreachable,
         (false, _) => Kind::UpstreamBroken,
