@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::aside::Movable;
 use super::framing::{Framing, Verdict};
 use super::wire::Wire;
 use crate::settings::{Limits, Timeouts};
@@ -220,12 +220,11 @@ fn answer<A: Answering>(
     answering: &A,
     protocol: Protocol,
     request: Request<Incoming>,
-) -> Pin<Box<dyn Future<Output = Result<Response<A::Body>, Infallible>> + Send>> {
+) -> Movable<Result<Response<A::Body>, Infallible>> {
     let (busy, framed) = conn.begin(protocol);
     let to_head = *request.method() == Method::HEAD;
     let answered = answering.clone().answer(request, Arrival { busy, framed });
-    // hyper gives a connection back only where its futures can be moved.
-    Box::pin(async move {
+    Movable::new(async move {
         let mut response = answered.await;
         // axum writes the length of the body that it has; here it has none of the representation's that is spoken of.
         let has_none = to_head || response.status() == StatusCode::NOT_MODIFIED;

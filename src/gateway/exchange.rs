@@ -8,15 +8,15 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use http_body::Body as _;
 
 use super::App;
 use super::body::Guarded;
 use super::body::records::Framing;
 use super::events::{Message, Stream};
-use super::generation::{Generation, hex};
-use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop};
+use super::generation::Standing;
+use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop, remove_where};
 use super::record::Facts;
 use super::streaming;
 use super::target::Target;
@@ -26,7 +26,6 @@ use super::upstream::{Outgoing, Payload, address};
 use super::validators::Representation;
 use crate::plan::address::Surroundings;
 use crate::plan::{Exchange, Limits, ServicePlan};
-use crate::rules::ast::Negotiator;
 
 /// What every step of one request may look at.
 pub(super) struct Call<'c> {
@@ -136,11 +135,7 @@ impl Call<'_> {
         self.facts.change(|known| known.upstream += begun.elapsed());
         let mut response = answered?;
         remove_hop_by_hop(response.headers_mut());
-        let own: Vec<HeaderName> =
-            response.headers().keys().filter(|name| name.as_str().starts_with("bifocal-")).cloned().collect();
-        for name in own {
-            response.headers_mut().remove(name);
-        }
+        remove_where(response.headers_mut(), |name| name.as_str().starts_with("bifocal-"));
         Ok(response)
     }
 
@@ -164,10 +159,7 @@ pub(super) async fn handle(
 
     // One snapshot for the whole exchange: the response is translated by the rules that translated the request.
     let generation = app.current.snapshot();
-    facts.change(|known| {
-        known.generation = generation.number;
-        known.rules = generation.hash.clone();
-    });
+    facts.change(|known| known.generation = Some(generation.clone()));
 
     if generation.number == 0 {
         let soon = HeaderValue::from_static("1");
@@ -182,15 +174,12 @@ pub(super) async fn handle(
     }
 
     // Whose request, which version, who answers.
-    let Some(service) = generation.plan.service_for(target.host.as_deref(), &target.path) else {
+    let Some(standing) = generation.service_for(target.host.as_deref(), &target.path) else {
         return Err(Trouble::new(Kind::NoService));
     };
-    facts.change(|known| known.service = Some(service.clone()));
-    let answered = answer(app, &generation, service, (identity, facts, target, peer), parts, body).await;
-    // The same address has another representation for callers of another version; that holds for refusals, too.
-    let varies = service.varies_by().chain(service.answer_header.clone());
-    let by_type = service.negotiate.iter().any(|way| matches!(way, Negotiator::MediaType(_)));
-    let varies = varies.chain(by_type.then_some(header::CONTENT_TYPE));
+    facts.change(|known| known.standing = Some(standing.clone()));
+    let answered = answer(app, standing, (identity, facts, target, peer), parts, body).await;
+    let varies = standing.varies.iter();
     match answered {
         Ok(mut response) => {
             add_vary(response.headers_mut(), varies);
@@ -208,24 +197,25 @@ pub(super) async fn handle(
 /// Finds out which version is asked for and who answers, and has it answered.
 async fn answer(
     app: &App,
-    generation: &Generation,
-    service: &Arc<ServicePlan>,
+    standing: &Standing,
     (identity, facts, target, peer): (&Identity, &Facts, &Target, SocketAddr),
-    parts: Parts,
+    mut parts: Parts,
     body: Body,
 ) -> Result<Response, Trouble> {
+    let service = &standing.plan;
     let unclear = |unclear| {
         Trouble::from_unclear(&unclear, service.versions.iter().map(|version| version.name.clone()).collect())
     };
     let asked = service.negotiate(&target.path, target.query.as_deref(), &parts.headers).map_err(unclear)?;
     let by_default = service.versions.get(asked).map_or(asked, |version| version.answered_by);
     let served = service.chosen_answer(&parts.headers).map_err(unclear)?.unwrap_or(by_default);
-    let rules = generation.services.get(&service.name).map(|serving| hex(serving.hash.get(..4).unwrap_or_default()));
 
+    // What passes needs its headers only once.
+    let headers = if asked == served { std::mem::take(&mut parts.headers) } else { parts.headers.clone() };
     let call = Call {
         app,
         service,
-        rules: rules.as_deref().unwrap_or_default(),
+        rules: &standing.rules,
         asked,
         served,
         target,
@@ -241,8 +231,12 @@ async fn answer(
     if body.size_hint().lower() > app.settings.limits.body as u64 && !streaming::streams_request(&call) {
         return Err(too_large(app.settings.limits.body));
     }
-    let headers = end_to_end(&parts.headers, app.settings.forwarded);
-    if asked == served { pass(&call, headers, body).await } else { translate::translate(&call, headers, body).await }
+    let headers = end_to_end(headers, app.settings.forwarded);
+    if asked == served {
+        return pass(&call, headers, body).await;
+    }
+    // Far larger than what passing needs, and so in a place of its own.
+    Box::pin(translate::translate(&call, headers, body)).await
 }
 
 fn too_large(limit: usize) -> Trouble {

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use http::{HeaderName, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
-use crate::plan::{Plan, ServicePlan};
+use super::metrics::Counters;
+use crate::plan::{Plan, ServicePlan, VersionPlan};
+use crate::rules::ast::Negotiator;
 use crate::rules::checked::CheckedService;
 
 /// Everything that one request may see of the rules.
@@ -16,13 +19,56 @@ pub(super) struct Generation {
     /// Counts from 1 in this process; 0: nothing has been loaded yet.
     pub(super) number: u64,
     /// Names the content: over the names and hashes of its services.
-    pub(super) hash: Arc<str>,
+    pub(super) hash: String,
     /// When it began to serve.
     pub(super) since: SystemTime,
     /// What requests use.
     pub(super) plan: Plan,
     /// What the plan was made of.
     pub(super) services: BTreeMap<String, Serving>,
+    /// What each service's requests need to know beside its plan.
+    standings: BTreeMap<String, Arc<Standing>>,
+}
+
+/// A service as its requests see it: what need not be worked out for each of them.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) plan: Arc<ServicePlan>,
+    /// Names the service's rules, the same for the same rules everywhere.
+    pub(super) rules: String,
+    /// Header fields by which the representation at one address varies.
+    pub(super) varies: Vec<HeaderName>,
+    /// What it counts.
+    pub(super) counters: Counters,
+    /// For each version that asks, for each that answers: what responses say of it.
+    told: Vec<Vec<Option<HeaderValue>>>,
+}
+
+impl Standing {
+    fn new(serving: &Serving) -> Self {
+        let plan = serving.plan.clone();
+        // The same address has another representation for callers of another version; that holds for refusals, too.
+        let by_type = plan.negotiate.iter().any(|way| matches!(way, Negotiator::MediaType(_)));
+        let by_type = by_type.then_some(header::CONTENT_TYPE);
+        let varies = plan.varies_by().chain(plan.answer_header.clone()).chain(by_type).collect();
+        let told = |asked: &VersionPlan, served: &VersionPlan| {
+            HeaderValue::from_str(&format!("asked={}, served={}", asked.name, served.name)).ok()
+        };
+        let of = |asked: &VersionPlan| plan.versions.iter().map(|served| told(asked, served)).collect();
+        let told = plan.versions.iter().map(of).collect();
+        let rules = hex(serving.hash.get(..4).unwrap_or_default());
+        Self { rules, varies, counters: Counters::default(), told, plan }
+    }
+
+    /// Which version asked and which one answered, as responses say it.
+    pub(super) fn told(&self, asked: usize, served: usize) -> Option<&HeaderValue> {
+        self.told.get(asked)?.get(served)?.as_ref()
+    }
+
+    /// The name of a version.
+    pub(super) fn version(&self, index: usize) -> &str {
+        self.plan.versions.get(index).map_or("", |version| &version.name)
+    }
 }
 
 /// One service as it serves.
@@ -49,7 +95,14 @@ impl Generation {
         // Twelve digits tell rule sets apart and can be read aloud.
         let hash = hex(digest.finalize().get(..6).unwrap_or_default()).into();
         let plan = Plan::new(services.values().map(|serving| serving.plan.clone()).collect());
-        Self { number, hash, since: SystemTime::now(), plan, services }
+        let standing = |(name, serving): (&String, &Serving)| (name.clone(), Arc::new(Standing::new(serving)));
+        let standings = services.iter().map(standing).collect();
+        Self { number, hash, since: SystemTime::now(), plan, services, standings }
+    }
+
+    /// What serves a host and path.
+    pub(super) fn service_for(&self, host: Option<&str>, path: &str) -> Option<&Arc<Standing>> {
+        self.standings.get(&self.plan.service_for(host, path)?.name)
     }
 }
 

@@ -10,6 +10,7 @@ mod listener;
 mod wire;
 mod workers;
 
+mod aside;
 mod layers;
 mod panics;
 mod record;

@@ -17,20 +17,20 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::connection::Busy;
+use super::generation::{Generation, Standing};
 use super::headers::{GENERATION, Identity, REQUEST_ID, VERSION};
-use crate::plan::ServicePlan;
 
 /// What a request's handlers learn of it.
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// The rules that it saw.
+    pub(super) generation: Option<Arc<Generation>>,
     /// Whose request it is.
-    pub(super) service: Option<Arc<ServicePlan>>,
+    pub(super) standing: Option<Arc<Standing>>,
     /// In the caller's terms; none for requests that pass untouched.
     pub(super) route: Option<String>,
     /// Which of the service's versions asked, and which one answers.
     pub(super) versions: Option<(usize, usize)>,
-    pub(super) generation: u64,
-    pub(super) rules: Arc<str>,
     pub(super) fault: Option<&'static str>,
     pub(super) translating: Duration,
     pub(super) upstream: Duration,
@@ -44,7 +44,7 @@ pub(super) struct Known {
 impl Known {
     /// The service's name; empty: no service is known.
     pub(super) fn service(&self) -> &str {
-        self.service.as_ref().map_or("", |service| &service.name)
+        self.standing.as_ref().map_or("", |standing| &standing.plan.name)
     }
 
     /// The name of the version that the caller speaks; empty: it is not known.
@@ -58,8 +58,7 @@ impl Known {
     }
 
     fn version(&self, index: Option<usize>) -> &str {
-        let version = self.service.as_ref().zip(index).and_then(|(service, index)| service.versions.get(index));
-        version.map_or("", |version| &version.name)
+        self.standing.as_ref().zip(index).map_or("", |(standing, index)| standing.version(index))
     }
 
     /// One of several calls is over.
@@ -183,13 +182,12 @@ impl Recording {
             headers.insert(REQUEST_ID, id);
         }
         self.facts.change(|known| {
-            if known.generation != 0 {
-                headers.insert(GENERATION, known.generation.into());
+            if let Some(generation) = known.generation.as_ref().filter(|generation| generation.number != 0) {
+                headers.insert(GENERATION, generation.number.into());
             }
-            if !known.asked().is_empty()
-                && let Ok(value) = HeaderValue::from_str(&format!("asked={}, served={}", known.asked(), known.served()))
-            {
-                headers.insert(VERSION, value);
+            let told = known.standing.as_ref().zip(known.versions);
+            if let Some(told) = told.and_then(|(standing, (asked, served))| standing.told(asked, served)) {
+                headers.insert(VERSION, told.clone());
             }
         });
         response.map(|body| {

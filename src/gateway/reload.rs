@@ -80,7 +80,7 @@ impl Reloader {
         let changed = generation.number != previous.number;
         let status = Arc::new(Status {
             generation: generation.number,
-            hash: generation.hash.to_string(),
+            hash: generation.hash.clone(),
             since: generation.since,
             at: SystemTime::now(),
             changed,
@@ -98,7 +98,7 @@ impl Reloader {
         self.metrics.refused_services.set(i64::try_from(refused).unwrap_or(i64::MAX));
         if !same {
             let millis = begun.elapsed().as_millis();
-            let (number, hash) = (generation.number, &*generation.hash);
+            let (number, hash) = (generation.number, &generation.hash);
             tracing::info!(why, result, generation = number, hash, millis, "rules read");
             status.complaints().for_each(|text| tracing::error!("{text}"));
         }

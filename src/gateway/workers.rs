@@ -9,7 +9,7 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use super::App;
+use super::{App, aside};
 
 /// The threads that serve callers. Dropped, they end, and what they still serve is cut.
 #[derive(Debug)]
@@ -54,7 +54,9 @@ impl Worker {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (running, ended) = oneshot::channel::<()>();
         let handle = runtime.handle().clone();
+        let elsewhere = Handle::current();
         let serve = move || {
+            aside::send_to(elsewhere);
             // An error is what it waits for: that nobody can tell it anything any more.
             let _ = runtime.block_on(ended);
             runtime.shutdown_background();

@@ -52,13 +52,15 @@ pub(in crate::gateway) struct Guarded<B> {
     inner: B,
     left: u64,
     silence: Duration,
+    /// Whether it has been looked at twice in vain, so that it is worth a timer.
+    has_waited: bool,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Guarded<B> {
     /// At most `limit` bytes, and never silent for `silence`.
     pub(in crate::gateway) fn new(inner: B, limit: u64, silence: Duration) -> Self {
-        Self { inner, left: limit, silence, alarm: None }
+        Self { inner, left: limit, silence, has_waited: false, alarm: None }
     }
 }
 
@@ -72,6 +74,13 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         let Poll::Ready(next) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            if !this.has_waited {
+                // Most often the next piece is here already and only its connection has to have its turn: after that,
+                // one more look, which costs less than a timer.
+                this.has_waited = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let silence = this.silence;
             let alarm = this.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(silence)));
             return match alarm.as_mut().poll(cx) {
