@@ -207,13 +207,11 @@ impl Line<'_> {
     }
 
     fn maybe(&mut self, name: &str, text: Option<&str>) -> io::Result<()> {
-        match text {
-            Some(text) => self.text(name, text),
-            None => {
-                self.key(name).extend_from_slice(b"null");
-                Ok(())
-            }
-        }
+        let Some(text) = text else {
+            self.key(name).extend_from_slice(b"null");
+            return Ok(());
+        };
+        self.text(name, text)
     }
 
     fn number(&mut self, name: &str, number: u64) {

@@ -223,9 +223,9 @@ fn answer<A: Answering>(
 ) -> Movable<Result<Response<A::Body>, Infallible>> {
     let (busy, framed) = conn.begin(protocol);
     let to_head = *request.method() == Method::HEAD;
-    let answered = answering.clone().answer(request, Arrival { busy, framed });
+    let answering = answering.clone();
     Movable::new(async move {
-        let mut response = answered.await;
+        let mut response = answering.answer(request, Arrival { busy, framed }).await;
         // axum writes the length of the body that it has; here it has none of the representation's that is spoken of.
         let has_none = to_head || response.status() == StatusCode::NOT_MODIFIED;
         if has_none && response.headers().get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") {

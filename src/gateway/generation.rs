@@ -93,7 +93,7 @@ impl Generation {
             digest.update(serving.hash);
         }
         // Twelve digits tell rule sets apart and can be read aloud.
-        let hash = hex(digest.finalize().get(..6).unwrap_or_default()).into();
+        let hash = hex(digest.finalize().get(..6).unwrap_or_default());
         let plan = Plan::new(services.values().map(|serving| serving.plan.clone()).collect());
         let standing = |(name, serving): (&String, &Serving)| (name.clone(), Arc::new(Standing::new(serving)));
         let standings = services.iter().map(standing).collect();

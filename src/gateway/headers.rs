@@ -177,22 +177,27 @@ pub(super) fn end_to_end(mut kept: HeaderMap, forwarded: Forwarded) -> HeaderMap
     kept
 }
 
+/// How many fields a request gets on its way.
+const OWN_FIELDS: usize = 8;
+
 /// Adds what the gateway itself says. Done last, so that no rule can say otherwise.
 pub(super) fn decorate(headers: &mut HeaderMap, route: &Route, target: &Target, identity: &Identity) {
     remove_hop_by_hop(headers);
     headers.remove(header::HOST);
+    // Room for all that follows at once: a map that grows is built anew.
+    headers.reserve(OWN_FIELDS);
     if route.forwarded == Forwarded::Replace {
         for name in [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, header::FORWARDED] {
             headers.remove(name);
         }
     }
-    let peer = route.peer.ip();
-    let node = match peer {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
+    let peer = route.peer.ip().to_string();
+    let node = match route.peer.ip() {
+        IpAddr::V4(_) => Cow::Borrowed(&*peer),
+        IpAddr::V6(address) => Cow::Owned(format!("\"[{address}]\"")),
     };
     let authority = target.authority.as_deref().unwrap_or_default();
-    append_to_list(headers, X_FORWARDED_FOR, &peer.to_string());
+    append_to_list(headers, X_FORWARDED_FOR, &peer);
     if !headers.contains_key(X_FORWARDED_HOST) && !authority.is_empty() {
         set(headers, X_FORWARDED_HOST, authority);
     }

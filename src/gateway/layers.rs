@@ -1,5 +1,6 @@
 //! The order in which a request passes, on one screen.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -34,17 +35,20 @@ impl Answering for DataPlane {
         // First, so that whatever follows is recorded, and so that every answer carries the request's id.
         let mut recording = Recording::begin(&app, busy, &request);
         let is_head = *request.method() == Method::HEAD;
-        let (identity, facts, peer) = (recording.identity.clone(), recording.facts.clone(), recording.peer());
-        let admitted = &mut recording.admitted;
+        let peer = recording.peer();
         // Outside of all that may fail or panic, inside of what records the outcome.
-        let response = rescue(&identity, &facts, is_head, async {
-            // Before any work is done for a request, but after it has a name by which its refusal can be found.
-            *admitted = Some(admit(&app)?);
-            // Before anything reads the request: from here on there is one target, one host, one framing.
-            let target = strict(&app, framed, &request)?;
-            exchange::handle(&app, (&identity, &facts, &target, peer), request).await
-        })
-        .await;
+        let response = {
+            let Recording { identity, facts, admitted, .. } = &mut *recording;
+            let (identity, facts) = (&*identity, &*facts);
+            let inner = pin!(async {
+                // Before any work is done for a request, but after it has a name by which its refusal can be found.
+                *admitted = Some(admit(&app)?);
+                // Before anything reads the request: from here on there is one target, one host, one framing.
+                let target = strict(&app, framed, &request)?;
+                exchange::handle(&app, (identity, facts, &target, peer), request).await
+            });
+            rescue(identity, facts, is_head, inner).await
+        };
         recording.answered(response)
     }
 }

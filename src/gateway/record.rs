@@ -151,8 +151,8 @@ impl Drop for Recording {
 
 impl Recording {
     /// Names a request, and sees to it that it is recorded whatever becomes of it.
-    pub(super) fn begin(app: &Arc<App>, busy: Busy, request: &Request) -> Self {
-        Self {
+    pub(super) fn begin(app: &Arc<App>, busy: Busy, request: &Request) -> Box<Self> {
+        Box::new(Self {
             at: SystemTime::now(),
             begun: Instant::now(),
             identity: Identity::of(request.headers()),
@@ -166,7 +166,7 @@ impl Recording {
             admitted: None,
             busy,
             app: app.clone(),
-        }
+        })
     }
 
     /// The other end of the caller's connection.
@@ -175,9 +175,10 @@ impl Recording {
     }
 
     /// Goes on until the response's body is over.
-    pub(super) fn answered(mut self, mut response: Response) -> http::Response<Recorded> {
+    pub(super) fn answered(mut self: Box<Self>, mut response: Response) -> http::Response<Recorded> {
         self.status = Some(response.status());
         let headers = response.headers_mut();
+        headers.reserve(4);
         if let Ok(id) = HeaderValue::from_str(&self.identity.request) {
             headers.insert(REQUEST_ID, id);
         }
@@ -200,7 +201,7 @@ impl Recording {
 /// A response body that knows when it is over.
 pub(super) struct Recorded {
     inner: Body,
-    recording: Recording,
+    recording: Box<Recording>,
 }
 
 impl http_body::Body for Recorded {

@@ -1,7 +1,7 @@
 //! Errors become responses here and nowhere else: `application/problem+json` (RFC 9457) in the caller's terms, the chain
 //! of causes in the log alone.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -29,14 +29,14 @@ pub(super) async fn rescue(
     identity: &Identity,
     facts: &Facts,
     is_head: bool,
-    inner: impl Future<Output = Result<Response, Trouble>>,
+    inner: Pin<&mut impl Future<Output = Result<Response, Trouble>>>,
 ) -> Response {
-    let answered = CatchPanic::new(pin!(inner)).await;
+    let answered = CatchPanic::new(inner).await;
     match answered.unwrap_or_else(|panic| Err(Trouble::new(Kind::Internal).cause(panic).closing())) {
         Ok(response) => response,
         Err(trouble) => {
             facts.change(|facts| facts.fault = Some(trouble.kind.row().1));
-            told(trouble, &identity.request, is_head)
+            told(&trouble, &identity.request, is_head)
         }
     }
 }
@@ -49,13 +49,13 @@ pub(super) async fn rescue_layer(request: Request, next: Next) -> Response {
     let mut response =
         answered.unwrap_or_else(|panic| Trouble::new(Kind::Internal).cause(panic).closing().into_response());
     match response.extensions_mut().remove::<Trouble>() {
-        Some(trouble) => told(trouble, identity.as_ref().map_or("", |identity| &identity.request), is_head),
+        Some(trouble) => told(&trouble, identity.as_ref().map_or("", |identity| &identity.request), is_head),
         None => response,
     }
 }
 
 /// The response that says what went wrong.
-fn told(trouble: Trouble, id: &str, is_head: bool) -> Response {
+fn told(trouble: &Trouble, id: &str, is_head: bool) -> Response {
     let (_, code, _, side) = trouble.kind.row();
     let mut response = Response::new(Body::empty());
     *response.status_mut() = trouble.status.unwrap_or(trouble.kind.row().0);
@@ -66,7 +66,7 @@ fn told(trouble: Trouble, id: &str, is_head: bool) -> Response {
         Side::Upstream => tracing::warn!(request_id = %id, code, status, cause, "upstream failed"),
         Side::Gateway => tracing::error!(request_id = %id, code, status, cause, "gateway failed"),
     }
-    let text = problem(&trouble, id);
+    let text = problem(trouble, id);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

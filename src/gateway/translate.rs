@@ -362,14 +362,15 @@ async fn respond(
 
     let worker = call.worker();
     let input = ResponseIn { status, headers: &headers, body: received.text() };
-    let out = compute(&worker, input.body.map_or(0, <[u8]>::len), |scratch, limits| {
+    let mut out = compute(&worker, input.body.map_or(0, <[u8]>::len), |scratch, limits| {
         exchange.response(&input, Some(asked.request), scratch, limits).map_err(|fault| Trouble::from_response(&fault))
     })?;
     if out.dropped > 0 {
         call.facts.change(|known| known.dropped_members += out.dropped);
     }
     let answered = if is_unmodified && out.status == StatusCode::OK { parts.status } else { out.status };
-    let mut final_headers = out.headers.clone();
+    // A stream of documents still needs them: each of its documents is the body of this head.
+    let mut final_headers = if framing.is_some() { out.headers.clone() } else { std::mem::take(&mut out.headers) };
     let mut recoded = false;
     let body = match (framing, &mut received) {
         (Some(framing), Received::Streaming(body)) => {

@@ -6,12 +6,16 @@ mod payload;
 mod pool;
 
 use std::error::Error;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::body::Body;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 pub(super) use payload::Payload;
 
@@ -54,7 +58,7 @@ impl Upstreams {
         let pool = Arc::downgrade(&self.pool);
         runtime.spawn(async move {
             loop {
-                tokio::time::sleep(Pool::sweep()).await;
+                sleep(Pool::sweep()).await;
                 let Some(pool) = pool.upgrade() else { return };
                 pool.forget_idle();
             }
@@ -82,7 +86,7 @@ impl Upstreams {
             *request.headers_mut() = headers;
             request
         };
-        let answered = tokio::time::timeout(self.timeouts.response, async {
+        let mut answered = pin!(async {
             let first = self.exchange(&uri, build(headers, body)).await;
             match (first, again) {
                 (Err(Unanswered::Exchange(error)), Some((bytes, headers))) if ended_without_answer(&error) => {
@@ -91,10 +95,15 @@ impl Upstreams {
                 (answered, _) => answered,
             }
         });
+        let mut alarm = pin!(sleep(self.timeouts.response));
+        let answered = poll_fn(|cx| match answered.as_mut().poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Some(answered)),
+            Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+        });
         let response = match answered.await {
-            Err(_) => return Err(Trouble::new(Kind::UpstreamTimeout).cause(format!("no response head from {uri}"))),
-            Ok(Err(error)) => return Err(failure(&error, &uri)),
-            Ok(Ok(response)) => response,
+            None => return Err(Trouble::new(Kind::UpstreamTimeout).cause(format!("no response head from {uri}"))),
+            Some(Err(error)) => return Err(failure(&error, &uri)),
+            Some(Ok(response)) => response,
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Trouble::new(Kind::UpstreamContract).cause("101 though no upgrade was asked for"));
