@@ -1,32 +1,53 @@
 //! The access log: one JSON line a request, written by a thread of its own so that a slow disk or pipe stops nobody.
+//!
+//! Requests add their lines to one buffer; the writer takes all of it at once, a few times a second.
 
+use std::cell::RefCell;
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
-
-use serde_json::json;
 
 use super::record::Entry;
 use crate::settings::AccessTo;
 
-/// Lines that wait for the writer before new ones are dropped (and counted).
-const WAITING: usize = 8192;
+/// Bytes that wait for the writer before new lines are dropped (and counted).
+const WAITING: usize = 4 << 20;
+/// How long the first of several lines may wait for the others.
+const TOGETHER: Duration = Duration::from_millis(50);
 
 /// The end of the log that requests see.
 #[derive(Debug)]
 pub(super) struct AccessLog {
-    lines: Option<SyncSender<Order>>,
+    desk: Option<Arc<Desk>>,
     dropped: AtomicU64,
 }
 
-/// What the writer is told.
-#[derive(Debug)]
-enum Order {
-    Write(String),
-    /// Answer when everything before this is written.
-    Flush(SyncSender<()>),
+/// Where lines wait.
+#[derive(Debug, Default)]
+struct Desk {
+    waiting: Mutex<Waiting>,
+    /// There is something to write, or somebody who wants it written now.
+    ready: Condvar,
+    /// Everything that was there has been written.
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    /// Everything up to here is wanted at once.
+    is_urgent: bool,
+    /// The writer has taken lines and not written them yet.
+    is_writing: bool,
+    is_closed: bool,
+}
+
+impl Desk {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl AccessLog {
@@ -37,7 +58,7 @@ impl AccessLog {
     pub(super) fn open(to: &AccessTo) -> io::Result<Self> {
         let writer: Box<dyn Write + Send> =
             match to {
-                AccessTo::Off => return Ok(Self { lines: None, dropped: AtomicU64::new(0) }),
+                AccessTo::Off => return Ok(Self { desk: None, dropped: AtomicU64::new(0) }),
                 AccessTo::Stdout => Box::new(io::stdout()),
                 AccessTo::Stderr => Box::new(io::stderr()),
                 AccessTo::File(path) => {
@@ -47,9 +68,10 @@ impl AccessLog {
                     })?)
                 }
             };
-        let (lines, waiting) = sync_channel(WAITING);
-        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_lines(&waiting, writer))?;
-        Ok(Self { lines: Some(lines), dropped: AtomicU64::new(0) })
+        let desk = Arc::new(Desk::default());
+        let writers = desk.clone();
+        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_lines(&writers, writer))?;
+        Ok(Self { desk: Some(desk), dropped: AtomicU64::new(0) })
     }
 
     /// Lines that were not written because the writer could not keep up.
@@ -59,82 +81,169 @@ impl AccessLog {
 
     /// Waits until all lines are written, but not for a writer that is stuck.
     pub(super) fn flush(&self) {
-        let Some(lines) = &self.lines else { return };
-        let (done, written) = sync_channel(1);
-        if lines.try_send(Order::Flush(done)).is_ok() {
-            let _ = written.recv_timeout(Duration::from_secs(1));
-        }
+        let Some(desk) = &self.desk else { return };
+        let mut waiting = desk.waiting();
+        waiting.is_urgent = true;
+        desk.ready.notify_one();
+        let unwritten = |waiting: &mut Waiting| waiting.is_writing || !waiting.lines.is_empty();
+        drop(desk.written.wait_timeout_while(waiting, Duration::from_secs(1), unwritten));
     }
 
-    /// Hands a line to the writer; never waits.
+    /// Hands a line to the writer; waits at most for another line to be added.
     pub(super) fn write(&self, entry: &Entry<'_>) {
-        let Some(lines) = &self.lines else { return };
-        match lines.try_send(Order::Write(line(entry))) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(_)) => drop(self.dropped.fetch_add(1, Ordering::Relaxed)),
+        let Some(desk) = &self.desk else { return };
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            // Writing to memory cannot fail.
+            let _ = write_line(entry, line);
+            let mut waiting = desk.waiting();
+            if waiting.lines.len() + line.len() > WAITING {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            let is_first = waiting.lines.is_empty();
+            waiting.lines.extend_from_slice(line);
+            drop(waiting);
+            if is_first {
+                desk.ready.notify_one();
+            }
+        });
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        if let Some(desk) = &self.desk {
+            desk.waiting().is_closed = true;
+            desk.ready.notify_one();
         }
     }
 }
 
-/// Writes what is there, then flushes, then waits.
-fn write_lines(waiting: &Receiver<Order>, writer: Box<dyn Write + Send>) {
-    let mut writer = BufWriter::new(writer);
-    while let Ok(first) = waiting.recv() {
-        let mut next = Some(first);
-        while let Some(order) = next {
-            // A log that cannot be written (a full disk) must not end the process that it is about.
-            match order {
-                Order::Write(line) => drop(writeln!(writer, "{line}")),
-                Order::Flush(done) => {
-                    let _ = writer.flush();
-                    let _ = done.try_send(());
-                }
-            }
-            next = waiting.try_recv().ok();
+thread_local! {
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes what is there, then waits for more.
+fn write_lines(desk: &Desk, mut writer: Box<dyn Write + Send>) {
+    let mut taken = Vec::new();
+    loop {
+        let waiting = desk.waiting();
+        let idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.is_closed;
+        let waiting = desk.ready.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner);
+        let patient = |waiting: &mut Waiting| !waiting.is_urgent && !waiting.is_closed;
+        let waited = desk.ready.wait_timeout_while(waiting, TOGETHER, patient);
+        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut taken, &mut waiting.lines);
+        (waiting.is_urgent, waiting.is_writing) = (false, true);
+        let is_closed = waiting.is_closed;
+        drop(waiting);
+        // A log that cannot be written (a full disk) must not end the process that it is about.
+        let _ = writer.write_all(&taken).and_then(|()| writer.flush());
+        taken.clear();
+        desk.waiting().is_writing = false;
+        desk.written.notify_all();
+        if is_closed {
+            return;
         }
-        let _ = writer.flush();
     }
 }
 
 /// One valid JSON line, whatever the request's bytes are.
-fn line(entry: &Entry<'_>) -> String {
+fn write_line(entry: &Entry<'_>, line: &mut Vec<u8>) -> io::Result<()> {
     let known = entry.known;
-    let millis = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
-    let since = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut line = json!({
-        "ts": rfc3339(since),
-        "request_id": entry.identity.request,
-        "trace_id": entry.identity.trace_id(),
-        "peer": entry.peer,
-        "protocol": entry.protocol,
-        "method": entry.method,
-        "path": entry.path,
-        "service": known.service,
-        "consumer": known.consumer,
-        "route": known.route,
-        "asked": known.asked,
-        "served": known.served,
-        "generation": known.generation,
-        "rules": known.rules,
-        "status": entry.status,
-        "outcome": entry.outcome,
-        "fault": known.fault,
-        "duration_ms": millis(entry.duration),
-        "upstream_ms": millis(known.upstream),
-        "translate_ms": millis(known.translating),
-        "dropped_members": known.dropped_members,
-        "request_bytes": known.request_bytes,
-        "response_bytes": entry.response_bytes,
-    });
-    if let (Some(members), Some((version, reason))) = (line.as_object_mut(), &known.fallback) {
-        members.insert("fallback".to_owned(), json!({"from": version, "reason": reason}));
+    let mut line = Line { out: line };
+    line.out.extend_from_slice(b"{\"ts\":\"");
+    line.out.extend_from_slice(rfc3339(entry.at.duration_since(UNIX_EPOCH).unwrap_or_default()).as_bytes());
+    line.out.push(b'"');
+    line.text("request_id", &entry.identity.request)?;
+    line.text("trace_id", entry.identity.trace_id())?;
+    // An address needs no escapes.
+    write!(line.key("peer"), "\"{}\"", entry.peer)?;
+    line.text("protocol", entry.protocol)?;
+    line.text("method", entry.method)?;
+    line.text("path", entry.path)?;
+    line.text("service", known.service())?;
+    line.maybe("consumer", known.consumer.as_deref())?;
+    line.maybe("route", known.route.as_deref())?;
+    line.text("asked", known.asked())?;
+    line.text("served", known.served())?;
+    let (number, rules) = known.generation.as_ref().map_or((0, ""), |seen| (seen.number, &seen.hash));
+    line.number("generation", number);
+    line.text("rules", rules)?;
+    line.number("status", entry.status.into());
+    line.text("outcome", entry.outcome)?;
+    line.maybe("fault", known.fault)?;
+    line.millis("duration_ms", entry.duration);
+    line.millis("upstream_ms", known.upstream);
+    line.millis("translate_ms", known.translating);
+    line.number("dropped_members", known.dropped_members as u64);
+    line.number("request_bytes", known.request_bytes);
+    line.number("response_bytes", entry.response_bytes);
+    if let Some((version, reason)) = known.fallback {
+        let fallback = serde_json::json!({"from": known.version(version), "reason": reason});
+        serde_json::to_writer(line.key("fallback"), &fallback)?;
     }
-    if let Some(members) = line.as_object_mut().filter(|_| !known.calls.is_empty()) {
-        let call =
-            |(name, made, failed): &(String, usize, usize)| json!({"name": name, "made": made, "failed": failed});
-        members.insert("calls".to_owned(), known.calls.iter().map(call).collect());
+    if !known.calls.is_empty() {
+        let call = |(name, made, failed): &(String, usize, usize)| serde_json::json!({"name": name, "made": made, "failed": failed});
+        let calls: Vec<_> = known.calls.iter().map(call).collect();
+        serde_json::to_writer(line.key("calls"), &calls)?;
     }
-    line.to_string()
+    line.out.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+/// An object's members, one by one, after the first.
+struct Line<'l> {
+    out: &'l mut Vec<u8>,
+}
+
+impl Line<'_> {
+    /// Names a member, whose value is to be written next.
+    fn key(&mut self, name: &str) -> &mut Vec<u8> {
+        self.out.extend_from_slice(b",\"");
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
+    }
+
+    fn text(&mut self, name: &str, text: &str) -> io::Result<()> {
+        Ok(serde_json::to_writer(self.key(name), text)?)
+    }
+
+    fn maybe(&mut self, name: &str, text: Option<&str>) -> io::Result<()> {
+        let Some(text) = text else {
+            self.key(name).extend_from_slice(b"null");
+            return Ok(());
+        };
+        self.text(name, text)
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        push_number(self.key(name), number, 1);
+    }
+
+    /// Milliseconds with three places.
+    fn millis(&mut self, name: &str, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let out = self.key(name);
+        push_number(out, micros / 1000, 1);
+        out.push(b'.');
+        push_number(out, micros % 1000, 3);
+    }
+}
+
+/// A number in at least so many digits.
+fn push_number(out: &mut Vec<u8>, number: u64, digits: usize) {
+    let start = out.len();
+    let mut rest = number;
+    while rest > 0 || out.len() - start < digits {
+        out.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+    }
+    if let Some(written) = out.get_mut(start..) {
+        written.reverse();
+    }
 }
 
 /// `2026-11-22T22:28:47.123Z`.
@@ -152,7 +261,16 @@ pub(crate) fn rfc3339(since_epoch: Duration) -> String {
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    let mut text = Vec::with_capacity(24);
+    let parts =
+        [(year, 4, b'-'), (month, 2, b'-'), (day, 2, b'T'), (hour, 2, b':'), (minute, 2, b':'), (second, 2, b'.')];
+    for (number, digits, after) in parts {
+        push_number(&mut text, number, digits);
+        text.push(after);
+    }
+    push_number(&mut text, millis.into(), 3);
+    text.push(b'Z');
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 #[cfg(test)]
@@ -164,5 +282,15 @@ mod tests {
         assert_eq!(rfc3339(Duration::ZERO), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(Duration::from_millis(951_782_400_001)), "2000-02-29T00:00:00.001Z");
         assert_eq!(rfc3339(Duration::from_secs(1_795_386_527)), "2026-11-22T22:28:47.000Z");
+    }
+
+    #[test]
+    fn times_have_three_places() {
+        let mut text = Vec::new();
+        let mut line = Line { out: &mut text };
+        line.millis("a", Duration::from_micros(12_034));
+        line.millis("b", Duration::ZERO);
+        line.number("c", 0);
+        assert_eq!(String::from_utf8(text).unwrap(), r#","a":12.034,"b":0.000,"c":0"#);
     }
 }

@@ -4,27 +4,48 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use tower::ServiceBuilder;
+use hyper::body::Incoming;
+use tower::{ServiceBuilder, ServiceExt};
 
 use super::App;
+use super::connection::{Answering, Arrival};
 use super::headers::Identity;
 use super::ledger::Filter;
-use super::rescue::rescue;
+use super::rescue::rescue_layer;
 use super::status::Status;
 use super::target::parse_target;
 use super::trouble::{Kind, Trouble};
 use crate::path::percent;
 
-/// The admin listener's router.
-pub(super) fn router(app: Arc<App>) -> Router {
+/// What serves the operator.
+#[derive(Debug, Clone)]
+pub(super) struct Admin(Router);
+
+impl Admin {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self(router(app))
+    }
+}
+
+impl Answering for Admin {
+    type Body = Body;
+
+    async fn answer(self, request: http::Request<Incoming>, _: Arrival) -> Response {
+        let Ok(response) = self.0.oneshot(request.map(Body::new)).await;
+        response
+    }
+}
+
+fn router(app: Arc<App>) -> Router {
     let layers = ServiceBuilder::new()
         .layer(from_fn(name))
-        .layer(from_fn(rescue))
+        .layer(from_fn(rescue_layer))
         // Before anything is shown or done: a page in a browser on this machine is not the operator.
         .layer(from_fn_with_state(app.clone(), guard));
     Router::new()

@@ -11,6 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+use super::aside;
 use super::body::coding::{DecodeFault, parse_codings};
 use super::body::collect;
 use super::exchange::Call;
@@ -45,6 +46,7 @@ pub(super) async fn serve(call: &Call<'_>, headers: &HeaderMap, body: Body) -> R
     let limits = &call.app.settings.limits;
     let raw = collect(body, limits.body, call.app.settings.timeouts.body).await.map_err(Trouble::from_caller_body)?;
     call.facts.change(|known| known.request_bytes = raw.len() as u64);
+    aside::leave(raw.len()).await;
     let mut headers = headers.clone();
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
     remove_digests(&mut headers);
@@ -189,6 +191,7 @@ async fn send(call: &Call<'_>, out: &CallOut) -> Result<Reply, Trouble> {
     let settings = &call.app.settings;
     let raw = collect(body, settings.limits.body, settings.timeouts.response_body).await;
     let raw = raw.map_err(Trouble::from_service_body)?;
+    aside::leave(raw.len()).await;
     let contract =
         |cause: &str| Trouble::new(Kind::UpstreamContract).cause(format!("the answer to `{}`: {cause}", out.name));
     let mut headers = parts.headers;

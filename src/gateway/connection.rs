@@ -2,16 +2,13 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -19,8 +16,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
-use tower::Service;
 
+use super::aside::Movable;
 use super::framing::{Framing, Verdict};
 use super::tls::{Secured, Stream};
 use super::wire::Wire;
@@ -91,7 +88,7 @@ impl Conn {
                 Some(Ok(()))
             }
         };
-        (Busy(Arc::new(BusyInner(self.clone()))), verdict)
+        (Busy(self.clone()), verdict)
     }
 
     /// When this connection will have been silent for too long, if nothing happens.
@@ -105,49 +102,64 @@ impl Conn {
     }
 
     /// Waits until this connection has been silent for too long.
+    ///
+    /// The end of a request, which happens all the time, tells nobody: silence that begins then cannot be too long
+    /// before the next look.
     async fn silent(&self, timeouts: &Timeouts) {
         loop {
-            match self.deadline(timeouts) {
-                Some(deadline) if deadline <= Instant::now() => return,
-                Some(deadline) => tokio::select! {
-                    () = sleep_until(deadline) => {}
-                    () = self.changed.notified() => {}
-                },
-                None => self.changed.notified().await,
+            let now = Instant::now();
+            let look = match self.deadline(timeouts) {
+                Some(deadline) if deadline <= now => return,
+                Some(deadline) => deadline,
+                None => now + timeouts.header.min(timeouts.idle),
+            };
+            tokio::select! {
+                () = sleep_until(look) => {}
+                () = self.changed.notified() => {}
             }
         }
     }
 }
 
 /// Held while a request is in work.
-#[derive(Debug, Clone)]
-pub(super) struct Busy(Arc<BusyInner>);
-
 #[derive(Debug)]
-struct BusyInner(Arc<Conn>);
+pub(super) struct Busy(Arc<Conn>);
 
 impl Busy {
     pub(super) fn peer(&self) -> SocketAddr {
-        self.0.0.peer
+        self.0.peer
     }
 }
 
-impl Drop for BusyInner {
+impl Drop for Busy {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.active = state.active.saturating_sub(1);
         state.quiet_since = Instant::now();
-        self.0.changed.notify_one();
     }
 }
 
-/// Who is at the other end.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
+/// What a connection knows of a request.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// To be held for as long as the request is in work.
+    pub(super) busy: Busy,
+    /// What the bytes say of the request's framing; none: our reader and hyper's disagree.
+    pub(super) framed: Option<Verdict>,
+}
 
-/// What the bytes say of the request's framing; none: our reader and hyper's disagree.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Framed(pub(super) Option<Verdict>);
+/// What answers requests.
+pub(super) trait Answering: Clone + Send + Sync + Unpin + 'static {
+    /// The bodies of its answers.
+    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+
+    /// Answers one request.
+    fn answer(
+        self,
+        request: Request<Incoming>,
+        arrival: Arrival,
+    ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
@@ -159,7 +171,7 @@ enum Protocol {
 pub(super) async fn serve(
     mut stream: Stream,
     peer: SocketAddr,
-    router: Router,
+    answering: impl Answering,
     limits: Limits,
     timeouts: Timeouts,
     mut stop: watch::Receiver<bool>,
@@ -180,8 +192,8 @@ pub(super) async fn serve(
         return linger(stream).await;
     }
     match protocol {
-        Protocol::Http1 => serve_http1(stream, before, conn, router, limits, timeouts, stop).await,
-        Protocol::Http2 => serve_http2(stream, before, conn, router, limits, timeouts, stop).await,
+        Protocol::Http1 => serve_http1(stream, before, conn, answering, limits, timeouts, stop).await,
+        Protocol::Http2 => serve_http2(stream, before, conn, answering, limits, timeouts, stop).await,
     }
 }
 
@@ -208,22 +220,21 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-/// Hands a request to the router with what the connection knows of it.
-fn answer(conn: &Arc<Conn>, router: &Router, protocol: Protocol, request: http::Request<Incoming>) -> Answer {
-    let (busy, verdict) = conn.begin(protocol);
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(Peer(busy.peer()));
-    request.extensions_mut().insert(busy);
+/// Has a request answered with what the connection knows of it.
+fn answer<A: Answering>(
+    conn: &Arc<Conn>,
+    answering: &A,
+    protocol: Protocol,
+    mut request: Request<Incoming>,
+) -> Movable<Result<Response<A::Body>, Infallible>> {
+    let (busy, framed) = conn.begin(protocol);
     if let Some(secured) = &conn.secured {
         request.extensions_mut().insert(secured.clone());
     }
-    request.extensions_mut().insert(Framed(verdict));
     let to_head = *request.method() == Method::HEAD;
-    let answered = router.clone().call(request);
-    Box::pin(async move {
-        let mut response = answered.await?;
+    let answering = answering.clone();
+    Movable::new(async move {
+        let mut response = answering.answer(request, Arrival { busy, framed }).await;
         // axum writes the length of the body that it has; here it has none of the representation's that is spoken of.
         let has_none = to_head || response.status() == StatusCode::NOT_MODIFIED;
         if has_none && response.headers().get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") {
@@ -237,7 +248,7 @@ async fn serve_http1(
     stream: Stream,
     before: Bytes,
     conn: Arc<Conn>,
-    router: Router,
+    answering: impl Answering,
     limits: Limits,
     timeouts: Timeouts,
     mut stop: watch::Receiver<bool>,
@@ -245,7 +256,7 @@ async fn serve_http1(
     let wire = Wire::new(stream, before, Some(Framing::default()), conn.clone(), timeouts.stream);
     let service = {
         let conn = conn.clone();
-        service_fn(move |request| answer(&conn, &router, Protocol::Http1, request))
+        service_fn(move |request| answer(&conn, &answering, Protocol::Http1, request))
     };
     let mut http = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -302,7 +313,7 @@ async fn serve_http2(
     stream: Stream,
     before: Bytes,
     conn: Arc<Conn>,
-    router: Router,
+    answering: impl Answering,
     limits: Limits,
     timeouts: Timeouts,
     mut stop: watch::Receiver<bool>,
@@ -310,7 +321,7 @@ async fn serve_http2(
     let wire = Wire::new(stream, before, None, conn.clone(), timeouts.stream);
     let service = {
         let conn = conn.clone();
-        service_fn(move |request| answer(&conn, &router, Protocol::Http2, request))
+        service_fn(move |request| answer(&conn, &answering, Protocol::Http2, request))
     };
     let http = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

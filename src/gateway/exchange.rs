@@ -4,22 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use http_body::Body as _;
 
 use super::App;
 use super::body::Guarded;
 use super::body::records::Framing;
-use super::connection::Peer;
 use super::decide::{Decided, decide, tell_ending};
 use super::events::{Message, Stream};
-use super::generation::{Generation, hex};
-use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop};
+use super::generation::Standing;
+use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop, remove_where};
 use super::record::Facts;
 use super::target::Target;
 use super::tls::Secured;
@@ -30,7 +28,6 @@ use super::validators::Representation;
 use super::{fallback, streaming};
 use crate::plan::address::Surroundings;
 use crate::plan::{Exchange, Limits, ServicePlan};
-use crate::rules::ast::Negotiator;
 
 /// What every step of one request may look at.
 pub(super) struct Call<'c> {
@@ -148,11 +145,7 @@ impl Call<'_> {
         self.facts.change(|known| known.upstream += begun.elapsed());
         let mut response = answered?;
         remove_hop_by_hop(response.headers_mut());
-        let own: Vec<HeaderName> =
-            response.headers().keys().filter(|name| name.as_str().starts_with("bifocal-")).cloned().collect();
-        for name in own {
-            response.headers_mut().remove(name);
-        }
+        remove_where(response.headers_mut(), |name| name.as_str().starts_with("bifocal-"));
         Ok(response)
     }
 
@@ -168,21 +161,15 @@ impl Call<'_> {
 
 /// Handles one request.
 pub(super) async fn handle(
-    State(app): State<Arc<App>>,
-    Extension(identity): Extension<Identity>,
-    Extension(facts): Extension<Facts>,
-    Extension(target): Extension<Arc<Target>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    app: &App,
+    (identity, facts, target, peer): (&Identity, &Facts, &Target, SocketAddr),
     request: Request,
 ) -> Result<Response, Trouble> {
     let (parts, body) = request.into_parts();
 
     // One snapshot for the whole exchange: the response is translated by the rules that translated the request.
     let generation = app.current.snapshot();
-    facts.change(|known| {
-        known.generation = generation.number;
-        known.rules.clone_from(&generation.hash);
-    });
+    facts.change(|known| known.generation = Some(generation.clone()));
 
     if generation.number == 0 {
         let soon = HeaderValue::from_static("1");
@@ -197,22 +184,18 @@ pub(super) async fn handle(
     }
 
     // Whose request, which version, who answers.
-    let Some(service) = generation.plan.service_for(target.host.as_deref(), &target.path) else {
+    let Some(standing) = generation.service_for(target.host.as_deref(), &target.path) else {
         return Err(Trouble::new(Kind::NoService));
     };
-    facts.change(|known| known.service.clone_from(&service.name));
-    let decided = decide(service, &target, &parts);
+    facts.change(|known| known.standing = Some(standing.clone()));
+    let service = &standing.plan;
+    let decided = decide(service, target, &parts);
     let ending = decided.as_ref().ok().and_then(|decided| decided.ending(service));
-    let answered = match &decided {
-        Ok(decided) => {
-            answer(&app, &generation, service, decided, (&identity, &facts, &target, peer), parts, body).await
-        }
+    let answered = match decided.as_ref() {
+        Ok(decided) => answer(app, standing, decided, (identity, facts, target, peer), parts, body).await,
         Err(trouble) => Err(trouble.clone()),
     };
-    // The same address has another representation for callers of another version; that holds for refusals, too.
-    let varies = service.varies_by().chain(service.answer_header.clone());
-    let by_type = service.negotiate.iter().any(|way| matches!(way, Negotiator::MediaType(_)));
-    let varies = varies.chain(by_type.then_some(header::CONTENT_TYPE));
+    let varies = standing.varies.iter();
     match answered {
         Ok(mut response) => {
             add_vary(response.headers_mut(), varies);
@@ -235,19 +218,20 @@ pub(super) async fn handle(
 /// Has a request answered by whoever is to answer it.
 async fn answer(
     app: &App,
-    generation: &Generation,
-    service: &Arc<ServicePlan>,
+    standing: &Standing,
     decided: &Decided,
     (identity, facts, target, peer): (&Identity, &Facts, &Target, SocketAddr),
-    parts: Parts,
+    mut parts: Parts,
     body: Body,
 ) -> Result<Response, Trouble> {
-    let rules = generation.services.get(&service.name).map(|serving| hex(serving.hash.get(..4).unwrap_or_default()));
+    let service = &standing.plan;
     let (asked, served) = (decided.asked, decided.served);
+    // What passes needs its headers only once.
+    let headers = if asked == served { std::mem::take(&mut parts.headers) } else { parts.headers.clone() };
     let call = |served| Call {
         app,
         service,
-        rules: rules.as_deref().unwrap_or_default(),
+        rules: &standing.rules,
         asked,
         served,
         target,
@@ -258,7 +242,7 @@ async fn answer(
     };
     let first = call(served);
     facts.change(|known| {
-        first.version(asked).clone_into(&mut known.asked);
+        known.versions = Some((asked, None));
         known.consumer.clone_from(&decided.consumer);
         known.request_bytes = body.size_hint().exact().unwrap_or_default();
     });
@@ -266,24 +250,24 @@ async fn answer(
         first.note_operation();
         return Err(refused);
     }
-    facts.change(|known| first.version(served).clone_into(&mut known.served));
+    facts.change(|known| known.versions = Some((asked, Some(served))));
     if body.size_hint().lower() > app.settings.limits.body as u64 && !streaming::streams_request(&first) {
         return Err(too_large(app.settings.limits.body));
     }
-    let headers = end_to_end(&parts.headers, app.settings.forwarded);
+    let headers = end_to_end(headers, app.settings.forwarded);
     if asked == served {
         return pass(&first, headers, body).await;
     }
     let again = fallback::is_possible(decided, service, &parts.method, &body).then(|| headers.clone());
-    let answered = translate::translate(&first, headers, body).await;
+    // Far larger than what passing needs, and so in a place of its own.
+    let answered = Box::pin(translate::translate(&first, headers, body)).await;
     match (again, fallback::reason(&answered)) {
         (Some(headers), Some(reason)) => {
-            let own = call(asked);
             facts.change(|known| {
-                own.version(asked).clone_into(&mut known.served);
-                known.fallback = Some((first.version(served).to_owned(), reason));
+                known.versions = Some((asked, Some(asked)));
+                known.fallback = Some((served, reason));
             });
-            pass(&own, headers, Body::empty()).await
+            Box::pin(pass(&call(asked), headers, Body::empty())).await
         }
         _ => answered,
     }

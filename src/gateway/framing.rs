@@ -87,6 +87,14 @@ impl Framing {
         } else {
             bytes
         };
+        // Most heads come in one piece and are not copied.
+        if self.head.is_empty()
+            && let Some((head, rest)) =
+                memchr::memmem::find(bytes, b"\r\n\r\n").and_then(|at| bytes.split_at_checked(at + 4))
+        {
+            self.follow(judge(head), verdict);
+            return rest;
+        }
         let before = self.head.len();
         self.head.extend_from_slice(bytes);
         let search_from = before.saturating_sub(3);
@@ -101,6 +109,12 @@ impl Framing {
         self.head.truncate(end);
         let judged = judge(&self.head);
         self.head.clear();
+        self.follow(judged, verdict);
+        bytes.get(end - before..).unwrap_or_default()
+    }
+
+    /// Goes on after a head.
+    fn follow(&mut self, judged: Result<State, &'static str>, verdict: &mut impl FnMut(Verdict)) {
         match judged {
             Ok(next) => {
                 self.state = next;
@@ -111,7 +125,6 @@ impl Framing {
                 verdict(Err(reason));
             }
         }
-        bytes.get(end - before..).unwrap_or_default()
     }
 }
 
@@ -127,13 +140,13 @@ fn judge(head: &[u8]) -> Result<State, &'static str> {
     let mut chunked = false;
     for line in head.strip_suffix(b"\r\n").unwrap_or(head).split_inclusive(|byte| *byte == b'\n').skip(1) {
         let Some(line) = line.strip_suffix(b"\r\n") else { return Err("a line does not end in CRLF") };
-        if line.contains(&b'\r') {
+        if memchr::memchr(b'\r', line).is_some() {
             return Err("a header has a bare CR");
         }
         if line.starts_with(b" ") || line.starts_with(b"\t") {
             return Err("a header is folded over two lines");
         }
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {

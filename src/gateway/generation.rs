@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use http::{HeaderName, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
-use crate::plan::{Plan, ServicePlan};
+use super::metrics::Counters;
+use crate::plan::{Plan, ServicePlan, VersionPlan};
+use crate::rules::ast::Negotiator;
 use crate::rules::checked::CheckedService;
 
 /// Everything that one request may see of the rules.
@@ -23,6 +26,61 @@ pub(super) struct Generation {
     pub(super) plan: Plan,
     /// What the plan was made of.
     pub(super) services: BTreeMap<String, Serving>,
+    /// What each service's requests need to know beside its plan.
+    standings: BTreeMap<String, Arc<Standing>>,
+}
+
+/// A service as its requests see it: what need not be worked out for each of them.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) plan: Arc<ServicePlan>,
+    /// Names the service's rules, the same for the same rules everywhere.
+    pub(super) rules: String,
+    /// Header fields by which the representation at one address varies.
+    pub(super) varies: Vec<HeaderName>,
+    /// What it counts.
+    pub(super) counters: Counters,
+    /// For each version that asks, for each that answers: what responses say of it.
+    told: Vec<Told>,
+}
+
+/// What responses to callers of one version say of who answered: nobody, or one of the versions.
+#[derive(Debug)]
+struct Told {
+    alone: Option<HeaderValue>,
+    with: Vec<Option<HeaderValue>>,
+}
+
+impl Told {
+    fn new(asked: &VersionPlan, versions: &[VersionPlan]) -> Self {
+        let value = |text: String| HeaderValue::from_str(&text).ok();
+        let with = |served: &VersionPlan| value(format!("asked={}, served={}", asked.name, served.name));
+        Self { alone: value(format!("asked={}", asked.name)), with: versions.iter().map(with).collect() }
+    }
+}
+
+impl Standing {
+    fn new(serving: &Serving) -> Self {
+        let plan = serving.plan.clone();
+        // The same address has another representation for callers of another version; that holds for refusals, too.
+        let by_type = plan.negotiate.iter().any(|way| matches!(way, Negotiator::MediaType(_)));
+        let by_type = by_type.then_some(header::CONTENT_TYPE);
+        let varies = plan.varies_by().chain(plan.answer_header.clone()).chain(by_type).collect();
+        let told = plan.versions.iter().map(|asked| Told::new(asked, &plan.versions)).collect();
+        let rules = hex(serving.hash.get(..4).unwrap_or_default());
+        Self { rules, varies, counters: Counters::default(), told, plan }
+    }
+
+    /// Which version asked and which one answered, as responses say it.
+    pub(super) fn told(&self, asked: usize, served: Option<usize>) -> Option<&HeaderValue> {
+        let told = self.told.get(asked)?;
+        served.map_or(Some(&told.alone), |served| told.with.get(served))?.as_ref()
+    }
+
+    /// The name of a version.
+    pub(super) fn version(&self, index: usize) -> &str {
+        self.plan.versions.get(index).map_or("", |version| &version.name)
+    }
 }
 
 /// One service as it serves.
@@ -47,9 +105,16 @@ impl Generation {
             digest.update(serving.hash);
         }
         // Twelve digits tell rule sets apart and can be read aloud.
-        let hash = hex(&digest.finalize()).chars().take(12).collect();
+        let hash = hex(digest.finalize().get(..6).unwrap_or_default());
         let plan = Plan::new(services.values().map(|serving| serving.plan.clone()).collect());
-        Self { number, hash, since: SystemTime::now(), plan, services }
+        let standing = |(name, serving): (&String, &Serving)| (name.clone(), Arc::new(Standing::new(serving)));
+        let standings = services.iter().map(standing).collect();
+        Self { number, hash, since: SystemTime::now(), plan, services, standings }
+    }
+
+    /// What serves a host and path.
+    pub(super) fn service_for(&self, host: Option<&str>, path: &str) -> Option<&Arc<Standing>> {
+        self.standings.get(&self.plan.service_for(host, path)?.name)
     }
 }
 

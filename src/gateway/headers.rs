@@ -1,5 +1,6 @@
 //! Header fields between the two sides: what ends here, what is added, what is never taken from outside.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
@@ -38,7 +39,15 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// Removes what concerns only the connection that a message came on, the fields that it names itself included.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = connection_options(headers).filter_map(|name| name.parse().ok()).collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    for name in named {
+        headers.remove(name);
+    }
+    remove_where(headers, |name| HOP_BY_HOP.contains(name));
+}
+
+/// Removes all fields whose names are so: one walk over the few that are there.
+pub(super) fn remove_where(headers: &mut HeaderMap, is_so: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_so(name)).cloned() {
         headers.remove(name);
     }
 }
@@ -66,10 +75,13 @@ pub(super) fn connection_names_end_to_end(headers: &HeaderMap) -> bool {
 
 /// Whether the gateway itself writes this field (or a twin of it with underscores, which some services take for it).
 pub(super) fn is_managed(name: &HeaderName) -> bool {
-    let name = name.as_str().replace('_', "-");
+    let name = match name.as_str() {
+        name if name.contains('_') => Cow::Owned(name.replace('_', "-")),
+        name => Cow::Borrowed(name),
+    };
     name.starts_with("x-forwarded-")
         || name.starts_with("bifocal-")
-        || matches!(name.as_str(), "forwarded" | "x-request-id" | "x-real-ip" | "traceparent" | "tracestate" | "via")
+        || matches!(&*name, "forwarded" | "x-request-id" | "x-real-ip" | "traceparent" | "tracestate" | "via")
 }
 
 /// What names a request in logs and at the service.
@@ -93,9 +105,9 @@ impl Identity {
         let request = one(REQUEST_ID).filter(|id| is_sane_id(id)).map(str::to_owned);
         let trace = one(TRACEPARENT).filter(|trace| is_traceparent(trace)).map(str::to_owned);
         Self {
-            request: request.unwrap_or_else(|| format!("{:016x}{:016x}", random(), random())),
+            request: request.unwrap_or_else(|| digits(["", ""], "")),
             traced: trace.is_some(),
-            trace: trace.unwrap_or_else(|| format!("00-{:016x}{:016x}-{:016x}-01", random(), random(), random())),
+            trace: trace.unwrap_or_else(|| digits(["00-", "", "-"], "-01")),
         }
     }
 
@@ -103,6 +115,21 @@ impl Identity {
     pub(super) fn trace_id(&self) -> &str {
         self.trace.split('-').nth(1).unwrap_or_default()
     }
+}
+
+/// Random hexadecimal digits, sixteen after each of these.
+fn digits<const N: usize>(before: [&str; N], after: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(64);
+    for part in before {
+        text.push_str(part);
+        let mut bits = random();
+        for _ in 0..16 {
+            text.push(char::from(DIGITS.get((bits >> 60) as usize).copied().unwrap_or(b'0')));
+            bits <<= 4;
+        }
+    }
+    text + after
 }
 
 fn is_sane_id(id: &str) -> bool {
@@ -140,8 +167,7 @@ pub(super) struct Route {
 }
 
 /// A request's headers without what ends here: the part that rules may see.
-pub(super) fn end_to_end(headers: &HeaderMap, forwarded: Forwarded) -> HeaderMap {
-    let mut kept = headers.clone();
+pub(super) fn end_to_end(mut kept: HeaderMap, forwarded: Forwarded) -> HeaderMap {
     remove_hop_by_hop(&mut kept);
     kept.remove(header::HOST);
     kept.remove(header::EXPECT);
@@ -150,17 +176,19 @@ pub(super) fn end_to_end(headers: &HeaderMap, forwarded: Forwarded) -> HeaderMap
         let traced = matches!(name.as_str(), "via" | "tracestate");
         traced || (told && forwarded == Forwarded::Append)
     };
-    let dropped: Vec<HeaderName> = kept.keys().filter(|name| is_managed(name) && !keeps(name)).cloned().collect();
-    for name in dropped {
-        kept.remove(name);
-    }
+    remove_where(&mut kept, |name| is_managed(name) && !keeps(name));
     kept
 }
+
+/// How many fields a request gets on its way.
+const OWN_FIELDS: usize = 8;
 
 /// Adds what the gateway itself says. Done last, so that no rule can say otherwise.
 pub(super) fn decorate(headers: &mut HeaderMap, route: &Route, target: &Target, identity: &Identity) {
     remove_hop_by_hop(headers);
     headers.remove(header::HOST);
+    // Room for all that follows at once: a map that grows is built anew.
+    headers.reserve(OWN_FIELDS);
     if route.forwarded == Forwarded::Replace {
         for name in [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, header::FORWARDED] {
             headers.remove(name);
@@ -168,13 +196,13 @@ pub(super) fn decorate(headers: &mut HeaderMap, route: &Route, target: &Target, 
     }
     vouch(headers, route.secured.as_ref());
     let proto = if route.secured.is_some() { "https" } else { "http" };
-    let peer = route.peer.ip();
-    let node = match peer {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
+    let peer = route.peer.ip().to_string();
+    let node = match route.peer.ip() {
+        IpAddr::V4(_) => Cow::Borrowed(&*peer),
+        IpAddr::V6(address) => Cow::Owned(format!("\"[{address}]\"")),
     };
     let authority = target.authority.as_deref().unwrap_or_default();
-    append_to_list(headers, X_FORWARDED_FOR, &peer.to_string());
+    append_to_list(headers, X_FORWARDED_FOR, &peer);
     if !headers.contains_key(X_FORWARDED_HOST) && !authority.is_empty() {
         set(headers, X_FORWARDED_HOST, authority);
     }
@@ -210,7 +238,7 @@ pub(super) fn is_looping(headers: &HeaderMap, via: &HeaderValue) -> bool {
 }
 
 /// Adds names to `Vary` that are not there yet.
-pub(super) fn add_vary(headers: &mut HeaderMap, names: impl Iterator<Item = HeaderName>) {
+pub(super) fn add_vary<'n>(headers: &mut HeaderMap, names: impl Iterator<Item = &'n HeaderName>) {
     for name in names {
         let present = headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok()).any(|value| {
             value.split(',').any(|one| one.trim() == "*" || one.trim().eq_ignore_ascii_case(name.as_str()))
@@ -229,6 +257,9 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// Adds an element to a list-valued field, as one line.
 fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: &str) {
+    if !headers.contains_key(&name) {
+        return set(headers, name, element);
+    }
     let before: Vec<&str> = headers.get_all(&name).iter().filter_map(|value| value.to_str().ok()).collect();
     let joined = if before.is_empty() { element.to_owned() } else { format!("{}, {element}", before.join(", ")) };
     set(headers, name, &joined);
@@ -286,7 +317,7 @@ mod tests {
             ("tracestate", "a=1"),
             ("host", "evil"),
         ]);
-        let mut sent = end_to_end(&found, Forwarded::Replace);
+        let mut sent = end_to_end(found.clone(), Forwarded::Replace);
         decorate(&mut sent, &route(Forwarded::Replace), &target(), &Identity::of(&found));
         assert_eq!(sent.get("x-forwarded-for").unwrap(), "10.0.0.7");
         assert_eq!(sent.get("x-forwarded-host").unwrap(), "a.b:80");
@@ -308,7 +339,7 @@ mod tests {
             ("tracestate", "a=1"),
             ("via", "1.1 edge"),
         ]);
-        let mut sent = end_to_end(&found, Forwarded::Append);
+        let mut sent = end_to_end(found.clone(), Forwarded::Append);
         let identity = Identity::of(&found);
         decorate(&mut sent, &route(Forwarded::Append), &target(), &identity);
         assert_eq!(sent.get("x-forwarded-for").unwrap(), "6.6.6.6, 10.0.0.7");
@@ -331,7 +362,7 @@ mod tests {
     #[test]
     fn vary_is_added_once() {
         let mut found = headers(&[("vary", "Accept-Encoding, accept")]);
-        add_vary(&mut found, [header::ACCEPT, "api-version".parse().unwrap()].into_iter());
+        add_vary(&mut found, [header::ACCEPT, "api-version".parse().unwrap()].iter());
         assert_eq!(found, headers(&[("vary", "Accept-Encoding, accept, api-version")]));
     }
 }

@@ -1,80 +1,93 @@
 //! The order in which a request passes, on one screen.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, Method, Version, header};
-use tower::ServiceBuilder;
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
+use hyper::body::{Body as _, Incoming};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
-use super::connection::Framed;
+use super::connection::{Answering, Arrival};
 use super::exchange;
+use super::framing::Verdict;
 use super::headers::{connection_names_end_to_end, is_looping, vouch};
-use super::record::{Admitted, record};
+use super::record::{Recorded, Recording};
 use super::rescue::rescue;
-use super::target::parse_target;
+use super::target::{Target, parse_target};
 use super::tls::Secured;
 use super::trouble::{Kind, Trouble};
 use crate::settings::Limits;
 
-/// Everything between a connection and the life of a request, outermost first.
-pub(super) fn data_plane(app: Arc<App>) -> Router {
-    let layers = ServiceBuilder::new()
+/// What serves callers.
+#[derive(Clone)]
+pub(super) struct DataPlane(pub(super) Arc<App>);
+
+impl Answering for DataPlane {
+    type Body = Recorded;
+
+    /// Everything between a connection and the life of a request, outermost first.
+    async fn answer(self, request: Request<Incoming>, arrival: Arrival) -> Response<Recorded> {
+        let Self(app) = self;
+        let Arrival { busy, framed } = arrival;
+        // hyper's bodies are in a box of their own only where there is one.
+        let mut request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         // First, so that whatever follows is recorded, and so that every answer carries the request's id.
-        .layer(from_fn_with_state(app.clone(), record))
+        let mut recording = Recording::begin(&app, busy, &request);
+        let is_head = *request.method() == Method::HEAD;
+        let peer = recording.peer();
         // Outside of all that may fail or panic, inside of what records the outcome.
-        .layer(from_fn(rescue))
-        // Before any work is done for a request, but after it has a name by which its refusal can be found.
-        .layer(from_fn_with_state(app.clone(), admit))
-        // Before anything reads the request: from here on there is one target, one host, one framing.
-        .layer(from_fn_with_state(app.clone(), strict));
-    Router::new().fallback(exchange::handle).with_state(app).layer(layers)
+        let response = {
+            let Recording { identity, facts, admitted, .. } = &mut *recording;
+            let (identity, facts) = (&*identity, &*facts);
+            let inner = pin!(async {
+                // Before any work is done for a request, but after it has a name by which its refusal can be found.
+                *admitted = Some(admit(&app)?);
+                // Before anything reads the request: from here on there is one target, one host, one framing.
+                let target = strict(&app, framed, &mut request)?;
+                exchange::handle(&app, (identity, facts, &target, peer), request).await
+            });
+            rescue(identity, facts, is_head, inner).await
+        };
+        recording.answered(response)
+    }
 }
 
 /// Refuses what would be more than the gateway can have in work.
-async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Ok(permit) = app.in_flight.clone().try_acquire_owned() else {
-        return Trouble::new(Kind::Overloaded)
-            .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
-            .closing()
-            .into_response();
-    };
-    let mut response = next.run(request).await;
-    response.extensions_mut().insert(Admitted::new(permit));
-    response
+fn admit(app: &App) -> Result<OwnedSemaphorePermit, Trouble> {
+    app.in_flight.clone().try_acquire_owned().map_err(|_| {
+        Trouble::new(Kind::Overloaded).header(header::RETRY_AFTER, HeaderValue::from_static("1")).closing()
+    })
 }
 
 /// Refuses requests that hyper lets through and that two readers could understand differently.
-async fn strict(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    if let Err(trouble) = check_head(&request, &app.settings.limits) {
-        return trouble.closing().into_response();
-    }
+fn strict(app: &App, framed: Option<Verdict>, request: &mut Request<Body>) -> Result<Target, Trouble> {
+    check_framing(framed, request.version(), request.headers()).map_err(Trouble::closing)?;
+    check_head(request, &app.settings.limits).map_err(Trouble::closing)?;
     let secured = request.extensions().get::<Secured>().cloned();
     vouch(request.headers_mut(), secured.as_ref());
     if is_looping(request.headers(), &app.via) {
-        return Trouble::new(Kind::Loop).into_response();
+        return Err(Trouble::new(Kind::Loop));
     }
-    let target = match parse_target(request.uri(), request.version(), request.headers()) {
-        Ok(target) => target,
-        Err(reason) => return Trouble::new(Kind::Target).detail(reason).closing().into_response(),
-    };
-    request.extensions_mut().insert(Arc::new(target));
-    next.run(request).await
+    parse_target(request.uri(), request.version(), request.headers())
+        .map_err(|reason| Trouble::new(Kind::Target).detail(reason).closing())
 }
 
-fn check_head(request: &Request, limits: &Limits) -> Result<(), Trouble> {
-    let headers = request.headers();
-    match request.extensions().get::<Framed>() {
-        Some(Framed(Some(Ok(())))) => {}
-        Some(Framed(Some(Err(reason)))) => return Err(Trouble::new(Kind::Framing).detail(*reason)),
-        _ => return Err(Trouble::new(Kind::Framing).detail("the request's end cannot be told for certain")),
+fn check_framing(framed: Option<Verdict>, version: Version, headers: &HeaderMap) -> Result<(), Trouble> {
+    match framed {
+        Some(Ok(())) => {}
+        Some(Err(reason)) => return Err(Trouble::new(Kind::Framing).detail(reason)),
+        None => return Err(Trouble::new(Kind::Framing).detail("the request's end cannot be told for certain")),
     }
-    if request.version() == Version::HTTP_2 && headers.contains_key(header::TRANSFER_ENCODING) {
+    if version == Version::HTTP_2 && headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(Trouble::new(Kind::Framing).detail("HTTP/2 has no transfer codings"));
     }
+    Ok(())
+}
+
+fn check_head(request: &Request<Body>, limits: &Limits) -> Result<(), Trouble> {
+    let headers = request.headers();
     if *request.method() == Method::CONNECT || *request.method() == Method::TRACE {
         return Err(Trouble::new(Kind::Method));
     }

@@ -41,22 +41,22 @@ impl Ledger {
     /// Counts a finished request. One whose version is not known is nobody's.
     pub(super) fn finished(&self, entry: &Entry<'_>) {
         let known = entry.known;
-        if known.asked.is_empty() {
+        if known.asked().is_empty() {
             return;
         }
         let key = Key {
-            asked: &known.asked,
-            served: &known.served,
+            asked: known.asked(),
+            served: known.served(),
             operation: known.route.as_deref().unwrap_or_default(),
             consumer: known.consumer.as_deref().unwrap_or_default(),
         };
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(page) = pages.get_mut(&known.service) {
+        if let Some(page) = pages.get_mut(known.service()) {
             page.count(&key, entry.at);
         } else {
             let mut page = Page::new(ROWS);
             page.count(&key, entry.at);
-            pages.insert(known.service.clone(), page);
+            pages.insert(known.service().to_owned(), page);
         }
     }
 

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use super::connection;
+use super::connection::{self, Answering};
 use super::metrics::Metrics;
-use super::tls::{Certificates, Stream};
+use super::tls::{Certificates, Refused, Stream};
+use super::workers::Seat;
 use crate::settings::{Limits, Timeouts};
 
 /// An address that cannot be listened on.
@@ -66,7 +66,6 @@ pub(super) async fn bind(address: SocketAddr, setting: &'static str) -> Result<T
 /// What a listener's connections are served with.
 #[derive(Clone)]
 pub(super) struct Serving {
-    pub(super) router: Router,
     /// None: without TLS.
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) limits: Limits,
@@ -78,8 +77,8 @@ pub(super) struct Serving {
     pub(super) alive: watch::Receiver<()>,
 }
 
-/// Accepts connections until told to stop.
-pub(super) async fn accept(listener: TcpListener, serving: Serving) {
+/// Accepts connections until told to stop, and has each served where the fewest are.
+pub(super) async fn accept<A: Answering>(listener: TcpListener, seats: Vec<Seat<A>>, serving: Serving) {
     let room = Arc::new(Semaphore::new(serving.limits.connections));
     let mut stop = serving.stop.clone();
     loop {
@@ -88,10 +87,15 @@ pub(super) async fn accept(listener: TcpListener, serving: Serving) {
             () = connection::stopped(&mut stop) => return,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let Serving { router, certificates, limits, timeouts, metrics, mut stop, alive } = serving.clone();
-        tokio::spawn(async move {
+        // Whoever serves it must hear of its bytes, so it is taken from this thread's ear.
+        let Ok(stream) = stream.into_std() else { continue };
+        let Some((seat, sitting)) = Seat::take(&seats) else { continue };
+        let answering = seat.answering.clone();
+        let Serving { certificates, limits, timeouts, metrics, mut stop, alive } = serving.clone();
+        seat.runtime.spawn(async move {
             metrics.connections.inc();
             let secured = async {
+                let stream = TcpStream::from_std(stream).map_err(Refused::Failed)?;
                 match certificates {
                     Some(certificates) => certificates.accept(stream, timeouts.handshake).await,
                     None => Ok(Stream::Plain(stream)),
@@ -102,12 +106,12 @@ pub(super) async fn accept(listener: TcpListener, serving: Serving) {
                 () = connection::stopped(&mut stop) => None,
             };
             match secured {
-                Some(Ok(stream)) => connection::serve(stream, peer, router, limits, timeouts, stop).await,
-                Some(Err(reason)) => tracing::debug!(%peer, %reason, "no handshake"),
+                Some(Ok(stream)) => connection::serve(stream, peer, answering, limits, timeouts, stop).await,
+                Some(Err(reason)) => tracing::debug!(%peer, %reason, "not served"),
                 None => {}
             }
             metrics.connections.dec();
-            drop((permit, alive));
+            drop((permit, alive, sitting));
         });
     }
 }
@@ -116,7 +120,7 @@ pub(super) async fn accept(listener: TcpListener, serving: Serving) {
 async fn next(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer, permit)),

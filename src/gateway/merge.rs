@@ -3,6 +3,7 @@
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+use super::aside;
 use super::body::coding::parse_codings;
 use super::body::collect;
 use super::exchange::Call;
@@ -96,6 +97,7 @@ pub(super) async fn read_live(call: &Call<'_>, read: RequestOut) -> Result<Read,
             let settings = &call.app.settings;
             let raw = collect(body, settings.limits.body, settings.timeouts.response_body);
             let raw = raw.await.map_err(Trouble::from_service_body)?;
+            aside::leave(raw.len()).await;
             let decoded = decode_large(call, &raw, &codings).map_err(|_| contract("cannot be decoded"))?;
             let tag = strong_etag(&parts.headers).cloned();
             Ok(Read::Live(Live::Document(decoded.unwrap_or_else(|| raw.to_vec()), tag)))

@@ -1,6 +1,8 @@
 //! Metrics in Prometheus's text form. Every label has a bounded set of values: names from the rules, never from requests.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -9,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::record::Entry;
+use super::record::{Entry, Known};
 
 /// What is counted.
 #[derive(Debug)]
@@ -128,29 +130,28 @@ impl Metrics {
     /// Counts a finished request.
     pub(super) fn finished(&self, entry: &Entry<'_>) {
         let known = entry.known;
-        let labels =
-            DurationLabels { service: known.service.clone(), asked: known.asked.clone(), served: known.served.clone() };
-        self.durations.get_or_create(&labels).observe(entry.duration.as_secs_f64());
-        if !known.translating.is_zero() {
-            self.translations.get_or_create(&labels).observe(known.translating.as_secs_f64());
+        match known.standing.as_ref().zip(known.versions) {
+            Some((standing, versions)) => {
+                let mut pairs = standing.counters.0.lock().unwrap_or_else(PoisonError::into_inner);
+                pairs.entry(versions).or_insert_with(|| self.pair(known)).count(self, entry);
+            }
+            None => self.pair(known).count(self, entry),
         }
-        self.requests
-            .get_or_create(&RequestLabels {
-                service: labels.service,
-                route: known.route.clone().unwrap_or_default(),
-                asked: labels.asked,
-                served: labels.served,
-                class: class(entry.status),
-            })
-            .inc();
-        if let Some((from, reason)) = known.fallback.clone() {
-            let labels = FallbackLabels { service: known.service.clone(), asked: known.asked.clone(), from, reason };
+        if let Some((from, reason)) = known.fallback {
+            let from = known.version(from).to_owned();
+            let labels = FallbackLabels { service: known.service().into(), asked: known.asked().into(), from, reason };
             self.fallbacks.get_or_create(&labels).inc();
         }
         if let Some(code) = known.fault {
-            let labels = FaultLabels { service: known.service.clone(), asked: known.asked.clone(), code };
+            let labels = FaultLabels { service: known.service().into(), asked: known.asked().into(), code };
             self.faults.get_or_create(&labels).inc();
         }
+    }
+
+    /// The counters of requests like this one.
+    fn pair(&self, known: &Known) -> Pair {
+        let durations = self.durations.get_or_create(&labels(known)).clone();
+        Pair { durations, translations: None, requests: HashMap::new() }
     }
 
     /// Counts a reload.
@@ -180,6 +181,50 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = text::encode(&mut out, &self.registry);
         out
+    }
+}
+
+/// The counters of one service by the versions that ask and answer: found by their labels once, then by indices.
+#[derive(Debug, Default)]
+pub(super) struct Counters(Mutex<HashMap<(usize, Option<usize>), Pair>>);
+
+/// Those of one pair of versions.
+#[derive(Debug)]
+struct Pair {
+    durations: Histogram,
+    /// None as long as nothing was translated.
+    translations: Option<Histogram>,
+    /// By route, then by status class.
+    requests: HashMap<String, Vec<(&'static str, Counter)>>,
+}
+
+impl Pair {
+    fn count(&mut self, metrics: &Metrics, entry: &Entry<'_>) {
+        let known = entry.known;
+        self.durations.observe(entry.duration.as_secs_f64());
+        if !known.translating.is_zero() {
+            let all = || metrics.translations.get_or_create(&labels(known)).clone();
+            self.translations.get_or_insert_with(all).observe(known.translating.as_secs_f64());
+        }
+        let (route, class) = (known.route.as_deref().unwrap_or_default(), class(entry.status));
+        let found = self.requests.get(route).and_then(|classes| classes.iter().find(|(of, _)| *of == class));
+        if let Some((_, counter)) = found {
+            counter.inc();
+            return;
+        }
+        let DurationLabels { service, asked, served } = labels(known);
+        let labels = RequestLabels { service, route: route.to_owned(), asked, served, class };
+        let counter = metrics.requests.get_or_create(&labels).clone();
+        counter.inc();
+        self.requests.entry(labels.route).or_default().push((class, counter));
+    }
+}
+
+fn labels(known: &Known) -> DurationLabels {
+    DurationLabels {
+        service: known.service().to_owned(),
+        asked: known.asked().to_owned(),
+        served: known.served().to_owned(),
     }
 }
 

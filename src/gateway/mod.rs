@@ -1,6 +1,7 @@
 //! Listeners, negotiation, the life of a request, upstreams, bodies, errors, admin.
 //!
-//! Read in this order: [`listener`] accepts, [`tls`] shakes hands, [`connection`] tells the protocol and keeps time, [`layers`] is the stack
+//! Read in this order: [`listener`] accepts, [`workers`] serve, [`tls`] shakes hands, [`connection`] tells the protocol and
+//! keeps time, [`layers`] is the stack
 //! on one screen, [`exchange`] the life of a request, [`translate`] what HTTP needs around a translation, [`rescue`] how
 //! errors become responses. [`reload`] replaces what [`generation`] holds.
 
@@ -9,7 +10,9 @@ mod framing;
 mod listener;
 mod tls;
 mod wire;
+mod workers;
 
+mod aside;
 mod layers;
 mod panics;
 mod record;
@@ -53,6 +56,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch as channel};
 
 pub(crate) use access_log::rfc3339;
@@ -60,8 +64,10 @@ pub use listener::BindError;
 
 use crate::settings::Settings;
 use access_log::AccessLog;
+use admin::Admin;
 use generation::Current;
 use last_good::LastGood;
+use layers::DataPlane;
 use ledger::Ledger;
 use listener::Serving;
 use metrics::Metrics;
@@ -69,28 +75,50 @@ use reload::Reloader;
 use tls::Certificates;
 use upstream::Upstreams;
 use watch::Hangup;
+use workers::{Seat, Workers};
 
 /// What all requests share.
 #[derive(Debug)]
 struct App {
-    settings: Settings,
+    settings: Arc<Settings>,
     current: Arc<Current>,
     reloader: Arc<Reloader>,
+    /// Connections to services: each worker has its own.
     upstreams: Upstreams,
     certificates: Arc<Certificates>,
     in_flight: Arc<Semaphore>,
     /// This process in `Via`.
     via: HeaderValue,
     metrics: Arc<Metrics>,
-    access: AccessLog,
-    ledger: Ledger,
-    draining: AtomicBool,
+    access: Arc<AccessLog>,
+    ledger: Arc<Ledger>,
+    draining: Arc<AtomicBool>,
+}
+
+impl App {
+    /// The same for another worker.
+    fn share(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            current: self.current.clone(),
+            reloader: self.reloader.clone(),
+            upstreams: Upstreams::new(self.settings.timeouts, self.certificates.clone()),
+            certificates: self.certificates.clone(),
+            in_flight: self.in_flight.clone(),
+            via: self.via.clone(),
+            metrics: self.metrics.clone(),
+            access: self.access.clone(),
+            ledger: self.ledger.clone(),
+            draining: self.draining.clone(),
+        }
+    }
 }
 
 /// A gateway that listens and has read its rules.
 #[derive(Debug)]
 pub struct Server {
     app: Arc<App>,
+    workers: Workers,
     listeners: Vec<TcpListener>,
     tls_listeners: Vec<TcpListener>,
     admin: TcpListener,
@@ -106,6 +134,8 @@ pub enum StartError {
     Certificates(Vec<String>),
     /// The access log cannot be opened.
     AccessLog(io::Error),
+    /// There is no thread to serve with.
+    Thread(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -114,6 +144,7 @@ impl fmt::Display for StartError {
             Self::Bind(error) => error.fmt(f),
             Self::Certificates(problems) => write!(f, "the certificates are not valid\n{}", problems.join("\n")),
             Self::AccessLog(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }
 }
@@ -161,12 +192,13 @@ impl Server {
             in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
-            access,
-            ledger: Ledger::new(),
-            draining: AtomicBool::new(false),
-            settings,
+            access: Arc::new(access),
+            ledger: Arc::new(Ledger::new()),
+            draining: Arc::default(),
+            settings: Arc::new(settings),
         });
-        Ok(Self { app, listeners, tls_listeners, admin, hangup })
+        let workers = Workers::start(&app).map_err(StartError::Thread)?;
+        Ok(Self { app, workers, listeners, tls_listeners, admin, hangup })
     }
 
     /// The first address that callers reach, without TLS where there is one.
@@ -203,12 +235,11 @@ impl Server {
     /// Serves until `shutdown` is over, then finishes what is in flight, for as long as the drain time allows. Says
     /// whether all of it was finished.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { app, listeners, tls_listeners, admin, hangup } = self;
+        let Self { app, workers, listeners, tls_listeners, admin, hangup } = self;
         let (stop, stopped) = channel::channel(false);
         let (stop_admin, admin_stopped) = channel::channel(false);
         let (all_gone, alive) = channel::channel(());
         let serving = Serving {
-            router: layers::data_plane(app.clone()),
             certificates: None,
             limits: app.settings.limits,
             timeouts: app.settings.timeouts,
@@ -218,7 +249,6 @@ impl Server {
         };
         let (_, admin_alive) = channel::channel(());
         let admin_serving = Serving {
-            router: admin::router(app.clone()),
             stop: admin_stopped,
             alive: admin_alive,
             // The operator's own door must not be blocked by callers, and so has its own numbers.
@@ -228,11 +258,15 @@ impl Server {
         let tls_serving = Serving { certificates: Some(app.certificates.clone()), ..serving.clone() };
         let watched = (app.reloader.clone(), app.certificates.clone());
         tokio::spawn(watch::watch(watched, app.settings.reload, hangup, stopped));
-        let admin = tokio::spawn(listener::accept(admin, admin_serving));
+        let door = Seat::new(Handle::current(), Admin::new(app.clone()));
+        let admin = tokio::spawn(listener::accept(admin, vec![door], admin_serving));
         let plain = listeners.into_iter().map(|listener| (listener, serving.clone()));
         let secured = tls_listeners.into_iter().map(|listener| (listener, tls_serving.clone()));
-        let doors: Vec<_> =
-            plain.chain(secured).map(|(listener, serving)| tokio::spawn(listener::accept(listener, serving))).collect();
+        let open = |(listener, serving)| {
+            let seats = workers.seats(|app| DataPlane(app.clone()));
+            tokio::spawn(listener::accept(listener, seats, serving))
+        };
+        let doors: Vec<_> = plain.chain(secured).map(open).collect();
         drop((serving, tls_serving));
 
         shutdown.await;

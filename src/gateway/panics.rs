@@ -6,15 +6,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// A future whose panics are results.
-pub(super) struct CatchPanic<F>(Pin<Box<F>>);
+pub(super) struct CatchPanic<'f, F>(Pin<&'f mut F>);
 
-impl<F: Future> CatchPanic<F> {
-    pub(super) fn new(inner: F) -> Self {
-        Self(Box::pin(inner))
+impl<'f, F: Future> CatchPanic<'f, F> {
+    pub(super) fn new(inner: Pin<&'f mut F>) -> Self {
+        Self(inner)
     }
 }
 
-impl<F: Future> Future for CatchPanic<F> {
+impl<F: Future> Future for CatchPanic<'_, F> {
     /// What the future gives, or what the panic said.
     type Output = Result<F::Output, String>;
 
@@ -35,16 +35,18 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test]
     async fn a_panic_is_a_result() {
-        assert_eq!(CatchPanic::new(async { 1 }).await, Ok(1));
-        let caught = CatchPanic::new(async {
+        assert_eq!(CatchPanic::new(pin!(async { 1 })).await, Ok(1));
+        let panicking = pin!(async {
             tokio::task::yield_now().await;
             panic!("on purpose");
         });
-        let caught: Result<(), String> = caught.await;
+        let caught: Result<(), String> = CatchPanic::new(panicking).await;
         assert_eq!(caught, Err("panic: on purpose".to_owned()));
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 
+use super::aside;
 use super::body::coding::{Coding, DecodeFault, DecodeLimits, decode, parse_codings};
 use super::body::inflow::Inflow;
 use super::body::media::Media;
@@ -66,6 +67,7 @@ pub(super) async fn receive_request(
     let limits = &call.app.settings.limits;
     let raw = collect(body, limits.body, call.app.settings.timeouts.body).await.map_err(Trouble::from_caller_body)?;
     call.facts.change(|known| known.request_bytes = raw.len() as u64);
+    aside::leave(raw.len()).await;
     if raw.is_empty() {
         let writes = matches!(call.parts.method, Method::POST | Method::PUT | Method::PATCH);
         if writes && declared {
@@ -168,6 +170,7 @@ pub(super) async fn receive_response(
     let raw = collect(body, limits.body, call.app.settings.timeouts.response_body).await;
     call.facts.change(|known| known.upstream += from.elapsed());
     let raw = raw.map_err(Trouble::from_service_body)?;
+    aside::leave(raw.len()).await;
     if raw.is_empty() {
         return Ok(Received::Absent);
     }

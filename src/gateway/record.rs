@@ -1,38 +1,40 @@
 //! What is known of one request when it is over: for the access log and the metrics. Never payload, never query values.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::connection::Busy;
+use super::generation::{Generation, Standing};
 use super::headers::{GENERATION, Identity, REQUEST_ID, VERSION};
 
 /// What a request's handlers learn of it.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    pub(super) service: String,
+    /// The rules that it saw.
+    pub(super) generation: Option<Arc<Generation>>,
+    /// Whose request it is.
+    pub(super) standing: Option<Arc<Standing>>,
     /// Who the request comes from, as far as it says so.
     pub(super) consumer: Option<String>,
     /// In the caller's terms; none where no rule has one, as may be for requests that pass untouched.
     pub(super) route: Option<String>,
-    pub(super) asked: String,
-    pub(super) served: String,
+    /// Which of the service's versions asked, and which one answers, if any may.
+    pub(super) versions: Option<(usize, Option<usize>)>,
     /// The version whose service failed to answer before the one that did, and how.
-    pub(super) fallback: Option<(String, &'static str)>,
-    pub(super) generation: u64,
-    pub(super) rules: String,
+    pub(super) fallback: Option<(usize, &'static str)>,
     pub(super) fault: Option<&'static str>,
     pub(super) translating: Duration,
     pub(super) upstream: Duration,
@@ -44,6 +46,26 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// The service's name; empty: no service is known.
+    pub(super) fn service(&self) -> &str {
+        self.standing.as_ref().map_or("", |standing| &standing.plan.name)
+    }
+
+    /// The name of the version that the caller speaks; empty: it is not known.
+    pub(super) fn asked(&self) -> &str {
+        self.versions.map_or("", |(asked, _)| self.version(asked))
+    }
+
+    /// The name of the version that answers; empty: it is not known.
+    pub(super) fn served(&self) -> &str {
+        self.versions.and_then(|(_, served)| served).map_or("", |served| self.version(served))
+    }
+
+    /// The name of a version of its service.
+    pub(super) fn version(&self, index: usize) -> &str {
+        self.standing.as_ref().map_or("", |standing| standing.version(index))
+    }
+
     /// One of several calls is over.
     pub(super) fn called(&mut self, name: &str, is_good: bool) {
         let index = self.calls.iter().position(|(known, ..)| known == name).unwrap_or_else(|| {
@@ -74,7 +96,7 @@ pub(super) struct Entry<'e> {
     pub(super) identity: &'e Identity,
     pub(super) method: &'e str,
     pub(super) path: &'e str,
-    pub(super) peer: &'e str,
+    pub(super) peer: SocketAddr,
     pub(super) protocol: &'static str,
     pub(super) status: u16,
     pub(super) outcome: &'static str,
@@ -88,19 +110,17 @@ pub(super) struct Recording {
     app: Arc<App>,
     at: SystemTime,
     begun: Instant,
-    identity: Identity,
-    facts: Facts,
-    method: String,
-    path: String,
-    peer: String,
+    pub(super) identity: Identity,
+    pub(super) facts: Facts,
+    method: Method,
+    uri: Uri,
     protocol: &'static str,
     status: Option<StatusCode>,
     finished: bool,
     sent: u64,
     /// Held for as long as the request is in work.
-    admitted: Option<OwnedSemaphorePermit>,
-    #[expect(dead_code, reason = "kept for its end")]
-    busy: Option<Busy>,
+    pub(super) admitted: Option<OwnedSemaphorePermit>,
+    busy: Busy,
 }
 
 impl Drop for Recording {
@@ -118,9 +138,9 @@ impl Drop for Recording {
             let entry = Entry {
                 at: self.at,
                 identity: &self.identity,
-                method: &self.method,
-                path: &self.path,
-                peer: &self.peer,
+                method: self.method.as_str(),
+                path: self.uri.path(),
+                peer: self.busy.peer(),
                 protocol: self.protocol,
                 status,
                 outcome,
@@ -135,74 +155,59 @@ impl Drop for Recording {
     }
 }
 
-/// The outermost layer: names the request, and sees to it that it is recorded whatever becomes of it.
-pub(super) async fn record(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let identity = Identity::of(request.headers());
-    let facts = Facts::default();
-    let busy = request.extensions_mut().remove::<Busy>();
-    let mut recording = Recording {
-        at: SystemTime::now(),
-        begun: Instant::now(),
-        identity: identity.clone(),
-        facts: facts.clone(),
-        method: request.method().to_string(),
-        path: request.uri().path().to_owned(),
-        peer: busy.as_ref().map(|busy| busy.peer().to_string()).unwrap_or_default(),
-        protocol: if request.version() == http::Version::HTTP_2 { "h2" } else { "http/1" },
-        status: None,
-        finished: false,
-        sent: 0,
-        admitted: None,
-        busy,
-        app,
-    };
-    request.extensions_mut().insert(identity.clone());
-    request.extensions_mut().insert(facts.clone());
-    let mut response = next.run(request).await;
-
-    recording.status = Some(response.status());
-    recording.admitted = response.extensions_mut().remove::<Admitted>().and_then(Admitted::into_inner);
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&identity.request) {
-        headers.insert(REQUEST_ID, id);
-    }
-    facts.change(|known| {
-        if known.generation != 0 {
-            headers.insert(GENERATION, known.generation.into());
-        }
-        let told = match (known.asked.as_str(), known.served.as_str()) {
-            ("", _) => return,
-            (asked, "") => format!("asked={asked}"),
-            (asked, served) => format!("asked={asked}, served={served}"),
-        };
-        if let Ok(value) = HeaderValue::from_str(&told) {
-            headers.insert(VERSION, value);
-        }
-    });
-    response.map(|body| {
-        recording.finished = http_body::Body::is_end_stream(&body);
-        Body::new(Recorded { inner: body, recording })
-    })
-}
-
-/// A permit on its way from the layer that took it to the recording that keeps it. Extensions must be `Clone`.
-#[derive(Clone)]
-pub(super) struct Admitted(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
-
-impl Admitted {
-    pub(super) fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self(Arc::new(Mutex::new(Some(permit))))
+impl Recording {
+    /// Names a request, and sees to it that it is recorded whatever becomes of it.
+    pub(super) fn begin(app: &Arc<App>, busy: Busy, request: &Request) -> Box<Self> {
+        Box::new(Self {
+            at: SystemTime::now(),
+            begun: Instant::now(),
+            identity: Identity::of(request.headers()),
+            facts: Facts::default(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            protocol: if request.version() == http::Version::HTTP_2 { "h2" } else { "http/1" },
+            status: None,
+            finished: false,
+            sent: 0,
+            admitted: None,
+            busy,
+            app: app.clone(),
+        })
     }
 
-    fn into_inner(self) -> Option<OwnedSemaphorePermit> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The other end of the caller's connection.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.busy.peer()
+    }
+
+    /// Goes on until the response's body is over.
+    pub(super) fn answered(mut self: Box<Self>, mut response: Response) -> http::Response<Recorded> {
+        self.status = Some(response.status());
+        let headers = response.headers_mut();
+        headers.reserve(4);
+        if let Ok(id) = HeaderValue::from_str(&self.identity.request) {
+            headers.insert(REQUEST_ID, id);
+        }
+        self.facts.change(|known| {
+            if let Some(generation) = known.generation.as_ref().filter(|generation| generation.number != 0) {
+                headers.insert(GENERATION, generation.number.into());
+            }
+            let told = known.standing.as_ref().zip(known.versions);
+            if let Some(told) = told.and_then(|(standing, (asked, served))| standing.told(asked, served)) {
+                headers.insert(VERSION, told.clone());
+            }
+        });
+        response.map(|body| {
+            self.finished = http_body::Body::is_end_stream(&body);
+            Recorded { inner: body, recording: self }
+        })
     }
 }
 
 /// A response body that knows when it is over.
-struct Recorded {
+pub(super) struct Recorded {
     inner: Body,
-    recording: Recording,
+    recording: Box<Recording>,
 }
 
 impl http_body::Body for Recorded {

@@ -1,6 +1,8 @@
 //! Errors become responses here and nowhere else: `application/problem+json` (RFC 9457) in the caller's terms, the chain
 //! of causes in the log alone.
 
+use std::pin::{Pin, pin};
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -13,31 +15,50 @@ use super::panics::CatchPanic;
 use super::record::Facts;
 use super::trouble::{Kind, Side, Trouble};
 
-/// A handler answers an error by putting it on an empty response; [`rescue`] does the rest.
+/// A handler of a router answers an error by putting it on an empty response; [`rescue_layer`] does the rest.
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = self.status.unwrap_or(self.kind.row().0);
         response.extensions_mut().insert(self);
         response
     }
 }
 
 /// Turns whatever went wrong further in, panics included, into a response.
-pub(super) async fn rescue(request: Request, next: Next) -> Response {
+pub(super) async fn rescue(
+    identity: &Identity,
+    facts: &Facts,
+    is_head: bool,
+    inner: Pin<&mut impl Future<Output = Result<Response, Trouble>>>,
+) -> Response {
+    let answered = CatchPanic::new(inner).await;
+    match answered.unwrap_or_else(|panic| Err(Trouble::new(Kind::Internal).cause(panic).closing())) {
+        Ok(response) => response,
+        Err(trouble) => {
+            facts.change(|facts| facts.fault = Some(trouble.kind.row().1));
+            told(&trouble, &identity.request, is_head)
+        }
+    }
+}
+
+/// The same as a layer of a router, whose handlers leave their trouble on an empty response.
+pub(super) async fn rescue_layer(request: Request, next: Next) -> Response {
     let is_head = request.method() == Method::HEAD;
     let identity = request.extensions().get::<Identity>().cloned();
-    let facts = request.extensions().get::<Facts>().cloned();
-    let answered = CatchPanic::new(next.run(request)).await;
+    let answered = CatchPanic::new(pin!(next.run(request))).await;
     let mut response =
         answered.unwrap_or_else(|panic| Trouble::new(Kind::Internal).cause(panic).closing().into_response());
-    let Some(trouble) = response.extensions_mut().remove::<Trouble>() else { return response };
-
-    let (_, code, _, side) = trouble.kind.row();
-    if let Some(facts) = facts {
-        facts.change(|facts| facts.fault = Some(code));
+    match response.extensions_mut().remove::<Trouble>() {
+        Some(trouble) => told(&trouble, identity.as_ref().map_or("", |identity| &identity.request), is_head),
+        None => response,
     }
-    let id = identity.map(|identity| identity.request).unwrap_or_default();
+}
+
+/// The response that says what went wrong.
+fn told(trouble: &Trouble, id: &str, is_head: bool) -> Response {
+    let (_, code, _, side) = trouble.kind.row();
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = trouble.status.unwrap_or(trouble.kind.row().0);
     let status = response.status().as_u16();
     let cause = trouble.cause.as_deref().unwrap_or_default();
     match side {
@@ -45,7 +66,7 @@ pub(super) async fn rescue(request: Request, next: Next) -> Response {
         Side::Upstream => tracing::warn!(request_id = %id, code, status, cause, "upstream failed"),
         Side::Gateway => tracing::error!(request_id = %id, code, status, cause, "gateway failed"),
     }
-    let text = problem(&trouble, &id);
+    let text = problem(trouble, id);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

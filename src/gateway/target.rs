@@ -96,6 +96,10 @@ fn canonical_path(path: &str) -> Result<String, &'static str> {
     if !path.starts_with('/') {
         return Err("the request target is not a path");
     }
+    // Most paths are spelled so already.
+    if path.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'%' | b'\\')) {
+        return check_segments(path).map(|()| path.to_owned());
+    }
     let mut canonical = String::with_capacity(path.len());
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -126,7 +130,12 @@ fn canonical_path(path: &str) -> Result<String, &'static str> {
     if std::str::from_utf8(&decoded).is_err() {
         return Err("the path is not UTF-8");
     }
-    let mut segments = canonical.split('/').skip(1).peekable();
+    check_segments(&canonical).map(|()| canonical)
+}
+
+/// No segment may be one that readers leave out or resolve.
+fn check_segments(path: &str) -> Result<(), &'static str> {
+    let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         if segment == "." || segment == ".." {
             return Err("the path has dot segments");
@@ -135,7 +144,7 @@ fn canonical_path(path: &str) -> Result<String, &'static str> {
             return Err("the path has an empty segment");
         }
     }
-    Ok(canonical)
+    Ok(())
 }
 
 /// RFC 3986, 2.3.

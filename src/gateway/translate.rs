@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
+use super::aside::LARGE;
 use super::body::coding::{Coding, accepts, content_encoding, encode, readable_accept_encoding};
 use super::body::media::Media;
 use super::body::records::Framing;
@@ -36,8 +37,6 @@ const OF_THE_ORIGINAL: [HeaderName; 5] = [
     HeaderName::from_static("digest"),
     HeaderName::from_static("repr-digest"),
 ];
-/// Bodies beyond this are worth telling the runtime that its thread will be busy.
-const LARGE: usize = 64 << 10;
 
 /// Serves a caller of one version by the service of another.
 pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Body) -> Result<Response, Trouble> {
@@ -363,14 +362,15 @@ async fn respond(
 
     let worker = call.worker();
     let input = ResponseIn { status, headers: &headers, body: received.text() };
-    let out = compute(&worker, input.body.map_or(0, <[u8]>::len), |scratch, limits| {
+    let mut out = compute(&worker, input.body.map_or(0, <[u8]>::len), |scratch, limits| {
         exchange.response(&input, Some(asked.request), scratch, limits).map_err(|fault| Trouble::from_response(&fault))
     })?;
     if out.dropped > 0 {
         call.facts.change(|known| known.dropped_members += out.dropped);
     }
     let answered = if is_unmodified && out.status == StatusCode::OK { parts.status } else { out.status };
-    let mut final_headers = out.headers.clone();
+    // A stream of documents still needs them: each of its documents is the body of this head.
+    let mut final_headers = if framing.is_some() { out.headers.clone() } else { std::mem::take(&mut out.headers) };
     let mut recoded = false;
     let body = match (framing, &mut received) {
         (Some(framing), Received::Streaming(body)) => {
@@ -378,7 +378,7 @@ async fn respond(
             let unknown = |()| Trouble::new(Kind::UpstreamContract).cause("an unknown content coding");
             let inflow = inflow(call, &headers).map_err(unknown)?;
             if final_headers.remove(header::CONTENT_ENCODING).is_some() {
-                add_vary(&mut final_headers, std::iter::once(header::ACCEPT_ENCODING));
+                add_vary(&mut final_headers, std::iter::once(&header::ACCEPT_ENCODING));
                 recoded = true;
             }
             let message = events::Message::Response {
@@ -431,7 +431,7 @@ fn answer_body(
             // As the service sent it, unless the caller cannot read that.
             let keeps = accepts(&call.parts.headers, had);
             if !had.is_empty() {
-                add_vary(headers, std::iter::once(header::ACCEPT_ENCODING));
+                add_vary(headers, std::iter::once(&header::ACCEPT_ENCODING));
             }
             (Body::from(encoded(headers, body, if keeps { had } else { &[] })?), !keeps)
         }

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::{Frame, SizeHint};
@@ -49,27 +48,39 @@ pub(in crate::gateway) fn find_stream_fault(error: &(dyn Error + 'static)) -> Op
 }
 
 /// A body on its way through.
-pub(in crate::gateway) struct Guarded {
-    inner: Body,
+pub(in crate::gateway) struct Guarded<B> {
+    inner: B,
     left: u64,
     silence: Duration,
+    /// Whether it has been looked at twice in vain, so that it is worth a timer.
+    has_waited: bool,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl Guarded {
+impl<B> Guarded<B> {
     /// At most `limit` bytes, and never silent for `silence`.
-    pub(in crate::gateway) fn new(inner: Body, limit: u64, silence: Duration) -> Self {
-        Self { inner, left: limit, silence, alarm: None }
+    pub(in crate::gateway) fn new(inner: B, limit: u64, silence: Duration) -> Self {
+        Self { inner, left: limit, silence, has_waited: false, alarm: None }
     }
 }
 
-impl http_body::Body for Guarded {
+impl<B> http_body::Body for Guarded<B>
+where
+    B: http_body::Body<Data = Bytes, Error: Error + 'static> + Unpin,
+{
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         let Poll::Ready(next) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            if !this.has_waited {
+                // Most often the next piece is here already and only its connection has to have its turn: after that,
+                // one more look, which costs less than a timer.
+                this.has_waited = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let silence = this.silence;
             let alarm = this.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(silence)));
             return match alarm.as_mut().poll(cx) {
@@ -141,6 +152,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::convert::Infallible;
 
+    use axum::body::Body;
     use http_body_util::BodyExt;
 
     use super::*;
