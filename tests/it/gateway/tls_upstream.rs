@@ -76,20 +76,22 @@ fn trusting(authority: &Authority) -> impl FnOnce(&TempDir) -> Vec<(&'static str
     }
 }
 
-/// What is logged on this thread until the guard is dropped.
+/// What is logged in this process, by whichever thread.
 #[derive(Clone, Default)]
 struct Logged(Arc<Mutex<Vec<u8>>>);
 
 impl Logged {
-    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+    fn listen() -> Self {
         let logged = Self::default();
         let writer = logged.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        (logged, tracing::subscriber::set_default(subscriber))
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        logged
     }
 
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    /// What was logged since this was last asked.
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
 }
 
@@ -128,15 +130,16 @@ async fn a_service_of_another_name_or_signer_is_refused_and_only_the_log_says_wh
     let authority = Authority::new("services");
     let addr = serve(&authority.issue(&["elsewhere.example"]), None).await;
     let at = format!("https://localhost:{}", addr.port());
+    let logged = Logged::listen();
     let refused = async |gateway: Gateway, why: &str| {
-        let (logged, _guard) = Logged::listen();
+        logged.take();
         let answer = gateway.ask("GET /v2/x", &[], b"").await;
         assert_eq!((answer.status, answer.code()), (502, "upstream_unreachable".to_owned()));
         let body = answer.text().to_lowercase();
         for word in ["certificate", "localhost", "elsewhere", "issuer", "tls"] {
             assert!(!body.contains(word), "{word}: {body}");
         }
-        let text = logged.text();
+        let text = logged.take();
         assert!(text.contains(why) && text.contains("upstream_unreachable"), "{why:?} is missing in:\n{text}");
     };
     refused(start(&at, trusting(&authority)).await, "not valid for name").await;
