@@ -1,5 +1,7 @@
 //! A body's way through a version line: fused steps where there are any, single ones between and instead of them.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 
 use super::exchange::{BodyOut, Exchange, Hop, RequestOut};
@@ -42,21 +44,34 @@ impl Way<'_> {
         scratch: &mut Scratch,
         limits: Limits,
     ) -> Result<(Vec<u8>, usize), Fault> {
-        let mut current: Option<Vec<u8>> = None;
-        let mut dropped = 0;
-        let mut go = |leg: &Leg<'_>| -> Result<(), Fault> {
-            let body = current.as_deref().unwrap_or(body);
-            let (out, left_out) = leg.translate(steps, direction, body, scratch, limits)?;
-            dropped += left_out;
-            current = Some(out);
-            Ok(())
-        };
-        match direction {
-            Direction::Up => self.legs.iter().try_for_each(&mut go)?,
-            Direction::Down => self.legs.iter().rev().try_for_each(&mut go)?,
-        }
-        Ok((current.unwrap_or_else(|| body.to_vec()), dropped))
+        through(&self.legs, direction, body, |leg, body| {
+            leg.translate(steps, direction, body, scratch, limits).map(Some)
+        })
     }
+}
+
+/// A body through one thing after another, the oldest first on the way up; answers it and how many members were left out.
+/// What has nothing to do with it leaves it as it is.
+fn through<T>(
+    all: &[T],
+    direction: Direction,
+    body: &[u8],
+    mut translate: impl FnMut(&T, &[u8]) -> Result<Option<(Vec<u8>, usize)>, Fault>,
+) -> Result<(Vec<u8>, usize), Fault> {
+    let mut current = Cow::Borrowed(body);
+    let mut dropped = 0;
+    let mut go = |one: &T| -> Result<(), Fault> {
+        if let Some((out, left_out)) = translate(one, &current)? {
+            current = Cow::Owned(out);
+            dropped += left_out;
+        }
+        Ok(())
+    };
+    match direction {
+        Direction::Up => all.iter().try_for_each(&mut go)?,
+        Direction::Down => all.iter().rev().try_for_each(&mut go)?,
+    }
+    Ok((current.into_owned(), dropped))
 }
 
 impl Leg<'_> {
@@ -97,21 +112,12 @@ impl Leg<'_> {
         limits: Limits,
     ) -> Result<(Vec<u8>, usize), Fault> {
         let steps = steps.get(self.steps.clone()).unwrap_or_default();
-        let mut current = body.to_vec();
-        let mut dropped = 0;
-        let mut go = |(step, of): &(&StepPlan, Option<TypeId>)| -> Result<(), Fault> {
-            let Some(of) = of else { return Ok(()) };
-            let mut out = Vec::with_capacity(current.len() + current.len() / 4);
-            step.translate(*of, direction, &current, &mut out, scratch, limits)?;
-            dropped += scratch.dropped();
-            current = out;
-            Ok(())
-        };
-        match direction {
-            Direction::Up => steps.iter().try_for_each(&mut go)?,
-            Direction::Down => steps.iter().rev().try_for_each(&mut go)?,
-        }
-        Ok((current, dropped))
+        through(steps, direction, body, |(step, of), body| {
+            let Some(of) = of else { return Ok(None) };
+            let mut out = Vec::with_capacity(body.len() + body.len() / 4);
+            step.translate(*of, direction, body, &mut out, scratch, limits)?;
+            Ok(Some((out, scratch.dropped())))
+        })
     }
 }
 
