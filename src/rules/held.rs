@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use sha2::{Digest, Sha256};
-
-use super::load::ServiceSources;
+use super::load::{ServiceSources, digest};
 
 /// Steps that are remembered; with more of them everything is tried anew, once.
 const MOST: usize = 100_000;
@@ -44,15 +42,7 @@ impl Held {
 /// The content that a step's examples and laws depend on: its rule file, the service file, and every interface.
 pub(super) fn content(service: &ServiceSources, (old, new): (&str, &str)) -> [u8; 32] {
     let rule_file = format!("{old}-{new}.yaml");
-    let own = [rule_file.as_str(), "service.yaml"].map(|path| service.find(path).map(|id| (id, path)));
-    let mut hash = Sha256::new();
-    for (id, path) in own.into_iter().flatten().chain(service.interfaces()) {
-        let text = service.sources.get(id).map_or("", |source| source.text.as_str());
-        for part in [path.as_bytes(), text.as_bytes()] {
-            // Lengths keep `a` + `bc` and `ab` + `c` apart.
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-    }
-    hash.finalize().into()
+    let own = [rule_file.as_str(), "service.yaml"].into_iter().filter_map(|path| service.find(path));
+    let all = own.chain(service.interfaces().map(|(id, _)| id));
+    digest(all.filter_map(|id| service.sources.get(id)))
 }

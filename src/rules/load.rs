@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::yaml::Limits;
-use crate::diagnostic::{Diagnostics, SourceId, Sources, Span, codes};
+use crate::diagnostic::{Diagnostics, Source, SourceId, Sources, Span, codes};
 
 /// Files read from one rules folder.
 const MAX_FILES: usize = 1_000;
@@ -60,15 +60,8 @@ impl ServiceSources {
     }
 
     fn new(name: &str, sources: Sources, diagnostics: Diagnostics) -> Self {
-        let mut hash = Sha256::new();
-        for (_, source) in sources.iter() {
-            for part in [source.path.as_bytes(), source.text.as_bytes()] {
-                // Lengths keep `a` + `bc` and `ab` + `c` apart.
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part);
-            }
-        }
-        Self { name: name.to_owned(), sources: Arc::new(sources), diagnostics, hash: hash.finalize().into() }
+        let hash = digest(sources.iter().map(|(_, source)| source));
+        Self { name: name.to_owned(), sources: Arc::new(sources), diagnostics, hash }
     }
 
     /// The text at a path inside the service's folder, such as `openapi/v1.yaml`.
@@ -89,6 +82,19 @@ impl ServiceSources {
             Some((id, inside))
         })
     }
+}
+
+/// SHA-256 over paths and contents.
+pub(super) fn digest<'s>(sources: impl Iterator<Item = &'s Source>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for source in sources {
+        for part in [source.path.as_bytes(), source.text.as_bytes()] {
+            // Lengths keep `a` + `bc` and `ab` + `c` apart.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize().into()
 }
 
 /// Reads a rules folder: each direct subfolder with a `service.yaml` is a service.
