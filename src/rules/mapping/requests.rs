@@ -7,25 +7,21 @@ use crate::path::query::Query;
 impl<T> Mapping<T> {
     /// Whether it may read anything of the request, types that it refers to left out.
     pub fn sees_request(&self) -> bool {
-        match self {
-            Self::Equation(one) => {
-                one.olds.iter().chain(&one.news).any(place)
-                    || convert(&one.via)
-                    || one.keys.as_ref().is_some_and(convert)
-                    || one.when.sees_request()
-            }
+        let own = match self {
+            Self::Equation(one) => one.olds.iter().chain(&one.news).any(place) || one.when.sees_request(),
             Self::Cases(cases) => cases.iter().any(case),
-            Self::Derived(Derived { place: own, from, via, when, .. }) => {
+            Self::Derived(Derived { place: own, from, when, .. }) => {
                 let made_from = match from {
                     Some(From::Place(from)) => place(from),
                     Some(From::Pattern(from)) => pattern(from),
                     Some(From::Query(from, _)) => query(from),
                     None => false,
                 };
-                place(own) || made_from || convert(via) || when.sees_request()
+                place(own) || made_from || when.sees_request()
             }
             Self::Rest(_) => false,
-        }
+        };
+        own || self.any(&convert)
     }
 }
 
@@ -47,30 +43,20 @@ fn query(query: &Query) -> bool {
     text.contains("request") || text.contains('*') || text.contains("..") || text.contains('\\')
 }
 
+/// Of one conversion, those inside it left out.
 fn convert<T>(via: &Convert<T>) -> bool {
     match via {
-        Convert::Value(_)
-        | Convert::As(_)
-        | Convert::Flatten
-        | Convert::Entries(_)
-        | Convert::Flat(_)
-        | Convert::Names(_)
-        | Convert::Is(_) => false,
         // Relative addresses are resolved against what was asked for.
         Convert::Link => true,
-        Convert::Each(each) => convert(&each.of),
-        Convert::Values(via) | Convert::Flip(via) | Convert::OneOrMany(via) => convert(via),
-        Convert::Chain(all) => all.iter().any(convert),
         Convert::Cases(cases) => cases.iter().any(case),
         Convert::Cel(cel) => cel.up.contains("request") || cel.down.contains("request"),
+        _ => false,
     }
 }
 
+/// Of a case, its conversions left out.
 fn case<T>(case: &Case<T>) -> bool {
-    case.when.sees_request()
-        || pattern(&case.old)
-        || pattern(&case.new)
-        || case.with.iter().any(|(_, via)| convert(via))
+    case.when.sees_request() || pattern(&case.old) || pattern(&case.new)
 }
 
 fn pattern(form: &Pattern) -> bool {

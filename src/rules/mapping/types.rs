@@ -76,22 +76,30 @@ impl<T> Convert<T> {
 }
 
 impl<T> Convert<T> {
-    /// Whether an expression is part of it.
-    fn has_expression(&self) -> bool {
-        match self {
-            Self::Cel(_) => true,
-            Self::Each(each) => each.of.has_expression(),
-            Self::Values(of) | Self::Flip(of) | Self::OneOrMany(of) => of.has_expression(),
-            Self::Chain(all) => all.iter().any(Self::has_expression),
-            Self::Cases(cases) => cases.iter().any(Case::has_expression),
-            _ => false,
-        }
+    /// Whether `is_one` is true of it, or of a conversion inside it.
+    pub(super) fn any(&self, is_one: &dyn Fn(&Self) -> bool) -> bool {
+        is_one(self)
+            || match self {
+                Self::Each(each) => each.of.any(is_one),
+                Self::Values(of) | Self::Flip(of) | Self::OneOrMany(of) => of.any(is_one),
+                Self::Chain(all) => all.iter().any(|of| of.any(is_one)),
+                Self::Cases(cases) => cases.iter().any(|case| case.any(is_one)),
+                Self::Value(_)
+                | Self::As(_)
+                | Self::Flatten
+                | Self::Entries(_)
+                | Self::Flat(_)
+                | Self::Names(_)
+                | Self::Is(_)
+                | Self::Link
+                | Self::Cel(_) => false,
+            }
     }
 }
 
 impl<T> Case<T> {
-    fn has_expression(&self) -> bool {
-        self.with.iter().any(|(_, convert)| convert.has_expression())
+    fn any(&self, is_one: &dyn Fn(&Convert<T>) -> bool) -> bool {
+        self.with.iter().any(|(_, convert)| convert.any(is_one))
     }
 
     /// The types that it refers to.
@@ -121,10 +129,15 @@ impl<T> Case<T> {
 impl<T> Mapping<T> {
     /// Whether it works out values by an expression, the last resort.
     pub fn has_expression(&self) -> bool {
+        self.any(&|convert| matches!(convert, Convert::Cel(_)))
+    }
+
+    /// Whether `is_one` is true of one of its conversions.
+    pub(super) fn any(&self, is_one: &dyn Fn(&Convert<T>) -> bool) -> bool {
         match self {
-            Self::Equation(one) => one.via.has_expression() || one.keys.as_ref().is_some_and(Convert::has_expression),
-            Self::Cases(cases) => cases.iter().any(Case::has_expression),
-            Self::Derived(one) => one.via.has_expression(),
+            Self::Equation(one) => one.via.any(is_one) || one.keys.as_ref().is_some_and(|keys| keys.any(is_one)),
+            Self::Cases(cases) => cases.iter().any(|case| case.any(is_one)),
+            Self::Derived(one) => one.via.any(is_one),
             Self::Rest(_) => false,
         }
     }
