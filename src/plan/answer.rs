@@ -109,7 +109,9 @@ impl ServicePlan {
         let down = asked.checked_sub(1).and_then(|before| self.steps.get(before)).map(|step| (step, Direction::Down));
         up.into_iter().chain(down).filter_map(move |(step, direction): (&StepPlan, _)| {
             let of_path = step.routes_with(direction, |side| {
-                route::match_path(&side.template, path).is_some() && super::query::has_query(&side.template, query)
+                route::takes(&side.template, method)
+                    && route::match_path(&side.template, path).is_some()
+                    && super::query::has_query(&side.template, query)
             });
             route::best(of_path, method).map(|route| route.sides(direction).0)
         })
