@@ -18,7 +18,7 @@ impl Shape<'_> {
         }
         let loses = rule.lossy || loses(mapping);
         let inner = match mapping {
-            Mapping::Equation(one) => Documents::of(&one.via),
+            Mapping::Equation(one) => Inside::of(&one.via),
             Mapping::Cases(_) | Mapping::Derived(_) | Mapping::Rest(_) => None,
         };
         let loses_inside = || mapping.types().into_iter().any(|of| self.is_lossy(*of, &mut HashSet::new()));
@@ -148,13 +148,13 @@ fn loses(mapping: &Mapping<TypeId>) -> bool {
 }
 
 /// Where a conversion has documents of a type, and nothing else.
-enum Documents {
+enum Inside {
     One(TypeId),
     List(TypeId),
     Dictionary(TypeId),
 }
 
-impl Documents {
+impl Inside {
     fn of(via: &Convert<TypeId>) -> Option<Self> {
         let one = |via: &Convert<TypeId>| if let Convert::As(of) = via { Some(*of) } else { None };
         match via {
