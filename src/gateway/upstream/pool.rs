@@ -16,7 +16,7 @@ use crate::gateway::tls::Connector;
 /// Below the idle time at which common servers close, so that few requests meet a closing connection.
 const LONGEST_IDLE: Duration = Duration::from_secs(4);
 /// Response heads larger than this are a service's mistake.
-const LARGEST_HEAD: usize = 256 << 10;
+pub(super) const LARGEST_HEAD: usize = 256 << 10;
 
 /// Why there is no connection.
 pub(super) type ConnectError = Box<dyn Error + Send + Sync>;
