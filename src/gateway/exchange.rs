@@ -60,7 +60,7 @@ impl Call<'_> {
     fn base_of(&self, version: usize) -> Option<&Uri> {
         let version = self.service.versions.get(version)?;
         let set = self.app.settings.upstreams.get(&self.service.name).and_then(|service| service.get(&version.name));
-        set.or(version.upstream.as_ref())
+        set.and_then(|set| set.first()).or(version.upstream.as_ref().and_then(|upstream| upstream.base()))
     }
 
     /// Whose addresses are whose. `asked_for`: the path that the service was asked for, once it was.

@@ -7,8 +7,8 @@ mod read;
 mod source;
 mod tls;
 mod units;
+mod upstream;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use std::time::Duration;
 pub use figment::value::Value;
 pub use hardening::Deviation;
 pub use tls::{ClientName, Clients, Pair, Tls, TlsVersion, UpstreamTls};
+pub use upstream::{UpstreamDefaults, Upstreams};
 
 /// Every setting with its default and what it is for, as TOML.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -40,6 +41,8 @@ pub struct Settings {
     pub forwarded: Forwarded,
     /// Where services run, instead of what rules say.
     pub upstreams: Upstreams,
+    /// How services are treated where rules do not say.
+    pub upstream_defaults: UpstreamDefaults,
     /// TLS towards callers.
     pub tls: Tls,
     /// TLS towards services.
@@ -53,9 +56,6 @@ pub struct Settings {
     /// How changes of the rules are noticed.
     pub reload: Reload,
 }
-
-/// By service, then by version: the base address of the service built for that version.
-pub type Upstreams = BTreeMap<String, BTreeMap<String, http::Uri>>;
 
 /// A text that must not be shown.
 #[derive(Clone, PartialEq, Eq)]
