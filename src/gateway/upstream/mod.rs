@@ -2,6 +2,7 @@
 //!
 //! A service sees its own authority as `Host` (it may serve several names); the caller's is in `X-Forwarded-Host`.
 
+mod http1;
 mod payload;
 mod pool;
 
@@ -23,6 +24,7 @@ use super::body::{Guarded, find_fault, find_stream_fault};
 use super::tls::{Certificates, Connector};
 use super::trouble::{Kind, Trouble};
 use crate::settings::Timeouts;
+use http1::Unsent;
 use payload::Answer;
 use pool::{ConnectError, Pool};
 
@@ -117,12 +119,12 @@ impl Upstreams {
     async fn exchange(&self, uri: &Uri, mut request: Request<Payload>) -> Result<Response<Answer>, Unanswered> {
         loop {
             let mut connection = self.pool.connection(uri).await.map_err(Unanswered::Connect)?;
-            match connection.sender.try_send_request(request).await {
+            match connection.http.exchange(request).await {
                 Ok(response) => return Ok(response.map(|body| Answer::new(body, connection))),
-                Err(mut error) => match error.take_message() {
+                Err(failed) => match *failed {
                     // It was closed while it waited, and nothing of the request was written: as if it had not been there.
-                    Some(unsent) if connection.is_used => request = unsent,
-                    _ => return Err(Unanswered::Exchange(error.into_error())),
+                    Unsent { request: Some(unsent), .. } if connection.is_used => request = unsent,
+                    Unsent { error, .. } => return Err(Unanswered::Exchange(error)),
                 },
             }
         }
