@@ -28,6 +28,7 @@ use super::validators::Representation;
 use super::{fallback, grpc, streaming, upgrade};
 use crate::plan::address::Surroundings;
 use crate::plan::{Exchange, Limits, ServicePlan};
+use crate::rules::upstream::Protocol;
 
 /// What every step of one request may look at.
 pub(super) struct Call<'c> {
@@ -77,7 +78,13 @@ impl Call<'_> {
     fn base_of(&self, version: usize) -> Option<&Uri> {
         let version = self.service.versions.get(version)?;
         let set = self.app.settings.upstreams.get(&self.service.name).and_then(|service| service.get(&version.name));
-        set.or(version.upstream.as_ref())
+        set.and_then(|set| set.first()).or(version.upstream.as_ref().and_then(|upstream| upstream.base()))
+    }
+
+    /// What the service that answers speaks.
+    fn protocol(&self) -> Protocol {
+        let upstream = self.service.versions.get(self.served).and_then(|version| version.upstream.as_ref());
+        upstream.map_or_else(Protocol::default, |upstream| upstream.policy.protocol)
     }
 
     /// Whose addresses are whose. `asked_for`: the path that the service was asked for, once it was.
@@ -164,7 +171,7 @@ impl Call<'_> {
         let times = &self.app.settings.timeouts;
         let silence = if self.manner.grpc { times.tunnel } else { times.stream };
         let begun = Instant::now();
-        let answered = self.app.upstreams.send(Outgoing { method, uri, headers, body, silence }).await;
+        let answered = self.app.upstreams.send(Outgoing { method, uri, headers, body, protocol: self.protocol(), silence }).await;
         self.facts.change(|known| known.upstream += begun.elapsed());
         let mut response = answered?;
         remove_hop_by_hop(response.headers_mut());

@@ -100,9 +100,9 @@ impl Frames {
     }
 
     /// What follows a frame's header (RFC 9113, 4.1).
-    fn begin(&mut self, [a, b, c, kind, flags, w, x, y, z]: [u8; 9]) -> State {
-        let left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        let stream = u32::from_be_bytes([w, x, y, z]) & 0x7fff_ffff;
+    fn begin(&mut self, [high, middle, low, kind, flags, stream @ ..]: [u8; 9]) -> State {
+        let left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
         let goes_on = kind == CONTINUATION && !self.block.is_empty();
         if kind == HEADERS && stream > self.newest {
             self.newest = stream;

@@ -22,6 +22,7 @@ use super::tunnel::Switched;
 use super::upstream::{Outgoing, Payload, address};
 use crate::codecs::encode_base64;
 use crate::plan::RequestIn;
+use crate::rules::upstream;
 
 const WEBSOCKET: &str = "websocket";
 /// RFC 6455, 1.3: what a key is hashed with.
@@ -91,7 +92,7 @@ pub(super) async fn serve(call: &Call<'_>, protocol: &str, headers: HeaderMap) -
     }
     let body = Payload::Whole(Bytes::new());
     let silence = call.app.settings.timeouts.stream;
-    let outgoing = Outgoing { method: Method::GET, uri, headers, body, silence };
+    let outgoing = Outgoing { method: Method::GET, uri, headers, body, protocol: upstream::Protocol::Http1, silence };
     let begun = std::time::Instant::now();
     let answered = call.app.upstreams.switch(outgoing).await;
     call.facts.change(|known| known.upstream += begun.elapsed());

@@ -38,8 +38,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::Uri;
-
 pub use crate::codecs::Direction;
 pub use crate::rules::checked::TypeId;
 pub use answer::{Asking, Ending};
@@ -54,6 +52,7 @@ pub use stream::{Stream, StreamLimits, Streamed};
 use crate::rules::answer::{Admission, Assign, ConsumerSource};
 use crate::rules::ast::Negotiator;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
+use crate::rules::upstream::Upstream;
 use lens::Lenses;
 
 /// Limits that every translation keeps.
@@ -162,7 +161,7 @@ pub struct VersionPlan {
     /// Other spellings.
     pub aliases: Vec<String>,
     /// Its own service, if it runs.
-    pub upstream: Option<Uri>,
+    pub upstream: Option<Arc<Upstream>>,
     /// Who answers its callers by default.
     pub answered_by: usize,
     /// Versions that share its callers, with their weights; empty: [`VersionPlan::answered_by`] has all of them.

@@ -238,15 +238,17 @@ fn decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::*;
     use crate::rules::answer::{Admission, Assign};
+    use crate::rules::upstream::Upstream;
 
     fn version(name: &str, path: Option<&str>, upstream: bool) -> VersionPlan {
         VersionPlan {
             name: name.into(),
             aliases: vec![format!("{}.0", name.trim_start_matches('v'))],
-            upstream: upstream.then(|| "http://127.0.0.1:1".parse().unwrap()),
+            upstream: upstream.then(|| Arc::new(Upstream::one("http://127.0.0.1:1".parse().unwrap()))),
             answered_by: 1,
             shares: Vec::new(),
             fallback: false,

@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::answer::{AnsweredBy, AssignDecl, ConsumerSource, DeprecatedDecl, ListDecl, PinDecl};
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
+use super::upstream::UpstreamDecl;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
 use crate::path::Place;
@@ -55,8 +56,8 @@ pub struct VersionDecl {
     pub name: Spanned<String>,
     /// Other spellings that callers use for it.
     pub aliases: Vec<Spanned<String>>,
-    /// `http[s]://host[:port][/base]` of the service built for this version, if it runs.
-    pub upstream: Option<Spanned<String>>,
+    /// Where the service built for this version runs, if it does.
+    pub upstream: Option<UpstreamDecl>,
     /// The versions whose services answer callers of this one; default: itself if it has an upstream.
     pub answered_by: Option<AnsweredBy>,
     /// Whether its own service answers where another has failed to; where that is written.

@@ -1,9 +1,12 @@
 //! What checking returns: names resolved to indices, places disjoint, routes distinct. Compiling it cannot fail.
 
+use std::sync::Arc;
+
 use super::answer::{Admission, Assign, ConsumerSource, Deprecation};
 use super::ast::{Negotiator, StatusKey, WriteMode};
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
+use super::upstream::Upstream;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
 use crate::path::Place;
@@ -49,8 +52,8 @@ pub struct CheckedVersion {
     pub name: String,
     /// Other spellings.
     pub aliases: Vec<String>,
-    /// Base address of its own service.
-    pub upstream: Option<http::Uri>,
+    /// Where its own service runs.
+    pub upstream: Option<Arc<Upstream>>,
     /// Index of the version whose service answers its callers; that version has an upstream. With shares, those callers
     /// who cannot be told apart.
     pub answered_by: usize,

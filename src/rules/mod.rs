@@ -23,6 +23,7 @@ pub mod answer;
 pub mod ast;
 pub mod calls;
 mod parse;
+pub mod upstream;
 
 mod check;
 pub mod checked;

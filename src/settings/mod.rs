@@ -8,8 +8,8 @@ mod read;
 mod source;
 mod tls;
 mod units;
+mod upstream;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +18,7 @@ use std::time::Duration;
 pub use figment::value::Value;
 pub use hardening::Deviation;
 pub use tls::{ClientName, Clients, Pair, Tls, TlsVersion, UpstreamTls};
+pub use upstream::{UpstreamDefaults, Upstreams};
 
 /// Every setting with its default and what it is for, as TOML.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -45,6 +46,8 @@ pub struct Settings {
     pub upgrades: Vec<String>,
     /// Where services run, instead of what rules say.
     pub upstreams: Upstreams,
+    /// How services are treated where rules do not say.
+    pub upstream_defaults: UpstreamDefaults,
     /// TLS towards callers.
     pub tls: Tls,
     /// TLS towards services.
@@ -58,9 +61,6 @@ pub struct Settings {
     /// How changes of the rules are noticed.
     pub reload: Reload,
 }
-
-/// By service, then by version: the base address of the service built for that version.
-pub type Upstreams = BTreeMap<String, BTreeMap<String, http::Uri>>;
 
 /// A text that must not be shown.
 #[derive(Clone, PartialEq, Eq)]

@@ -13,7 +13,6 @@ use super::source::Pairs;
 use super::units::{Size, Span};
 use super::{
     AccessTo, DEFAULTS, Forwarded, Limits, Log, LogFormat, Mistakes, Reload, Secret, Settings, Sources, Timeouts,
-    Upstreams,
 };
 use crate::diagnostic::suggest::closest;
 
@@ -36,7 +35,7 @@ pub(super) fn load(sources: Sources) -> Result<Settings, Mistakes> {
 
 /// Takes settings one by one; a mistake is noted and a stand-in goes on.
 pub(super) struct Reader {
-    figment: Figment,
+    pub(super) figment: Figment,
     mistakes: Vec<String>,
 }
 
@@ -58,6 +57,7 @@ impl Reader {
             version_header: self.version_header(),
             upgrades: self.upgrades(),
             upstreams: self.upstreams(),
+            upstream_defaults: self.upstream_defaults(),
             tls,
             upstream_tls: self.upstream_tls(),
             limits: self.limits(),
@@ -69,23 +69,6 @@ impl Reader {
                 poll: self.time("reload.poll"),
             },
         }
-    }
-
-    fn upstreams(&mut self) -> Upstreams {
-        let mut upstreams = Upstreams::new();
-        let Ok(Value::Dict(_, services)) = self.figment.find_value("upstreams") else { return upstreams };
-        for (service, versions) in services {
-            let Value::Dict(_, versions) = versions else { continue };
-            for (version, address) in versions {
-                if let Some(address) = address.as_str().and_then(parse_upstream) {
-                    upstreams.entry(service.clone()).or_default().insert(version, address);
-                } else {
-                    let key = format!("upstreams.{service}.{version}");
-                    self.wrong(&key, "must be `http://host:port` or `https://host`, with an optional base path");
-                }
-            }
-        }
-        upstreams
     }
 
     fn limits(&mut self) -> Limits {
@@ -210,7 +193,7 @@ impl Reader {
         (!text.is_empty()).then(|| PathBuf::from(text))
     }
 
-    fn size(&mut self, key: &str) -> usize {
+    pub(super) fn size(&mut self, key: &str) -> usize {
         let Some(Size(count)) = self.extract(key) else { return 0 };
         if count == 0 {
             self.wrong(key, "must not be zero");
@@ -218,7 +201,7 @@ impl Reader {
         usize::try_from(count).unwrap_or(usize::MAX)
     }
 
-    fn time(&mut self, key: &str) -> Duration {
+    pub(super) fn time(&mut self, key: &str) -> Duration {
         let Some(Span(time)) = self.extract(key) else { return Duration::ZERO };
         if time.is_zero() {
             self.wrong(key, "must not be zero");
@@ -302,14 +285,6 @@ impl Reader {
             self.mistakes.push(format!("unknown setting `{key}`{}{help}", self.origin(&key)));
         }
     }
-}
-
-/// `http[s]://host[:port][/base]`. An operator may name any address; rules may not (they are changed by more people).
-fn parse_upstream(text: &str) -> Option<http::Uri> {
-    let uri: http::Uri = text.parse().ok()?;
-    let is_plain =
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none() && !text.contains(['@', '#']);
-    (is_plain && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
 }
 
 fn unspecified() -> SocketAddr {
@@ -396,20 +371,6 @@ mod tests {
             assert!(text.contains(expected), "{expected:?} is missing in:\n{text}");
         }
         assert_eq!(mistakes.iter().count(), 6, "{text}");
-    }
-
-    #[test]
-    fn upstreams_are_named_by_service_and_version() {
-        let settings = environment(&[("BIFOCAL_UPSTREAMS__ORDERS__V1", "http://127.0.0.1:7/base")]).unwrap();
-        assert_eq!(settings.upstreams["orders"]["v1"], "http://127.0.0.1:7/base");
-        let settings = environment(&[("BIFOCAL_UPSTREAMS__ORDERS__V1", "https://shop.example")]).unwrap();
-        assert_eq!(settings.upstreams["orders"]["v1"], "https://shop.example");
-        for wrong in ["ftp://a", "http://a?b", "http://u@a", "nowhere", "7"] {
-            let text = environment(&[("BIFOCAL_UPSTREAMS__ORDERS__V1", wrong)]).unwrap_err().to_string();
-            assert!(text.contains("`upstreams.orders.v1` (BIFOCAL_UPSTREAMS__ORDERS__V1): must be `http://"), "{text}");
-        }
-        let text = environment(&[("BIFOCAL_UPSTREAMS__ORDERS", "http://a")]).unwrap_err().to_string();
-        assert!(text.contains("unknown setting `upstreams.orders`"), "{text}");
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl<'p> Messages<'p> {
 
 fn exchange<'p>(plan: &'p ServicePlan, way: (usize, usize), request: &Request<'_>) -> Result<Exchange<'p>, String> {
     let (method, path) = (request.method.as_str(), &request.path);
-    let base = plan.versions.get(way.1).and_then(|version| version.upstream.clone());
+    let base = plan.versions.get(way.1).and_then(|version| version.upstream.as_ref()?.base().cloned());
     let here = Surroundings { base, ..Surroundings::default() };
     let found = plan.exchange(way.0, way.1, method, (path, request.query.as_deref()));
     found.map(|exchange| exchange.within(&here)).map_err(|none| {

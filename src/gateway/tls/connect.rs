@@ -20,11 +20,32 @@ use super::stream::{Secured, Stream};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What is offered to speak where there is TLS (RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum Offer {
+    Http1,
+    Http2,
+    /// HTTP/2 if the service can.
+    Both,
+}
+
+impl Offer {
+    fn names(self) -> Vec<Vec<u8>> {
+        let names: &[&[u8]] = match self {
+            Self::Http1 => &[b"http/1.1"],
+            Self::Http2 => &[b"h2"],
+            Self::Both => &[b"h2", b"http/1.1"],
+        };
+        names.iter().map(|name| name.to_vec()).collect()
+    }
+}
+
 /// Makes connections to services.
 #[derive(Debug, Clone)]
 pub(in crate::gateway) struct Connector {
     tcp: HttpConnector,
     certificates: Arc<Certificates>,
+    offer: Offer,
     /// For all of it: the address, the connection, the handshake.
     patience: Duration,
 }
@@ -35,7 +56,12 @@ impl Connector {
         tcp.set_connect_timeout(Some(patience));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        Self { tcp, certificates, patience }
+        Self { tcp, certificates, offer: Offer::Http1, patience }
+    }
+
+    /// The same, for another protocol.
+    pub(in crate::gateway) fn offering(&self, offer: Offer) -> Self {
+        Self { offer, ..self.clone() }
     }
 
     async fn connect(mut self, uri: Uri) -> Result<Stream, BoxError> {
@@ -47,8 +73,14 @@ impl Connector {
         }
         // The name is the address's own: what the service must prove is that it is the one we were sent to.
         let name = ServerName::try_from(host).map_err(io::Error::other)?;
-        let connected = TlsConnector::from(self.certificates.for_services()).connect(name, stream).await?;
-        let secured = Secured { certificate: None, http2: false };
+        let mut config = self.certificates.for_services();
+        if self.offer != Offer::Http1 {
+            // What it shares with others, such as its certificates, is not copied.
+            Arc::make_mut(&mut config).alpn_protocols = self.offer.names();
+        }
+        let connected = TlsConnector::from(config).connect(name, stream).await?;
+        let http2 = connected.get_ref().1.alpn_protocol() == Some(b"h2");
+        let secured = Secured { certificate: None, http2 };
         Ok(Stream::Tls(Box::new(TlsStream::Client(connected)), secured))
     }
 }

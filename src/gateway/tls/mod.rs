@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 
 pub(super) use accept::Refused;
-pub(super) use connect::Connector;
+pub(super) use connect::{Connector, Offer};
 pub(super) use stream::{Secured, Stream};
 
 use super::metrics::Metrics;

@@ -1,37 +1,45 @@
-//! The services behind: pooled HTTP/1.1 connections, bounded in time.
+//! The services behind: pooled connections of HTTP/1.1, shared ones of HTTP/2, bounded in time.
 //!
 //! A service sees its own authority as `Host` (it may serve several names); the caller's is in `X-Forwarded-Host`.
 
+mod http1;
+mod http2;
 mod payload;
 mod pool;
+mod replay;
 mod switch;
 
 use std::error::Error;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use http::uri::PathAndQuery;
+use bytes::Bytes;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::{Frame, SizeHint};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 pub(super) use payload::Payload;
 
 use super::body::{Guarded, find_fault, find_stream_fault};
-use super::tls::{Certificates, Connector};
+use super::tls::{Certificates, Connector, Offer};
 use super::trouble::{Kind, Trouble};
+use crate::rules::upstream::Protocol;
 use crate::settings::Timeouts;
-use payload::Answer;
+use http1::Unsent;
+use http2::Multiplexer;
 use pool::{ConnectError, Pool};
 
 /// Connections to all services.
 #[derive(Debug)]
 pub(super) struct Upstreams {
     pool: Arc<Pool>,
+    http2: Arc<Multiplexer>,
     connector: Connector,
     timeouts: Timeouts,
 }
@@ -42,6 +50,8 @@ pub(super) struct Outgoing {
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Payload,
+    /// What the service speaks.
+    pub(super) protocol: Protocol,
     /// How long the response's body may be silent.
     pub(super) silence: Duration,
 }
@@ -57,17 +67,19 @@ enum Unanswered {
 impl Upstreams {
     pub(super) fn new(timeouts: Timeouts, certificates: Arc<Certificates>) -> Self {
         let connector = Connector::new(certificates, timeouts.connect);
-        Self { pool: Arc::new(Pool::new(connector.clone())), connector, timeouts }
+        let http2 = Arc::new(Multiplexer::new(connector.clone()));
+        Self { pool: Arc::new(Pool::new(connector.clone())), http2, connector, timeouts }
     }
 
     /// Closes connections that nobody uses, as long as there are any to be had.
     pub(super) fn forget_idle(&self, runtime: &Handle) {
-        let pool = Arc::downgrade(&self.pool);
+        let (pool, http2) = (Arc::downgrade(&self.pool), Arc::downgrade(&self.http2));
         runtime.spawn(async move {
             loop {
                 sleep(Pool::sweep()).await;
-                let Some(pool) = pool.upgrade() else { return };
+                let (Some(pool), Some(http2)) = (pool.upgrade(), http2.upgrade()) else { return };
                 pool.forget_idle();
+                http2.forget_idle();
             }
         });
     }
@@ -80,7 +92,7 @@ impl Upstreams {
     /// # Errors
     /// The service cannot be reached, does not answer in time, or answers what is not HTTP.
     pub(super) async fn send(&self, request: Outgoing) -> Result<Response<Body>, Trouble> {
-        let Outgoing { method, uri, mut headers, body, silence } = request;
+        let Outgoing { method, uri, mut headers, body, protocol, silence } = request;
         name_host(&uri, &mut headers);
         let again = match &body {
             Payload::Whole(bytes) if method.is_safe() => Some((bytes.clone(), headers.clone())),
@@ -94,10 +106,10 @@ impl Upstreams {
             request
         };
         let mut answered = pin!(async {
-            let first = self.exchange(&uri, build(headers, body)).await;
+            let first = self.exchange(&uri, protocol, build(headers, body)).await;
             match (first, again) {
                 (Err(Unanswered::Exchange(error)), Some((bytes, headers))) if ended_without_answer(&error) => {
-                    self.exchange(&uri, build(headers, Payload::Whole(bytes))).await
+                    self.exchange(&uri, protocol, build(headers, Payload::Whole(bytes))).await
                 }
                 (answered, _) => answered,
             }
@@ -119,17 +131,69 @@ impl Upstreams {
     }
 
     /// Sends a request on a connection that takes it.
-    async fn exchange(&self, uri: &Uri, mut request: Request<Payload>) -> Result<Response<Answer>, Unanswered> {
+    async fn exchange(
+        &self,
+        uri: &Uri,
+        protocol: Protocol,
+        mut request: Request<Payload>,
+    ) -> Result<Response<Answer>, Unanswered> {
+        if let Some(offer) = offer(protocol, uri) {
+            match Box::pin(self.http2.exchange(uri, offer, request)).await? {
+                Ok(response) => return Ok(response.map(Answer::Http2)),
+                Err(declined) => request = declined,
+            }
+        }
         loop {
             let mut connection = self.pool.connection(uri).await.map_err(Unanswered::Connect)?;
-            match connection.sender.try_send_request(request).await {
-                Ok(response) => return Ok(response.map(|body| Answer::new(body, connection))),
-                Err(mut error) => match error.take_message() {
+            match connection.http.exchange(request).await {
+                Ok(response) => return Ok(response.map(|body| Answer::Http1(payload::Answer::new(body, connection)))),
+                Err(failed) => match *failed {
                     // It was closed while it waited, and nothing of the request was written: as if it had not been there.
-                    Some(unsent) if connection.is_used => request = unsent,
-                    _ => return Err(Unanswered::Exchange(error.into_error())),
+                    Unsent { request: Some(unsent), .. } if connection.is_used => request = unsent,
+                    Unsent { error, .. } => return Err(Unanswered::Exchange(error)),
                 },
             }
+        }
+    }
+}
+
+/// What a service is offered to speak; none: HTTP/1.1, which needs no offer.
+fn offer(protocol: Protocol, uri: &Uri) -> Option<Offer> {
+    match protocol {
+        Protocol::Http1 => None,
+        Protocol::Http2 => Some(Offer::Http2),
+        Protocol::Auto => Some(Offer::Both).filter(|_| uri.scheme() == Some(&Scheme::HTTPS)),
+    }
+}
+
+/// A response's body.
+enum Answer {
+    Http1(payload::Answer),
+    Http2(http2::Answer),
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Http1(answer) => Pin::new(answer).poll_frame(cx),
+            Self::Http2(answer) => Pin::new(answer).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(answer) => answer.is_end_stream(),
+            Self::Http2(answer) => answer.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(answer) => answer.size_hint(),
+            Self::Http2(answer) => answer.size_hint(),
         }
     }
 }

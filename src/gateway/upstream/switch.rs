@@ -9,7 +9,7 @@ use hyper::upgrade::Upgraded;
 use tokio::time::timeout;
 use tower::{Service, ServiceExt};
 
-use super::pool::LARGEST_HEAD;
+use super::http1::LARGEST_HEAD;
 use super::{Outgoing, Payload, Unanswered, Upstreams, failure, name_host};
 use crate::gateway::body::Guarded;
 use crate::gateway::trouble::{Kind, Trouble};
@@ -23,7 +23,7 @@ impl Upstreams {
         &self,
         request: Outgoing,
     ) -> Result<(Response<Body>, Option<Upgraded>), Trouble> {
-        let Outgoing { method, uri, mut headers, body, silence } = request;
+        let Outgoing { method, uri, mut headers, body, silence, .. } = request;
         name_host(&uri, &mut headers);
         let mut request = Request::new(body);
         *request.method_mut() = method;

@@ -11,6 +11,7 @@ mod route;
 mod service;
 mod step;
 mod types;
+mod upstream;
 
 use super::ast::{RuleFile, ServiceFile};
 use super::checked::CheckedService;

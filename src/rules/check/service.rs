@@ -1,24 +1,24 @@
 //! Versions, addresses and names of `service.yaml`.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
-use http::Uri;
-use http::uri::{Authority, Scheme};
+use http::uri::Authority;
 
-use super::answer;
+use super::{answer, upstream};
 use crate::diagnostic::{Diagnostics, Span, codes, suggest};
 use crate::path::template::Template;
 use crate::rules::answer::AnsweredBy;
 use crate::rules::ast::{Negotiator, ServiceFile, Spanned, VersionDecl};
 use crate::rules::checked::CheckedVersion;
+use crate::rules::upstream::Upstream;
 
 pub(super) fn check_versions(service: &ServiceFile, diagnostics: &mut Diagnostics) -> Option<Vec<CheckedVersion>> {
     check_names(&service.versions, diagnostics);
-    let upstreams: Vec<Option<Uri>> = service
+    let upstreams: Vec<Option<Arc<Upstream>>> = service
         .versions
         .iter()
-        .map(|version| version.upstream.as_ref().and_then(|text| check_upstream(text, diagnostics)))
+        .map(|version| upstream::check(version.upstream.as_ref()?, diagnostics).map(Arc::new))
         .collect();
     let mut seen: HashMap<String, Span> = HashMap::new();
     let mut versions = Vec::with_capacity(service.versions.len());
@@ -238,73 +238,4 @@ pub(super) fn check_header_name(name: &Spanned<String>, diagnostics: &mut Diagno
         return None;
     }
     Some(name.value.clone())
-}
-
-/// `http[s]://host[:port][/base]`, fixed and not link-local.
-fn check_upstream(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Uri> {
-    let mut refuse = |message: &str, help: &str| {
-        diagnostics.error(codes::R14, text.span, format!("`upstream` {message}")).help(help);
-        None
-    };
-    if text.value.contains(['{', '}', '$']) {
-        return refuse("is fixed: no placeholders", "requests cannot choose where they are sent");
-    }
-    let form = "write `http://host:port` or `https://host`, with an optional base path";
-    let Ok(uri) = text.value.parse::<Uri>() else { return refuse("is not an address", form) };
-    if ![Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme()) {
-        return refuse("must begin with `http://` or `https://`", form);
-    }
-    let (Some(authority), Some(host)) = (uri.authority(), uri.host().filter(|host| !host.is_empty())) else {
-        return refuse("has no host", form);
-    };
-    if authority.as_str().contains('@') {
-        return refuse("must not hold user information", "keep credentials out of rule files");
-    }
-    if uri.query().is_some() || text.value.contains('#') {
-        return refuse("must not hold a query", form);
-    }
-    if authority.as_str().ends_with(':') || authority.port_u16() == Some(0) {
-        return refuse("needs a port from 1 to 65535, or none", form);
-    }
-    match check_host(host) {
-        Host::Fine => Some(uri),
-        Host::LinkLocal => {
-            refuse("is a link-local address", "such addresses reach the machine's own metadata services")
-        }
-        Host::Odd => refuse("has an unusual spelling of an address", "write four decimal numbers, or a name"),
-    }
-}
-
-enum Host {
-    Fine,
-    LinkLocal,
-    Odd,
-}
-
-fn check_host(host: &str) -> Host {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>() {
-        Ok(address) if is_link_local(address) => Host::LinkLocal,
-        Ok(_) => Host::Fine,
-        Err(_) => {
-            // `0x7f.1` and `2852039166` are addresses to the system's resolver.
-            let last = bare.trim_end_matches('.').rsplit('.').next().unwrap_or(bare);
-            let number = last.starts_with("0x") || (!last.is_empty() && last.bytes().all(|one| one.is_ascii_digit()));
-            if number { Host::Odd } else { Host::Fine }
-        }
-    }
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(four) => four.is_link_local(),
-        IpAddr::V6(six) => {
-            six.is_unicast_link_local() || six.to_ipv4().is_some_and(|four| four.is_link_local()) || is_metadata(six)
-        }
-    }
-}
-
-/// The IPv6 form of a cloud's metadata service.
-fn is_metadata(six: Ipv6Addr) -> bool {
-    six == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
 }

@@ -203,7 +203,7 @@ fn one_way(message: &mut MessageRules) {
 }
 
 /// `500ms`, `2s`, `1m`.
-fn parse_time(text: &str) -> Option<Duration> {
+pub(super) fn parse_time(text: &str) -> Option<Duration> {
     let digits = text.trim().trim_end_matches(|one: char| one.is_ascii_alphabetic());
     let number: u64 = digits.parse().ok()?;
     let time = match text.trim().get(digits.len()..)? {

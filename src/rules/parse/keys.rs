@@ -31,6 +31,37 @@ pub(in crate::rules) const MATCH: &[&str] = &["hosts", "paths"];
 /// Of a version.
 pub(in crate::rules) const VERSION: &[&str] =
     &["path", "names", "upstream", "answered_by", "fallback", "consumers", "deprecated", "openapi"];
+/// Of a version's `upstream`.
+pub(in crate::rules) const UPSTREAM: &[&str] = &[
+    "endpoints",
+    "dns",
+    "srv",
+    "resolve",
+    "host",
+    "protocol",
+    "balance",
+    "slow_start",
+    "limits",
+    "breaker",
+    "health",
+    "eject",
+    "retry",
+    "timeouts",
+];
+/// Of one of `endpoints`.
+pub(in crate::rules) const ENDPOINT: &[&str] = &["url", "weight"];
+/// Of an upstream's `limits`.
+pub(in crate::rules) const ENDPOINT_LIMITS: &[&str] = &["connections", "in_flight", "waiting", "idle", "idle_time"];
+/// Of `breaker`.
+pub(in crate::rules) const BREAKER: &[&str] = &["in_flight", "waiting"];
+/// Of `health`.
+pub(in crate::rules) const HEALTH: &[&str] = &["path", "every", "timeout", "healthy", "unhealthy", "status"];
+/// Of `eject`.
+pub(in crate::rules) const EJECT: &[&str] = &["failures", "time", "longest", "share", "panic", "status"];
+/// Of `retry`.
+pub(in crate::rules) const RETRY: &[&str] = &["attempts", "status", "backoff", "share", "floor"];
+/// Of an upstream's `timeouts`.
+pub(in crate::rules) const UPSTREAM_TIMEOUTS: &[&str] = &["connect", "response", "attempt", "stream", "total"];
 /// Of `assign`.
 pub(in crate::rules) const ASSIGN: &[&str] = &["by", "salt"];
 /// Of a consumer that a token names.

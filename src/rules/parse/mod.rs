@@ -13,6 +13,7 @@ mod pattern;
 mod route;
 mod rule;
 mod service;
+mod upstream;
 
 use std::collections::HashMap;
 

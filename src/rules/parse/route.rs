@@ -193,7 +193,7 @@ pub(super) struct RouteBody {
     pub(super) mapped: Vec<MappedDecl>,
 }
 
-fn parse_status(name: &str) -> Option<StatusKey> {
+pub(super) fn parse_status(name: &str) -> Option<StatusKey> {
     match name {
         "response" => return Some(StatusKey::Class(2)),
         "default" => return Some(StatusKey::Default),

@@ -85,9 +85,9 @@ impl Parser<'_> {
         // A version whose entry has the wrong shape still exists: nothing else should be reported for its absence.
         let Some(members) = self.members(value, "a version", keys::VERSION) else { return Some(version) };
         let mut text = |key: &str| members.get(key).and_then(|node| self.text(node, &format!("`{key}`")));
-        version.upstream = text("upstream");
         version.path = text("path");
         version.openapi = text("openapi");
+        version.upstream = members.get("upstream").and_then(|node| self.upstream(node));
         version.aliases = members.get("names").map(|node| self.texts(node, "`names`")).unwrap_or_default();
         version.answered_by = members.get("answered_by").and_then(|node| self.answered_by(node));
         version.fallback = members.get("fallback").and_then(|node| self.fallback(node));

@@ -5,6 +5,7 @@
 
 mod rules;
 mod service;
+mod upstream;
 
 use serde_json::{Map, Value, json};
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::upstream::upstream;
 use super::{DIALECT, closed, members, refers, text, texts};
 use crate::rules::parse::keys;
 
@@ -40,7 +41,8 @@ pub fn service() -> Value {
     let version = closed(members(keys::VERSION, |key| match key {
         "path" => text("a path prefix that names the version; it belongs to the interface's own paths"),
         "names" => texts("other spellings that callers use"),
-        "upstream" => text("where the service built for this version runs, such as `http://127.0.0.1:9101`"),
+        "upstream" => json!({"anyOf": [text("such as `http://127.0.0.1:9101`"), refers("upstream")],
+            "description": "where the service built for this version runs"}),
         "answered_by" => json!({"anyOf": [
                 {"type": "string", "minLength": 1},
                 {"type": "object", "minProperties": 1, "additionalProperties": {"type": "integer", "minimum": 0}}
@@ -70,6 +72,7 @@ pub fn service() -> Value {
         members.insert(
             "definitions".to_owned(),
             json!({
+                "upstream": upstream(),
                 "version": {"anyOf": [{"type": "null"}, version]},
                 "negotiator": {"anyOf": [{"const": "path"}, named]},
                 "consumer": {"anyOf": [{"type": "string", "pattern": "^(header|api_key)\\..+"}, claim()]}

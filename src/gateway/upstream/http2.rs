@@ -1,0 +1,326 @@
+//! HTTP/2 to services: by prior knowledge, or as ALPN says. A worker has few connections to a place, each for many
+//! requests at once.
+//!
+//! What a service says that it has not looked at (a stream that it refuses, or one after the last that it names when it goes
+//! away) is sent on another connection.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri, Version, header};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower::{Service, ServiceExt};
+
+use super::http1::LARGEST_HEAD;
+use super::payload::Payload;
+use super::pool::ConnectError;
+use super::replay::{Kept, Replayed};
+use super::{Unanswered, causes};
+use crate::gateway::tls::{Connector, Offer};
+
+/// Requests at once on one connection, as long as there may be more connections.
+const STREAMS: usize = 100;
+/// Connections to one place.
+const CONNECTIONS: usize = 4;
+/// How often a request is sent that is not looked at.
+const ATTEMPTS: usize = 3;
+/// After how long a service is asked again whether it speaks HTTP/2, and a connection without requests is closed.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the other end is asked whether it is there while it owes an answer, and how long it may take to say so.
+const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// What may be on its way of one response, and of all of a connection: as towards callers.
+const WINDOWS: (u32, u32) = (1 << 20, 1 << 20);
+
+type Place = (Option<Scheme>, Authority);
+
+/// Connections by where they lead to.
+#[derive(Debug)]
+pub(super) struct Multiplexer {
+    connector: Connector,
+    places: Mutex<HashMap<Place, Arc<Links>>>,
+}
+
+/// Those to one place.
+#[derive(Debug, Default)]
+struct Links {
+    open: Mutex<Vec<Link>>,
+    /// One connection is made at a time, so that those who wait for it share it.
+    turn: tokio::sync::Mutex<()>,
+    /// When it was found to speak HTTP/1.1 alone.
+    declined: Mutex<Option<Instant>>,
+}
+
+/// One connection.
+#[derive(Debug, Clone)]
+struct Link {
+    sender: SendRequest<Sent>,
+    /// Shared with every request that is on it.
+    load: Arc<()>,
+    used: Instant,
+}
+
+impl Link {
+    fn load(&self) -> usize {
+        // This one, and that of whoever looks at it.
+        Arc::strong_count(&self.load).saturating_sub(1)
+    }
+}
+
+/// What became of asking for a connection.
+enum Found {
+    Link(Link),
+    /// The service does not speak HTTP/2, and need not.
+    Declined,
+}
+
+impl Links {
+    fn open(&self) -> MutexGuard<'_, Vec<Link>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection with the fewest requests, if it has room or there may be no other.
+    fn pick(&self) -> Option<Link> {
+        let mut open = self.open();
+        open.retain(|link| !link.sender.is_closed());
+        let is_full = open.len() >= CONNECTIONS;
+        let link = open.iter_mut().min_by_key(|link| link.load())?;
+        if link.load() >= STREAMS && !is_full {
+            return None;
+        }
+        link.used = Instant::now();
+        Some(link.clone())
+    }
+
+    /// Takes no more requests.
+    fn retire(&self, spent: &Link) {
+        self.open().retain(|link| !Arc::ptr_eq(&link.load, &spent.load));
+    }
+
+    fn has_declined(&self) -> bool {
+        let declined = self.declined.lock().unwrap_or_else(PoisonError::into_inner);
+        declined.is_some_and(|at| at.elapsed() < PATIENCE)
+    }
+}
+
+impl Multiplexer {
+    pub(super) fn new(connector: Connector) -> Self {
+        Self { connector, places: Mutex::default() }
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<Place, Arc<Links>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a request whose target is as HTTP/1.1 has it, with a `Host`. Back comes the request where the service need not
+    /// speak HTTP/2, and does not.
+    ///
+    /// # Errors
+    /// There is no connection, or no answer.
+    pub(super) async fn exchange(
+        &self,
+        uri: &Uri,
+        offer: Offer,
+        request: Request<Payload>,
+    ) -> Result<Result<Response<Answer>, Request<Payload>>, Unanswered> {
+        let place = (uri.scheme().cloned(), uri.authority().cloned().ok_or_else(|| unreached("no host"))?);
+        let links = self.places().entry(place).or_default().clone();
+        if offer == Offer::Both && links.has_declined() {
+            return Ok(Err(request));
+        }
+        let (head, payload) = request.into_parts();
+        let mut link = match self.link(&links, uri, offer).await.map_err(Unanswered::Connect)? {
+            Found::Link(link) => link,
+            Found::Declined => return Ok(Err(Request::from_parts(head, payload))),
+        };
+        let body = Resendable::of(payload);
+        let mut attempt = 1;
+        loop {
+            let Some(sent) = body.whole() else { return Err(unreached("the body cannot be sent again")) };
+            let mut request = Request::from_parts(head.clone(), sent);
+            address(&mut request, uri);
+            let error = match link.sender.try_send_request(request).await {
+                Ok(response) => return Ok(Ok(response.map(|body| Answer { body, _load: link.load }))),
+                Err(mut failed) => {
+                    let is_unsent = failed.take_message().is_some();
+                    let error = failed.into_error();
+                    if attempt == ATTEMPTS || !(is_unsent || is_unprocessed(&error)) {
+                        return Err(Unanswered::Exchange(error));
+                    }
+                    error
+                }
+            };
+            links.retire(&link);
+            attempt += 1;
+            link = match self.link(&links, uri, offer).await.map_err(Unanswered::Connect)? {
+                Found::Link(link) => link,
+                Found::Declined => return Err(Unanswered::Exchange(error)),
+            };
+            if body.is_lost() {
+                return Err(Unanswered::Exchange(error));
+            }
+        }
+    }
+
+    async fn link(&self, links: &Links, uri: &Uri, offer: Offer) -> Result<Found, ConnectError> {
+        if let Some(link) = links.pick() {
+            return Ok(Found::Link(link));
+        }
+        let _turn = links.turn.lock().await;
+        if let Some(link) = links.pick() {
+            return Ok(Found::Link(link));
+        }
+        if offer == Offer::Both && links.has_declined() {
+            return Ok(Found::Declined);
+        }
+        let mut connector = self.connector.offering(offer);
+        let io = connector.ready().await?.call(uri.clone()).await?;
+        if io.inner().secured().is_some_and(|secured| !secured.http2) {
+            if offer == Offer::Http2 {
+                return Err("the service does not speak HTTP/2".into());
+            }
+            *links.declined.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            return Ok(Found::Declined);
+        }
+        let (sender, connection) = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(WINDOWS.0)
+            .initial_connection_window_size(WINDOWS.1)
+            .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1)
+            .handshake(io)
+            .await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a service ended");
+            }
+        });
+        let link = Link { sender, load: Arc::new(()), used: Instant::now() };
+        links.open().push(link.clone());
+        Ok(Found::Link(link))
+    }
+
+    /// Closes what nobody has used for long.
+    pub(super) fn forget_idle(&self) {
+        self.places().retain(|_, links| {
+            links.open().retain(|link| !link.sender.is_closed() && (link.load() > 0 || link.used.elapsed() < PATIENCE));
+            !links.open().is_empty() || links.has_declined() || Arc::strong_count(links) > 1
+        });
+    }
+}
+
+fn unreached(reason: &'static str) -> Unanswered {
+    Unanswered::Connect(reason.into())
+}
+
+/// Says where a request goes as HTTP/2 does (RFC 9113, 8.3.1): the authority is what `Host` would say.
+fn address(request: &mut Request<Sent>, uri: &Uri) {
+    *request.version_mut() = Version::HTTP_2;
+    let host = request.headers_mut().remove(header::HOST);
+    request.headers_mut().remove(header::CONNECTION);
+    let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = uri.scheme().cloned();
+    parts.authority = host.or_else(|| uri.authority().cloned());
+    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_else(|_| uri.clone());
+}
+
+/// Whether a service says that it has not looked at a request (RFC 9113, 8.7).
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    causes(error).any(|cause| {
+        cause.downcast_ref::<h2::Error>().is_some_and(|error| {
+            let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            error.is_remote() && (error.is_go_away() || is_refused)
+        })
+    })
+}
+
+/// A body that may be sent more than once.
+enum Resendable {
+    Whole(Bytes),
+    Kept(Kept),
+}
+
+impl Resendable {
+    fn of(payload: Payload) -> Self {
+        match payload {
+            Payload::Whole(bytes) => Self::Whole(bytes),
+            Payload::Stream(body) => Self::Kept(Kept::new(body)),
+        }
+    }
+
+    fn whole(&self) -> Option<Sent> {
+        match self {
+            Self::Whole(bytes) => Some(Sent::Whole(Payload::Whole(bytes.clone()))),
+            Self::Kept(kept) => kept.whole().map(Sent::Kept),
+        }
+    }
+
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Kept(kept) if kept.is_lost())
+    }
+}
+
+/// One sending of a body.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Whole(Payload),
+    Kept(Replayed),
+}
+
+impl http_body::Body for Sent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.get_mut() {
+            Self::Whole(payload) => Pin::new(payload).poll_frame(cx),
+            Self::Kept(replayed) => Pin::new(replayed).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(payload) => payload.is_end_stream(),
+            Self::Kept(replayed) => replayed.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(payload) => payload.size_hint(),
+            Self::Kept(replayed) => replayed.size_hint(),
+        }
+    }
+}
+
+/// A response's body. As long as it is there its stream is.
+pub(super) struct Answer {
+    body: Incoming,
+    _load: Arc<()>,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
