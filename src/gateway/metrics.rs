@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::record::{Entry, Known};
+use super::upstream::{Clusters, Counts};
 
 /// What is counted.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(super) struct Metrics {
     /// Connections that are open.
     pub(super) connections: Gauge<i64, AtomicI64>,
     dropped_lines: Gauge<i64, AtomicI64>,
+    /// Those of endpoints.
+    endpoints: Counts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -108,6 +111,8 @@ impl Metrics {
         registry.register("refused_services", "Services whose newest files are refused", refused_services.clone());
         registry.register("connections", "Open connections of callers", connections.clone());
         registry.register("access_log_dropped", "Access log lines that were dropped", dropped_lines.clone());
+        let endpoints = Counts::default();
+        registry.register_collector(Box::new(endpoints.clone()));
         Self {
             registry,
             requests,
@@ -124,7 +129,13 @@ impl Metrics {
             refused_certificates,
             connections,
             dropped_lines,
+            endpoints,
         }
+    }
+
+    /// From here on these endpoints are told of.
+    pub(super) fn watch(&self, clusters: &Arc<Clusters>) {
+        self.endpoints.watch(clusters);
     }
 
     /// Counts a finished request.

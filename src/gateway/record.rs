@@ -19,6 +19,7 @@ use super::App;
 use super::connection::Busy;
 use super::generation::{Generation, Standing};
 use super::headers::{GENERATION, Identity, REQUEST_ID, VERSION};
+use super::upstream::Endpoint;
 
 /// What a request's handlers learn of it.
 #[derive(Debug, Default)]
@@ -38,6 +39,10 @@ pub(super) struct Known {
     pub(super) fault: Option<&'static str>,
     pub(super) translating: Duration,
     pub(super) upstream: Duration,
+    /// The last one that was asked.
+    pub(super) endpoint: Option<Arc<Endpoint>>,
+    /// How many times an endpoint was to be asked.
+    pub(super) attempts: usize,
     pub(super) request_bytes: u64,
     /// Calls that the request became, by name: how many were made, and how many of them failed.
     pub(super) calls: Vec<(String, usize, usize)>,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::attempt::Ticket;
 use super::pool::Connection;
 
 /// A request's body.
@@ -58,11 +59,13 @@ pub(super) struct Answer {
     body: Incoming,
     connection: Option<Connection>,
     broken: Option<hyper::Error>,
+    /// None: it is over, or has broken off.
+    ticket: Option<Ticket>,
 }
 
 impl Answer {
-    pub(super) fn new(body: Incoming, connection: Connection) -> Self {
-        let mut answer = Self { body, connection: Some(connection), broken: None };
+    pub(super) fn new(body: Incoming, connection: Connection, ticket: Ticket) -> Self {
+        let mut answer = Self { body, connection: Some(connection), broken: None, ticket: Some(ticket) };
         answer.release_at_end();
         answer
     }
@@ -77,6 +80,7 @@ impl Answer {
         if let Some(connection) = self.connection.take() {
             connection.give_back();
         }
+        self.ticket = None;
     }
 }
 
@@ -101,6 +105,9 @@ impl http_body::Body for Answer {
         if let Poll::Ready(Some(Err(error))) = next {
             // What came before is written first: a caller's connection that hears of a failure writes nothing more.
             (this.connection, this.broken) = (None, Some(error));
+            if let Some(ticket) = this.ticket.take() {
+                ticket.broken();
+            }
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
