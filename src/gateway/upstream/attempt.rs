@@ -29,7 +29,8 @@ pub(super) struct Attempts<'a> {
 struct History {
     /// The endpoints that had it, by id.
     tried: Vec<u64>,
-    again: Option<Again>,
+    /// Who is asked next, where that is decided.
+    next: Option<Arc<Endpoint>>,
     /// Whether it met a connection that was closed while it waited for it. Nothing else comes of that: it is sent once
     /// more, at once, on a new connection.
     was_stale: bool,
@@ -83,13 +84,13 @@ impl Attempts<'_> {
         };
         let mut request = Some(build(&method, &target, headers, body));
         self.cluster.ledger.budget.request(clock::now());
-        let mut history = History { tried: Vec::new(), again: None, was_stale: false, retries: 0 };
+        let mut history = History { tried: Vec::new(), next: None, was_stale: false, retries: 0 };
         loop {
             let Some(trying) = request.take() else {
                 // Every way that leads here again has brought a request.
                 return Err(Lost::Refused(self.cluster.unavailable()));
             };
-            let Some(endpoint) = self.pick(&history, sent) else {
+            let Some(endpoint) = history.next.take().or_else(|| self.cluster.pick(&[], false)) else {
                 return Err(Lost::Refused(self.cluster.unavailable()));
             };
             sent.attempts += 1;
@@ -130,6 +131,7 @@ impl Attempts<'_> {
                 if is_known && (unsent.is_some() || (failed == Failed::Ended && copy.is_some())) {
                     // As if that connection had not been there.
                     history.was_stale = true;
+                    history.next = Some(endpoint);
                     sent.attempts -= usize::from(unsent.is_some());
                 } else if !self.may_go_on(failed, copy.is_some(), &endpoint, &mut history).await {
                     return Err(lost);
@@ -143,13 +145,6 @@ impl Attempts<'_> {
         }
     }
 
-    fn pick(&self, history: &History, sent: &Sent) -> Option<Arc<Endpoint>> {
-        if history.was_stale && history.again.is_none() {
-            return sent.endpoint.clone();
-        }
-        self.cluster.pick(&history.tried, history.again == Some(Again::Elsewhere))
-    }
-
     /// Whether it may be sent again; if so, when this returns.
     async fn may_go_on(&self, failed: Failed, is_repeatable: bool, at: &Endpoint, history: &mut History) -> bool {
         let Some(again) = failed.again(is_repeatable) else { return false };
@@ -159,9 +154,7 @@ impl Attempts<'_> {
         }
         history.tried.push(at.id);
         // Before it costs anything: is there somebody to ask?
-        if self.cluster.pick(&history.tried, again == Again::Elsewhere).is_none() {
-            return false;
-        }
+        let Some(next) = self.cluster.pick(&history.tried, again == Again::Elsewhere) else { return false };
         let wait = wait(policy.backoff, history.retries, chance());
         if Instant::now() + wait >= self.ends {
             return false;
@@ -172,7 +165,7 @@ impl Attempts<'_> {
         }
         ledger.retries.fetch_add(1, Ordering::Relaxed);
         history.retries += 1;
-        history.again = Some(again);
+        history.next = Some(next);
         history.was_stale = false;
         sleep(wait).await;
         true

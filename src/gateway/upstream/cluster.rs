@@ -200,7 +200,8 @@ impl Cluster {
                 let may = is_usable(endpoint.state())
                     && (again || !tried.contains(&endpoint.id))
                     && (full || !endpoint.is_full(&self.policy));
-                let weight = u64::from(member.weight) * endpoint.warmth(&self.policy);
+                let warmth = if self.policy.slow_start.is_some() { endpoint.warmth(&self.policy) } else { 1 };
+                let weight = u64::from(member.weight) * warmth;
                 Candidate { weight: if may { weight } else { 0 }, load: endpoint.load(), priority: member.priority }
             };
             let turn = || self.ledger.turn.fetch_add(1, Ordering::Relaxed);

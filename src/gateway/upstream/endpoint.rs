@@ -346,7 +346,7 @@ pub(super) struct Waits<'w>(&'w AtomicUsize);
 impl<'w> Waits<'w> {
     /// One more. `None`: there are as many as may be.
     pub(super) fn among(waiting: &'w AtomicUsize, most: usize) -> Option<Self> {
-        take(waiting, most).then_some(Self(waiting))
+        take(waiting, most).then(|| Self(waiting))
     }
 }
 

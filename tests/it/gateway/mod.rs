@@ -10,6 +10,8 @@ mod bodies;
 mod cache;
 mod calls;
 mod conditional;
+mod endpoints;
+mod endpoints_found;
 mod exchange;
 mod http;
 mod links;
