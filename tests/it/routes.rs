@@ -64,7 +64,8 @@ fn line(rules: &[Vec<String>]) -> ServicePlan {
     let last = rules.len() + 1;
     let versions: String = (1..last).map(|version| format!("  v{version}: {{}}\n")).collect();
     let service = format!("versions:\n{versions}  v{last}: {{upstream: \"http://127.0.0.1:9\"}}\n");
-    let file = |routes: &Vec<String>| routes.iter().fold("routes:\n".to_owned(), |all, one| all + "  - '" + one + "'\n");
+    let file =
+        |routes: &Vec<String>| routes.iter().fold("routes:\n".to_owned(), |all, one| all + "  - '" + one + "'\n");
     let mut texts = vec![("service.yaml".to_owned(), service)];
     texts.extend((1..).zip(rules).map(|(old, routes)| (format!("v{old}-v{}.yaml", old + 1), file(routes))));
     compile("line", &texts)
