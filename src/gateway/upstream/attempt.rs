@@ -13,7 +13,7 @@ use super::endpoint::{Endpoint, Reason, Slot};
 use super::failure::{Lost, is_callers, is_late, of_exchange};
 use super::http1::Unsent;
 use super::payload::{Answer, Payload};
-use super::pool::{Connection, Pool};
+use super::pool::{ConnectError, Connection, Pool};
 use super::retry::{Again, Failed, is_repeatable, wait};
 use super::{Outgoing, Sent, clock};
 
@@ -26,11 +26,12 @@ pub(super) struct Attempts<'a> {
 }
 
 /// What is known of a request that has been tried.
-struct History {
+#[derive(Debug, Default)]
+pub(super) struct History {
     /// The endpoints that had it, by id.
     tried: Vec<u64>,
     /// Who is asked next, where that is decided.
-    next: Option<Arc<Endpoint>>,
+    pub(super) next: Option<Arc<Endpoint>>,
     /// Whether it met a connection that was closed while it waited for it. Nothing else comes of that: it is sent once
     /// more, at once, on a new connection.
     was_stale: bool,
@@ -75,7 +76,7 @@ impl Attempts<'_> {
         admitted: Admitted,
         sent: &mut Sent,
     ) -> Result<Response<Answer>, Lost> {
-        let Outgoing { method, target, headers, body } = outgoing;
+        let Outgoing { method, target, headers, body, .. } = outgoing;
         let copy = match &body {
             Payload::Whole(bytes) if is_repeatable(&method, &headers, &body) => {
                 Some(Copy { headers: headers.clone(), body: bytes.clone() })
@@ -84,7 +85,7 @@ impl Attempts<'_> {
         };
         let mut request = Some(build(&method, &target, headers, body));
         self.cluster.ledger.budget.request(clock::now());
-        let mut history = History { tried: Vec::new(), next: None, was_stale: false, retries: 0 };
+        let mut history = History::default();
         loop {
             let Some(trying) = request.take() else {
                 // Every way that leads here again has brought a request.
@@ -146,7 +147,13 @@ impl Attempts<'_> {
     }
 
     /// Whether it may be sent again; if so, when this returns.
-    async fn may_go_on(&self, failed: Failed, is_repeatable: bool, at: &Endpoint, history: &mut History) -> bool {
+    pub(super) async fn may_go_on(
+        &self,
+        failed: Failed,
+        is_repeatable: bool,
+        at: &Endpoint,
+        history: &mut History,
+    ) -> bool {
         let Some(again) = failed.again(is_repeatable) else { return false };
         let (policy, ledger) = (&self.cluster.policy.retry, &self.cluster.ledger);
         if history.retries >= policy.attempts {
@@ -217,16 +224,19 @@ impl Attempts<'_> {
 
     async fn connect(&self, endpoint: &Arc<Endpoint>) -> Result<Connection, Lost> {
         let _waits = self.cluster.wait().map_err(Lost::Refused)?;
-        match self.pool.connect(endpoint, &self.cluster.policy).await {
-            Ok(connection) => {
-                endpoint.reached();
-                Ok(connection)
-            }
-            Err(error) => {
-                self.cluster.unreached(endpoint, is_late(&error));
-                Err(Lost::Connect(error))
-            }
+        let connected = self.pool.connect(endpoint, &self.cluster.policy).await;
+        self.note(endpoint, connected)
+    }
+}
+
+impl Attempts<'_> {
+    /// Whether an endpoint could be reached.
+    pub(super) fn note<C>(&self, endpoint: &Endpoint, connected: Result<C, ConnectError>) -> Result<C, Lost> {
+        match &connected {
+            Ok(_) => endpoint.reached(),
+            Err(error) => self.cluster.unreached(endpoint, is_late(error)),
         }
+        connected.map_err(Lost::Connect)
     }
 }
 

@@ -23,11 +23,13 @@ mod registry;
 mod report;
 mod resolve;
 mod retry;
+mod switch;
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::uri::PathAndQuery;
@@ -63,6 +65,8 @@ pub(super) struct Outgoing {
     pub(super) target: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Payload,
+    /// How long the response's body may be silent; none: as long as those of the service may.
+    pub(super) silence: Option<Duration>,
 }
 
 /// What became of a request on its way to a service.
@@ -107,6 +111,7 @@ impl Upstreams {
     ) -> Result<Response<Body>, Trouble> {
         let admitted = cluster.admit().map_err(|refused| refusal(refused, cluster))?;
         let policy = &cluster.policy;
+        let silence = request.silence.unwrap_or(policy.stream);
         let begun = Instant::now();
         let ends = begun + policy.response;
         let answered = {
@@ -134,7 +139,7 @@ impl Upstreams {
             return Err(Trouble::new(Kind::UpstreamContract).cause("101 though no upgrade was asked for"));
         }
         Ok(response.map(|body| {
-            let guarded = Guarded::new(body, u64::MAX, policy.stream);
+            let guarded = Guarded::new(body, u64::MAX, silence);
             match policy.total {
                 Some(total) => Body::new(Until::new(guarded, begun + total)),
                 None => Body::new(guarded),

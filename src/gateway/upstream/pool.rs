@@ -5,11 +5,13 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use hyper_util::rt::TokioIo;
+
 use super::endpoint::{Endpoint, Kept, Open};
 use super::http1::Http1;
 use super::policy::Policy;
 use super::registry::Clusters;
-use crate::gateway::tls::Connector;
+use crate::gateway::tls::{Connector, Stream};
 
 /// How often connections are looked at that nobody uses.
 const SWEEP: Duration = Duration::from_secs(4);
@@ -82,9 +84,16 @@ impl Pool {
                 tokio::time::sleep(ROOM).await;
             }
         };
-        let io = self.connector.connect(&endpoint.address, endpoint.place.host.host(), policy.connect).await?;
-        let http = Http1::begin(io).await?;
+        let http = Http1::begin(self.dial(endpoint, policy).await?).await?;
         Ok(Connection { http, is_used: false, open, keep: (policy.idle, policy.idle_time), pool: self.clone() })
+    }
+
+    /// A connection that is nobody's yet.
+    ///
+    /// # Errors
+    /// None can be made.
+    pub(super) async fn dial(&self, endpoint: &Endpoint, policy: &Policy) -> Result<TokioIo<Stream>, ConnectError> {
+        self.connector.connect(&endpoint.address, endpoint.place.host.host(), policy.connect).await
     }
 
     /// Closes a connection that is kept for later. Whether there was one.

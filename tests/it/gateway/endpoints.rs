@@ -355,7 +355,9 @@ async fn an_endpoint_that_fails_is_left_out_for_a_while_and_comes_back() {
 #[tokio::test]
 async fn never_too_many_are_left_out() {
     let services = [moody().await, moody().await, moody().await];
-    services.iter().for_each(|(_, mood)| mood.store(false, Ordering::SeqCst));
+    for (_, mood) in &services {
+        mood.store(false, Ordering::SeqCst);
+    }
     let addrs: Vec<SocketAddr> = services.iter().map(|(service, _)| service.addr).collect();
     let upstream = endpoints(&addrs) + ", retry: off, eject: {failures: 1, time: 1m, share: 67, panic: 0}";
     let gateway = Gateway::start(&one(&upstream), vec![]).await;
@@ -371,7 +373,9 @@ async fn never_too_many_are_left_out() {
     let upstream = endpoints(&addrs) + ", retry: off, eject: {failures: 1, time: 1m, share: 67, panic: 50}";
     std::fs::write(gateway.rules("orders/service.yaml"), &one(&upstream)[0].1).unwrap();
     assert_eq!(gateway.reload().await.0, 200);
-    services.iter().for_each(|(service, _)| drop(service.take()));
+    for (service, _) in &services {
+        service.take();
+    }
     statuses(&gateway, 60).await;
     assert!(services.iter().all(|(service, _)| !service.take().is_empty()));
 }
@@ -404,4 +408,50 @@ async fn settings_may_name_several_endpoints() {
     let gateway = Gateway::start(&rules, vec![("upstreams.orders.v1", Value::from(set))]).await;
     assert_eq!(statuses(&gateway, 10).await, [200; 10]);
     assert_eq!(services.map(|service| service.take().len()), [5, 5]);
+}
+
+#[tokio::test]
+async fn a_version_has_times_and_names_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (told_head, heads) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+            stream.read_buf(&mut head).await.unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n").await.unwrap();
+        let _ = told_head.send(String::from_utf8(head).unwrap());
+        // Never silent for long, and never done.
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let upstream = endpoints(&[addr]) + ", host: shop.internal, timeouts: {response: 200ms, total: 300ms}";
+    let gateway = Gateway::start(&one(&upstream), vec![]).await;
+    let bytes = raw(gateway.addr, b"GET /v1/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(bytes.starts_with(b"HTTP/1.1 200") && bytes.len() < 1_000_000);
+    assert!(heads.await.unwrap().to_ascii_lowercase().contains("host: shop.internal\r\n"));
+    assert_eq!(gateway.access_log(1).await[0]["outcome"], "aborted");
+}
+
+#[tokio::test]
+async fn connections_are_kept_for_the_next_request_as_far_as_they_may_be() {
+    let service = Service::start(|_| json("{}")).await;
+    for (limits, kept) in [("{idle: 0}", 0), ("{idle: 8}", 1)] {
+        let gateway = Gateway::start(&one(&format!("{}, limits: {limits}", endpoints(&[service.addr]))), vec![]).await;
+        assert_eq!(statuses(&gateway, 1).await, [200]);
+        let told = told(&gateway, service.addr).await;
+        assert_eq!(
+            (told["idle_connections"].as_u64(), told["connections"].as_u64()),
+            (Some(kept), Some(kept)),
+            "{told}"
+        );
+    }
+    // Those that have waited too long are closed.
+    let upstream = endpoints(&[service.addr]) + ", limits: {idle_time: 1ms}";
+    let gateway = Gateway::start(&one(&upstream), vec![]).await;
+    statuses(&gateway, 1).await;
+    eventually(|| async { (told(&gateway, service.addr).await["connections"] == 0).then_some(()) }).await;
 }

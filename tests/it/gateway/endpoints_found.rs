@@ -66,14 +66,16 @@ fn answer(query: &[u8], zone: &Zone) -> Vec<u8> {
     let mut add = |data| reply.answers.push(ResourceRecord::new(question.qname.clone(), CLASS::IN, 1, data));
     let is_known = zone.addresses.contains_key(&name) || zone.services.contains_key(&name);
     match question.qtype {
-        QTYPE::TYPE(TYPE::A) => zone.addresses.get(&name).into_iter().flatten().for_each(|address| {
-            add(RData::A(A { address: u32::from(*address) }));
-        }),
+        QTYPE::TYPE(TYPE::A) => {
+            for address in zone.addresses.get(&name).into_iter().flatten() {
+                add(RData::A(A { address: u32::from(*address) }));
+            }
+        }
         QTYPE::TYPE(TYPE::SRV) => {
-            zone.services.get(&name).into_iter().flatten().for_each(|(priority, weight, port, to)| {
+            for (priority, weight, port, to) in zone.services.get(&name).into_iter().flatten() {
                 let target = Name::new(to).unwrap().into_owned();
                 add(RData::SRV(SRV { priority: *priority, weight: *weight, port: *port, target }));
-            })
+            }
         }
         _ => {}
     }
@@ -98,7 +100,7 @@ async fn on_one_port<const N: usize>(addrs: [&str; N]) -> [Service; N] {
             for addr in all {
                 services.push(Service::start_at(addr, |_| json("{}")).await);
             }
-            return services.try_into().unwrap_or_else(|_| panic!("as many as addresses"));
+            return services.try_into().ok().expect("as many as addresses");
         }
     }
 }
