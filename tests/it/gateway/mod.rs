@@ -11,6 +11,7 @@ mod cache;
 mod calls;
 mod conditional;
 mod endpoints;
+mod endpoints_bounded;
 mod endpoints_found;
 mod exchange;
 mod http;
