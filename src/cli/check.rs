@@ -13,6 +13,7 @@ use super::{CLEAN, FINDINGS, cannot_run, print, style};
 use crate::diagnostic::{Finding, Position, to_text};
 use crate::rules::checked::Verdict;
 use crate::rules::load::load_folder;
+use crate::rules::upstream::Upstream;
 use crate::rules::{FolderReport, Report, RuleVerdict, check_folder};
 use crate::settings::Settings;
 
@@ -28,7 +29,7 @@ use crate::settings::Settings;
 #[command(after_help = "\
 Examples:
   bifocal check
-  bifocal check --rules rules --verbose     the verdict of every rule
+  bifocal check --rules rules --verbose     where versions run, and the verdict of every rule
   bifocal check --format json | jq '.findings[].message'
   bifocal check --hardening --config bifocal.toml")]
 pub(super) struct Args {
@@ -38,7 +39,7 @@ pub(super) struct Args {
     /// How to print what was found
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// List the verdict of every rule
+    /// List where every version runs, and the verdict of every rule
     #[arg(long, short)]
     verbose: bool,
     /// Look at the settings instead: what is less safe than the defaults, and why
@@ -114,6 +115,10 @@ fn text(report: &FolderReport, verbose: bool) -> String {
     for (name, service) in &report.services {
         out.push_str(&summary(name, service));
         if verbose {
+            for (version, upstream) in upstreams(service) {
+                // Writing to a string cannot fail.
+                let _ = writeln!(out, "  {version}  runs at {}", upstream.told());
+            }
             for one in service.verdicts() {
                 let loss = if one.lossy { ", loss accepted" } else { "" };
                 let by = if one.by_expression { ", by an expression" } else { "" };
@@ -124,6 +129,12 @@ fn text(report: &FolderReport, verbose: bool) -> String {
         }
     }
     out
+}
+
+/// Where the versions of a service run, as far as its files say.
+fn upstreams(service: &Report) -> impl Iterator<Item = (&str, &Upstream)> {
+    let versions = service.checked.iter().flat_map(|checked| &checked.versions);
+    versions.filter_map(|version| Some((version.name.as_str(), version.upstream.as_deref()?)))
 }
 
 fn summary(name: &str, service: &Report) -> String {
@@ -171,6 +182,8 @@ struct Output<'r> {
 #[derive(Debug, Serialize)]
 struct Service {
     ok: bool,
+    /// Where its versions run.
+    upstreams: BTreeMap<String, String>,
     rules: Vec<Rule>,
 }
 
@@ -203,7 +216,8 @@ impl<'r> Output<'r> {
 impl Service {
     fn new(report: &Report) -> Self {
         let rules = report.verdicts().into_iter().map(|one| Rule::new(one, report)).collect();
-        Self { ok: report.checked.is_some(), rules }
+        let told = |(version, upstream): (&str, &Upstream)| (version.to_owned(), upstream.told());
+        Self { ok: report.checked.is_some(), upstreams: upstreams(report).map(told).collect(), rules }
     }
 }
 

@@ -175,6 +175,8 @@ fn write_line(entry: &Entry<'_>, line: &mut Vec<u8>) -> io::Result<()> {
     line.text("outcome", entry.outcome)?;
     line.maybe("fault", known.fault)?;
     line.millis("duration_ms", entry.duration);
+    line.maybe("endpoint", known.endpoint.as_ref().map(|endpoint| endpoint.name()))?;
+    line.number("attempts", known.attempts as u64);
     line.millis("upstream_ms", known.upstream);
     line.millis("translate_ms", known.translating);
     line.number("dropped_members", known.dropped_members as u64);

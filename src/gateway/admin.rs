@@ -52,6 +52,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/generation", get(generation))
         .route("/reload", post(reload))
         .route("/ledger", get(ledger))
+        .route("/upstreams", get(upstreams))
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -132,7 +133,7 @@ async fn reload(State(app): State<Arc<App>>) -> Response {
 }
 
 /// `?service=orders&version=v1`
-async fn ledger(State(app): State<Arc<App>>, uri: Uri) -> Response {
+fn filter(uri: &Uri) -> Filter {
     let mut filter = Filter::default();
     for (name, value) in uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')) {
         let value = percent::decode(value);
@@ -142,7 +143,15 @@ async fn ledger(State(app): State<Arc<App>>, uri: Uri) -> Response {
             _ => {}
         }
     }
-    json(StatusCode::OK, &app.ledger.as_json(&filter))
+    filter
+}
+
+async fn ledger(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    json(StatusCode::OK, &app.ledger.as_json(&filter(&uri)))
+}
+
+async fn upstreams(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    json(StatusCode::OK, &app.clusters.as_json(&filter(&uri)))
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {

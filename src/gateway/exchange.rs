@@ -17,23 +17,26 @@ use super::body::records::Framing;
 use super::decide::{Decided, decide, tell_ending};
 use super::events::{Message, Stream};
 use super::generation::Standing;
-use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop, remove_where, takes_trailers};
+use super::headers::{
+    Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop, remove_where, takes_trailers,
+};
 use super::record::Facts;
 use super::target::Target;
 use super::tls::Secured;
 use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
-use super::upstream::{Outgoing, Payload, address};
+use super::upstream::{Cluster, Outgoing, Payload, Sent, target as address};
 use super::validators::Representation;
 use super::{fallback, grpc, streaming, upgrade};
 use crate::plan::address::Surroundings;
 use crate::plan::{Exchange, Limits, ServicePlan};
-use crate::rules::upstream::Protocol;
 
 /// What every step of one request may look at.
 pub(super) struct Call<'c> {
     pub(super) app: &'c App,
     pub(super) service: &'c Arc<ServicePlan>,
+    /// The services of its versions, by index.
+    pub(super) clusters: &'c [Option<Arc<Cluster>>],
     /// Names the rules of the service, the same for the same rules everywhere.
     pub(super) rules: &'c str,
     /// Index of the version that the caller speaks.
@@ -64,33 +67,29 @@ impl Manner {
     }
 }
 
-impl Call<'_> {
+impl<'c> Call<'c> {
     /// The name of a version of this service.
     pub(super) fn version(&self, index: usize) -> &str {
         self.service.versions.get(index).map_or("", |version| version.name.as_str())
     }
 
-    /// Where the service that answers runs: as the settings say, else as the rules say.
-    pub(super) fn base(&self) -> Option<&Uri> {
-        self.base_of(self.served)
+    /// The service that answers.
+    pub(super) fn cluster(&self) -> Option<&'c Arc<Cluster>> {
+        self.clusters.get(self.served)?.as_ref()
     }
 
-    fn base_of(&self, version: usize) -> Option<&Uri> {
-        let version = self.service.versions.get(version)?;
-        let set = self.app.settings.upstreams.get(&self.service.name).and_then(|service| service.get(&version.name));
-        set.and_then(|set| set.first()).or(version.upstream.as_ref().and_then(|upstream| upstream.base()))
-    }
-
-    /// What the service that answers speaks.
-    fn protocol(&self) -> Protocol {
-        let upstream = self.service.versions.get(self.served).and_then(|version| version.upstream.as_ref());
-        upstream.map_or_else(Protocol::default, |upstream| upstream.policy.protocol)
+    /// Where the service is, in the addresses that it tells: the endpoint that has answered, else what stands for all.
+    fn base(&self) -> Option<Uri> {
+        let cluster = self.cluster()?;
+        let mut answered = None;
+        self.facts.change(|known| answered = known.endpoint.as_ref().and_then(|endpoint| endpoint.base(cluster)));
+        answered.or_else(|| Some(cluster.base().clone()))
     }
 
     /// Whose addresses are whose. `asked_for`: the path that the service was asked for, once it was.
     pub(super) fn surroundings(&self, asked_for: Option<&str>) -> Surroundings {
         Surroundings {
-            base: self.base().cloned(),
+            base: self.base(),
             caller: self.target.authority.clone(),
             asked_for: asked_for.map(str::to_owned),
         }
@@ -114,7 +113,7 @@ impl Call<'_> {
     /// Whether one address has the documents of several services, whose entity tags could then be mistaken for one
     /// another.
     fn shares_addresses(&self) -> bool {
-        let services = (0..self.service.versions.len()).filter(|version| self.base_of(*version).is_some()).count();
+        let services = self.clusters.iter().flatten().count();
         services > 1 && self.service.varies_by().next().is_some()
     }
 
@@ -159,25 +158,35 @@ impl Call<'_> {
         mut headers: HeaderMap,
         body: Payload,
     ) -> Result<Response, Trouble> {
-        let Some(base) = self.base() else {
+        let Some(cluster) = self.cluster() else {
             return Err(Trouble::new(Kind::Internal).cause("the version that answers has no upstream"));
         };
-        let uri = address(base, path, query)?;
+        let target = address(cluster.prefix(), path, query)?;
         decorate(&mut headers, &self.route, self.target, self.identity);
         if self.manner.trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("TE"));
         }
-        let times = &self.app.settings.timeouts;
-        let silence = if self.manner.grpc { times.tunnel } else { times.stream };
+        let silence = self.manner.grpc.then_some(self.app.settings.timeouts.tunnel);
         let begun = Instant::now();
-        let answered = self.app.upstreams.send(Outgoing { method, uri, headers, body, protocol: self.protocol(), silence }).await;
-        self.facts.change(|known| known.upstream += begun.elapsed());
+        let mut sent = Sent::default();
+        let outgoing = Outgoing { method, target, headers, body, silence };
+        let answered = self.app.upstreams.send(cluster, outgoing, &mut sent).await;
+        self.note(begun, sent);
         let mut response = answered?;
         remove_hop_by_hop(response.headers_mut());
         remove_where(response.headers_mut(), |name| name.as_str().starts_with("bifocal-"));
         self.app.forget_own(response.headers_mut());
         Ok(response)
+    }
+
+    /// What became of a request to the service.
+    pub(super) fn note(&self, begun: Instant, sent: Sent) {
+        self.facts.change(|known| {
+            known.upstream += begun.elapsed();
+            known.attempts += sent.attempts;
+            known.endpoint = sent.endpoint.or(known.endpoint.take());
+        });
     }
 
     /// A body as it comes, within the limits of requests.
@@ -266,6 +275,7 @@ async fn answer(
     let call = |served| Call {
         app,
         service,
+        clusters: &standing.clusters,
         rules: &standing.rules,
         asked,
         served,

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
 use super::metrics::Counters;
+use super::upstream::{Cluster, Clusters};
 use crate::plan::{Plan, ServicePlan, VersionPlan};
 use crate::rules::ast::Negotiator;
 use crate::rules::checked::CheckedService;
@@ -26,8 +27,8 @@ pub(super) struct Generation {
     pub(super) plan: Plan,
     /// What the plan was made of.
     pub(super) services: BTreeMap<String, Serving>,
-    /// What each service's requests need to know beside its plan.
-    standings: BTreeMap<String, Arc<Standing>>,
+    /// What each service's requests need to know beside its plan, in the order of the plan's services.
+    standings: Vec<Arc<Standing>>,
 }
 
 /// A service as its requests see it: what need not be worked out for each of them.
@@ -38,6 +39,8 @@ pub(super) struct Standing {
     pub(super) rules: String,
     /// Header fields by which the representation at one address varies.
     pub(super) varies: Vec<HeaderName>,
+    /// The services of its versions, by index.
+    pub(super) clusters: Vec<Option<Arc<Cluster>>>,
     /// What it counts.
     pub(super) counters: Counters,
     /// For each version that asks, for each that answers: what responses say of it.
@@ -60,7 +63,7 @@ impl Told {
 }
 
 impl Standing {
-    fn new(serving: &Serving) -> Self {
+    fn new(serving: &Serving, clusters: Option<&Arc<Clusters>>) -> Self {
         let plan = serving.plan.clone();
         // The same address has another representation for callers of another version; that holds for refusals, too.
         let by_type = plan.negotiate.iter().any(|way| matches!(way, Negotiator::MediaType(_)));
@@ -68,7 +71,8 @@ impl Standing {
         let varies = plan.varies_by().chain(plan.answer_header.clone()).chain(by_type).collect();
         let told = plan.versions.iter().map(|asked| Told::new(asked, &plan.versions)).collect();
         let rules = hex(serving.hash.get(..4).unwrap_or_default());
-        Self { rules, varies, counters: Counters::default(), told, plan }
+        let clusters = clusters.map(|clusters| clusters.of(&plan)).unwrap_or_default();
+        Self { rules, varies, clusters, counters: Counters::default(), told, plan }
     }
 
     /// Which version asked and which one answered, as responses say it.
@@ -96,8 +100,20 @@ pub(super) struct Serving {
 }
 
 impl Generation {
-    /// The generation of these services.
-    pub(super) fn new(number: u64, services: BTreeMap<String, Serving>) -> Self {
+    /// What is before anything is loaded.
+    pub(super) fn nothing() -> Self {
+        Self::made(0, BTreeMap::new(), None)
+    }
+
+    /// The generation of these services, with the endpoints that they have; those of others are forgotten.
+    pub(super) fn new(number: u64, services: BTreeMap<String, Serving>, clusters: &Arc<Clusters>) -> Self {
+        let plans: Vec<Arc<ServicePlan>> = services.values().map(|serving| serving.plan.clone()).collect();
+        let generation = Self::made(number, services, Some(clusters));
+        clusters.retain(&plans);
+        generation
+    }
+
+    fn made(number: u64, services: BTreeMap<String, Serving>, clusters: Option<&Arc<Clusters>>) -> Self {
         let mut digest = Sha256::new();
         for (name, serving) in &services {
             digest.update((name.len() as u64).to_be_bytes());
@@ -107,14 +123,13 @@ impl Generation {
         // Twelve digits tell rule sets apart and can be read aloud.
         let hash = hex(digest.finalize().get(..6).unwrap_or_default());
         let plan = Plan::new(services.values().map(|serving| serving.plan.clone()).collect());
-        let standing = |(name, serving): (&String, &Serving)| (name.clone(), Arc::new(Standing::new(serving)));
-        let standings = services.iter().map(standing).collect();
+        let standings = services.values().map(|serving| Arc::new(Standing::new(serving, clusters))).collect();
         Self { number, hash, since: SystemTime::now(), plan, services, standings }
     }
 
     /// What serves a host and path.
     pub(super) fn service_for(&self, host: Option<&str>, path: &str) -> Option<&Arc<Standing>> {
-        self.standings.get(&self.plan.service_for(host, path)?.name)
+        self.standings.get(self.plan.find(host, path)?)
     }
 }
 
@@ -134,7 +149,7 @@ pub(super) struct Current(ArcSwap<Generation>);
 
 impl Current {
     pub(super) fn new() -> Self {
-        Self(ArcSwap::from_pointee(Generation::new(0, BTreeMap::new())))
+        Self(ArcSwap::from_pointee(Generation::nothing()))
     }
 
     /// The generation that serves now, to be kept for a whole exchange.
@@ -157,7 +172,7 @@ mod tests {
         let current = Current::new();
         let in_flight = current.snapshot();
         let old = Arc::downgrade(&in_flight);
-        current.replace(Arc::new(Generation::new(1, BTreeMap::new())));
+        current.replace(Arc::new(Generation { number: 1, ..Generation::nothing() }));
         assert_eq!((in_flight.number, current.snapshot().number), (0, 1));
         drop(in_flight);
         assert!(old.upgrade().is_none());

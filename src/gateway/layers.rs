@@ -78,8 +78,7 @@ fn strict(app: &App, framed: Option<Verdict>, request: &mut Request<Body>) -> Re
     if is_looping(request.headers(), &app.via) {
         return Err(Trouble::new(Kind::Loop));
     }
-    parse_target(request)
-        .map_err(|reason| Trouble::new(Kind::Target).detail(reason).closing())
+    parse_target(request).map_err(|reason| Trouble::new(Kind::Target).detail(reason).closing())
 }
 
 /// `OPTIONS *` is about the gateway itself, which has nothing to offer beyond what each resource has.

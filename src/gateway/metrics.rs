@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::record::{Entry, Known};
+use super::upstream::{Clusters, Counts};
 
 /// What is counted.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Metrics {
     pub(super) tunnels: Gauge<i64, AtomicI64>,
     upgrades: Family<UpgradeLabels, Counter>,
     dropped_lines: Gauge<i64, AtomicI64>,
+    /// Those of endpoints.
+    endpoints: Counts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -121,6 +124,8 @@ impl Metrics {
         registry.register("tunnels", "Open connections that have changed their protocol", tunnels.clone());
         registry.register("upgrades", "Requests for another protocol, by what came of it", upgrades.clone());
         registry.register("access_log_dropped", "Access log lines that were dropped", dropped_lines.clone());
+        let endpoints = Counts::default();
+        registry.register_collector(Box::new(endpoints.clone()));
         Self {
             registry,
             requests,
@@ -139,7 +144,13 @@ impl Metrics {
             tunnels,
             upgrades,
             dropped_lines,
+            endpoints,
         }
+    }
+
+    /// From here on these endpoints are told of.
+    pub(super) fn watch(&self, clusters: &Arc<Clusters>) {
+        self.endpoints.watch(clusters);
     }
 
     /// Counts a finished request.

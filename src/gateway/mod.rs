@@ -76,8 +76,8 @@ use ledger::Ledger;
 use listener::Serving;
 use metrics::Metrics;
 use reload::Reloader;
-use tls::Certificates;
-use upstream::Upstreams;
+use tls::{Certificates, Connector};
+use upstream::{Clusters, Upstreams};
 use watch::Hangup;
 use workers::{Seat, Workers};
 
@@ -89,6 +89,7 @@ struct App {
     reloader: Arc<Reloader>,
     /// Connections to services: each worker has its own.
     upstreams: Upstreams,
+    clusters: Arc<Clusters>,
     certificates: Arc<Certificates>,
     in_flight: Arc<Semaphore>,
     /// What has changed to another protocol and is open.
@@ -117,7 +118,8 @@ impl App {
             settings: self.settings.clone(),
             current: self.current.clone(),
             reloader: self.reloader.clone(),
-            upstreams: Upstreams::new(self.settings.timeouts, self.certificates.clone()),
+            upstreams: Upstreams::new(Connector::new(self.certificates.clone()), &self.clusters),
+            clusters: self.clusters.clone(),
             certificates: self.certificates.clone(),
             in_flight: self.in_flight.clone(),
             tunnels: self.tunnels.clone(),
@@ -197,14 +199,20 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let certificates = Certificates::load(&settings, metrics.clone()).map_err(StartError::Certificates)?;
         let certificates = Arc::new(certificates);
+        let settings = Arc::new(settings);
+        let connector = Connector::new(certificates.clone());
+        let clusters = Arc::new(Clusters::new(settings.clone(), connector.clone()));
+        metrics.watch(&clusters);
         let kept = LastGood::new(settings.state.as_deref());
-        let reloader = Arc::new(Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone()));
+        let reloader = Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone(), clusters.clone());
+        let reloader = Arc::new(reloader);
         reloader.reload("start").await;
         let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));
         let app = Arc::new(App {
             current,
             reloader,
-            upstreams: Upstreams::new(settings.timeouts, certificates.clone()),
+            upstreams: Upstreams::new(connector, &clusters),
+            clusters,
             certificates,
             in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
             tunnels: Arc::new(Semaphore::new(settings.limits.tunnels)),
@@ -214,7 +222,7 @@ impl Server {
             ledger: Arc::new(Ledger::new()),
             draining: Arc::default(),
             own_header: Some(settings.version_header.clone()).filter(|name| !headers::is_managed(name)),
-            settings: Arc::new(settings),
+            settings,
         });
         let workers = Workers::start(&app).map_err(StartError::Thread)?;
         Ok(Self { app, workers, listeners, tls_listeners, admin, hangup })

@@ -19,8 +19,9 @@ use super::App;
 use super::connection::Busy;
 use super::generation::{Generation, Standing};
 use super::headers::{GENERATION, Identity, REQUEST_ID};
-use super::tunnel::{Switched, Tunnel};
 use super::trouble::Side;
+use super::tunnel::{Switched, Tunnel};
+use super::upstream::Endpoint;
 use crate::settings::Timeouts;
 
 /// What a request's handlers learn of it.
@@ -47,6 +48,10 @@ pub(super) struct Known {
     pub(super) switched: Option<Switched>,
     pub(super) translating: Duration,
     pub(super) upstream: Duration,
+    /// The last one that was asked.
+    pub(super) endpoint: Option<Arc<Endpoint>>,
+    /// How many times an endpoint was to be asked.
+    pub(super) attempts: usize,
     pub(super) request_bytes: u64,
     /// Calls that the request became, by name: how many were made, and how many of them failed.
     pub(super) calls: Vec<(String, usize, usize)>,

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use tokio::runtime::Handle;
+
 use super::build::build;
 use super::generation::{Current, Generation};
 use super::last_good::LastGood;
 use super::metrics::Metrics;
 use super::status::Status;
+use super::upstream::Clusters;
 use crate::rules::Held;
 use crate::rules::load::load_folder;
 
@@ -20,19 +23,27 @@ pub(super) struct Reloader {
     held: Held,
     current: Arc<Current>,
     metrics: Arc<Metrics>,
+    clusters: Arc<Clusters>,
     /// One reload at a time; whoever waits sees the newest files.
     turn: tokio::sync::Mutex<()>,
     status: Mutex<Arc<Status>>,
 }
 
 impl Reloader {
-    pub(super) fn new(rules: PathBuf, kept: LastGood, current: Arc<Current>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        rules: PathBuf,
+        kept: LastGood,
+        current: Arc<Current>,
+        metrics: Arc<Metrics>,
+        clusters: Arc<Clusters>,
+    ) -> Self {
         Self {
             rules,
             kept,
             held: Held::default(),
             current,
             metrics,
+            clusters,
             turn: tokio::sync::Mutex::new(()),
             status: Mutex::default(),
         }
@@ -71,7 +82,8 @@ impl Reloader {
         let built = build(load_folder(&self.rules), &previous, &self.status(), &self.kept, &self.held);
         let generation = match built.next {
             Some(services) => {
-                let next = Arc::new(Generation::new(previous.number + 1, services));
+                let next = Arc::new(Generation::new(previous.number + 1, services, &self.clusters));
+                Handle::current().block_on(self.clusters.settle());
                 self.current.replace(next.clone());
                 next
             }

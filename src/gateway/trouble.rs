@@ -59,6 +59,8 @@ pub(super) enum Kind {
     UpstreamBroken,
     UpstreamContract,
     UpstreamError,
+    UpstreamUnavailable,
+    UpstreamOverloaded,
     NotReady,
     AdminHost,
     AdminOrigin,
@@ -127,6 +129,12 @@ impl Kind {
             }
             Self::UpstreamError => {
                 (S::BAD_GATEWAY, "upstream_error", "The service answered with an error of its own", Upstream)
+            }
+            Self::UpstreamUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "upstream_unavailable", "The service is not available now", Upstream)
+            }
+            Self::UpstreamOverloaded => {
+                (S::SERVICE_UNAVAILABLE, "upstream_overloaded", "The service has too many requests in work", Upstream)
             }
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "No rules are loaded yet", Gateway),
             Self::AdminHost => (S::MISDIRECTED_REQUEST, "admin_host", "The admin interface has another name", Caller),

@@ -19,10 +19,9 @@ use super::restate::restate_request;
 use super::translate::{compute, find_route, finish};
 use super::trouble::{Kind, Trouble};
 use super::tunnel::Switched;
-use super::upstream::{Outgoing, Payload, address};
+use super::upstream::{Outgoing, Payload, Sent, target as address};
 use crate::codecs::encode_base64;
 use crate::plan::RequestIn;
-use crate::rules::upstream;
 
 const WEBSOCKET: &str = "websocket";
 /// RFC 6455, 1.3: what a key is hashed with.
@@ -70,7 +69,9 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 pub(super) async fn serve(call: &Call<'_>, protocol: &str, headers: HeaderMap) -> Result<Response, Trouble> {
     let permit = call.app.tunnels.clone().try_acquire_owned().map_err(|_| {
         let soon = HeaderValue::from_static("1");
-        Trouble::new(Kind::Overloaded).detail("too many connections have changed their protocol").header(header::RETRY_AFTER, soon)
+        Trouble::new(Kind::Overloaded)
+            .detail("too many connections have changed their protocol")
+            .header(header::RETRY_AFTER, soon)
     })?;
     let (path, query, mut headers) = if call.asked == call.served {
         call.note_operation();
@@ -78,10 +79,10 @@ pub(super) async fn serve(call: &Call<'_>, protocol: &str, headers: HeaderMap) -
     } else {
         mapped(call, headers)?
     };
-    let Some(base) = call.base() else {
+    let Some(cluster) = call.cluster() else {
         return Err(Trouble::new(Kind::Internal).cause("the version that answers has no upstream"));
     };
-    let uri = address(base, &path, query.as_deref())?;
+    let target = address(cluster.prefix(), &path, query.as_deref())?;
     headers.remove(header::CONTENT_LENGTH);
     decorate(&mut headers, &call.route, call.target, call.identity);
     let on_http2 = call.parts.extensions.get::<OnUpgrade>().filter(|_| call.parts.version == Version::HTTP_2);
@@ -91,11 +92,11 @@ pub(super) async fn serve(call: &Call<'_>, protocol: &str, headers: HeaderMap) -
         headers.insert(header::UPGRADE, protocol);
     }
     let body = Payload::Whole(Bytes::new());
-    let silence = call.app.settings.timeouts.stream;
-    let outgoing = Outgoing { method: Method::GET, uri, headers, body, protocol: upstream::Protocol::Http1, silence };
+    let outgoing = Outgoing { method: Method::GET, target, headers, body, silence: None };
+    let mut sent = Sent::default();
     let begun = std::time::Instant::now();
-    let answered = call.app.upstreams.switch(outgoing).await;
-    call.facts.change(|known| known.upstream += begun.elapsed());
+    let answered = call.app.upstreams.switch(cluster, outgoing, &mut sent).await;
+    call.note(begun, sent);
     let (mut response, upgraded) = answered?;
 
     let agreed = has_token(response.headers(), &header::UPGRADE, protocol)
@@ -193,7 +194,10 @@ mod tests {
 
     #[test]
     fn only_what_is_allowed_is_asked_for() {
-        assert_eq!(asked(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]).as_deref(), Some("websocket"));
+        assert_eq!(
+            asked(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]).as_deref(),
+            Some("websocket")
+        );
         assert_eq!(asked(&[("connection", "upgrade"), ("upgrade", "h2c, Pets/1")]).as_deref(), Some("pets/1"));
         assert_eq!(asked(&[("upgrade", "websocket")]), None, "the connection does not say so");
         assert_eq!(asked(&[("connection", "upgrade"), ("upgrade", "h2c")]), None);

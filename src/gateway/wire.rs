@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::connection::Conn;
-use super::framing::Framing;
 use super::frames::{Frames, Seen};
+use super::framing::Framing;
 use super::tls::Stream;
 
 /// A caller's connection.
@@ -41,13 +41,7 @@ const LISTENS: Duration = Duration::from_millis(500);
 const NO_STREAM: &[u8] = &[0, 0, 0, 1, 5, 0, 0, 0, 0];
 
 impl Wire {
-    pub(super) fn new(
-        stream: Stream,
-        before: Bytes,
-        watch: Watch,
-        conn: Arc<Conn>,
-        write_silence: Duration,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, before: Bytes, watch: Watch, conn: Arc<Conn>, write_silence: Duration) -> Self {
         Self { stream, before, watch, conn, write_silence, alarm: None, closed: None }
     }
 

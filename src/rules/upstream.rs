@@ -104,14 +104,15 @@ impl Upstream {
 
     /// What it comes to, in one line.
     pub fn told(&self) -> String {
+        let plain = |address: &Uri| address.to_string().trim_end_matches('/').to_owned();
         let weighted = |(address, weight): &(Uri, u32)| match weight {
-            1 => address.to_string(),
-            weight => format!("{address} with weight {weight}"),
+            1 => plain(address),
+            weight => format!("{} with weight {weight}", plain(address)),
         };
         match &self.source {
             Source::Fixed(endpoints) => endpoints.iter().map(weighted).collect::<Vec<_>>().join(", "),
-            Source::Dns(name) => format!("every address of {name}"),
-            Source::Srv(name) => format!("the SRV records of {name}"),
+            Source::Dns(name) => format!("every address of {}", plain(name)),
+            Source::Srv(name) => format!("the SRV records of {}", plain(name)),
         }
     }
 }

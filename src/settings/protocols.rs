@@ -43,7 +43,8 @@ impl Reader {
 /// A token, or two with a slash between (RFC 9110, 7.8).
 fn is_protocol(name: &str) -> bool {
     let is_token = |part: &str| part.parse::<HeaderName>().is_ok();
-    let (protocol, version) = name.split_once('/').map_or((name, None), |(protocol, version)| (protocol, Some(version)));
+    let (protocol, version) =
+        name.split_once('/').map_or((name, None), |(protocol, version)| (protocol, Some(version)));
     is_token(protocol) && version.is_none_or(is_token)
 }
 

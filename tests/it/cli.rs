@@ -34,6 +34,7 @@ fn check_of_sound_rules() {
     let (code, out, err) = run(&["check", "--rules", path(&dir), "--verbose"]);
     let expected = "\
 shop: ok (2 versions, 1 route, rules: 0 proven, 3 tested)
+  v2  runs at http://127.0.0.1:1
   v1-v2  tested   Order: id
   v1-v2  tested   Order: total = price
   v1-v2  tested   GET /o 200: Order
@@ -47,6 +48,7 @@ fn check_lists_what_needs_an_expression() {
     let (code, out, err) = run(&["check", "--rules", path(&dir), "--verbose"]);
     let expected = "\
 shop: ok (2 versions, 0 routes, rules: 0 proven, 2 tested, 1 by an expression)
+  v2  runs at http://127.0.0.1:1
   v1-v2  tested   Order: id
   v1-v2  tested   Order: a = b, loss accepted, by an expression
 ";
@@ -116,7 +118,7 @@ fn check_as_json() {
                 "message": "the other rule"
             }]
         }],
-        "services": {"shop": {"ok": false, "rules": []}}
+        "services": {"shop": {"ok": false, "upstreams": {}, "rules": []}}
     });
     assert_eq!(read, expected);
 }

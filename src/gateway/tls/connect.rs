@@ -1,9 +1,7 @@
 //! Reaching a service: TCP, and TLS where its address says https.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
@@ -13,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, TlsStream};
-use tower::Service;
+use tower::{Service, ServiceExt};
 
 use super::Certificates;
 use super::stream::{Secured, Stream};
@@ -46,17 +44,14 @@ pub(in crate::gateway) struct Connector {
     tcp: HttpConnector,
     certificates: Arc<Certificates>,
     offer: Offer,
-    /// For all of it: the address, the connection, the handshake.
-    patience: Duration,
 }
 
 impl Connector {
-    pub(in crate::gateway) fn new(certificates: Arc<Certificates>, patience: Duration) -> Self {
+    pub(in crate::gateway) fn new(certificates: Arc<Certificates>) -> Self {
         let mut tcp = HttpConnector::new();
-        tcp.set_connect_timeout(Some(patience));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        Self { tcp, certificates, offer: Offer::Http1, patience }
+        Self { tcp, certificates, offer: Offer::Http1 }
     }
 
     /// The same, for another protocol.
@@ -64,15 +59,33 @@ impl Connector {
         Self { offer, ..self.clone() }
     }
 
-    async fn connect(mut self, uri: Uri) -> Result<Stream, BoxError> {
-        let is_encrypted = uri.scheme() == Some(&Scheme::HTTPS);
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let stream = self.tcp.call(uri).await?.into_inner();
+    /// A connection to where `address` is. With TLS, whoever answers must have a certificate for `host`. All of it (the
+    /// address, the connection, the handshake) takes no longer than `patience`.
+    ///
+    /// # Errors
+    /// It is not reached, not in time, or does not prove who it is.
+    pub(in crate::gateway) async fn connect(
+        &self,
+        address: &Uri,
+        host: &str,
+        patience: Duration,
+    ) -> Result<TokioIo<Stream>, BoxError> {
+        let connected = timeout(patience, self.reach(address.clone(), host, patience)).await;
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
+        Ok(TokioIo::new(connected.map_err(late)??))
+    }
+
+    async fn reach(&self, address: Uri, host: &str, patience: Duration) -> Result<Stream, BoxError> {
+        let is_encrypted = address.scheme() == Some(&Scheme::HTTPS);
+        let mut tcp = self.tcp.clone();
+        // Of several addresses, each has its share of it.
+        tcp.set_connect_timeout(Some(patience));
+        let stream = tcp.ready().await?.call(address).await?.into_inner();
         if !is_encrypted {
             return Ok(Stream::Plain(stream));
         }
-        // The name is the address's own: what the service must prove is that it is the one we were sent to.
-        let name = ServerName::try_from(host).map_err(io::Error::other)?;
+        // The name is the one that the rules or settings say: the service must prove that it is the one we were sent to.
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(io::Error::other)?;
         let mut config = self.certificates.for_services();
         if self.offer != Offer::Http1 {
             // What it shares with others, such as its certificates, is not copied.
@@ -82,25 +95,5 @@ impl Connector {
         let http2 = connected.get_ref().1.alpn_protocol() == Some(b"h2");
         let secured = Secured { certificate: None, http2 };
         Ok(Stream::Tls(Box::new(TlsStream::Client(connected)), secured))
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tcp.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let patience = self.patience;
-        let connecting = self.clone().connect(uri);
-        Box::pin(async move {
-            let connected = timeout(patience, connecting).await;
-            let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
-            Ok(TokioIo::new(connected.map_err(late)??))
-        })
     }
 }

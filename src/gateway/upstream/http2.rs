@@ -10,21 +10,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use bytes::Bytes;
 use http::uri::{Authority, Scheme};
+use http::request::Parts;
 use http::{Request, Response, Uri, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tower::{Service, ServiceExt};
 
 use super::http1::LARGEST_HEAD;
 use super::payload::Payload;
 use super::pool::ConnectError;
 use super::replay::{Kept, Replayed};
-use super::{Unanswered, causes};
+use super::endpoint::Endpoint;
+use super::failure::causes;
+use super::policy::Policy;
 use crate::gateway::tls::{Connector, Offer};
+use crate::rules::upstream::Protocol;
 
 /// Requests at once on one connection, as long as there may be more connections.
 const STREAMS: usize = 100;
@@ -39,13 +43,11 @@ const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs
 /// What may be on its way of one response, and of all of a connection: as towards callers.
 const WINDOWS: (u32, u32) = (1 << 20, 1 << 20);
 
-type Place = (Option<Scheme>, Authority);
-
-/// Connections by where they lead to.
+/// Connections of one thread, by the endpoint that they lead to.
 #[derive(Debug)]
 pub(super) struct Multiplexer {
     connector: Connector,
-    places: Mutex<HashMap<Place, Arc<Links>>>,
+    endpoints: Mutex<HashMap<u64, Arc<Links>>>,
 }
 
 /// Those to one place.
@@ -74,11 +76,14 @@ impl Link {
     }
 }
 
-/// What became of asking for a connection.
-enum Found {
-    Link(Link),
+/// Why there is no answer, and the request where it may be sent elsewhere.
+pub(super) enum Unanswered {
     /// The service does not speak HTTP/2, and need not.
-    Declined,
+    Declined(Option<Request<Payload>>),
+    /// There is no connection.
+    Unreached(ConnectError, Option<Request<Payload>>),
+    /// There is, and then this.
+    Broken(hyper::Error, Option<Request<Payload>>),
 }
 
 impl Links {
@@ -112,82 +117,88 @@ impl Links {
 
 impl Multiplexer {
     pub(super) fn new(connector: Connector) -> Self {
-        Self { connector, places: Mutex::default() }
+        Self { connector, endpoints: Mutex::default() }
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<Place, Arc<Links>>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn endpoints(&self) -> MutexGuard<'_, HashMap<u64, Arc<Links>>> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a request whose target is as HTTP/1.1 has it, with a `Host`. Back comes the request where the service need not
-    /// speak HTTP/2, and does not.
+    /// Sends a request whose target is as HTTP/1.1 has it, with a `Host`.
     ///
     /// # Errors
     /// There is no connection, or no answer.
     pub(super) async fn exchange(
         &self,
-        uri: &Uri,
+        endpoint: &Arc<Endpoint>,
+        policy: &Policy,
         offer: Offer,
         request: Request<Payload>,
-    ) -> Result<Result<Response<Answer>, Request<Payload>>, Unanswered> {
-        let place = (uri.scheme().cloned(), uri.authority().cloned().ok_or_else(|| unreached("no host"))?);
-        let links = self.places().entry(place).or_default().clone();
-        if offer == Offer::Both && links.has_declined() {
-            return Ok(Err(request));
-        }
+    ) -> Result<(Response<Incoming>, Load), Unanswered> {
+        let links = self.endpoints().entry(endpoint.id).or_default().clone();
         let (head, payload) = request.into_parts();
-        let mut link = match self.link(&links, uri, offer).await.map_err(Unanswered::Connect)? {
-            Found::Link(link) => link,
-            Found::Declined => return Ok(Err(Request::from_parts(head, payload))),
-        };
         let body = Resendable::of(payload);
         let mut attempt = 1;
         loop {
-            let Some(sent) = body.whole() else { return Err(unreached("the body cannot be sent again")) };
+            // Those who wait for a connection do not have it taken from them by those who come later.
+            let mut link = match self.link(&links, endpoint, policy, offer).await {
+                Ok(Some(link)) => link,
+                Ok(None) => return Err(Unanswered::Declined(body.give_back(head))),
+                Err(error) => return Err(Unanswered::Unreached(error, body.give_back(head))),
+            };
+            let Some(sent) = body.whole() else { return Err(Unanswered::Declined(None)) };
             let mut request = Request::from_parts(head.clone(), sent);
-            address(&mut request, uri);
-            let error = match link.sender.try_send_request(request).await {
-                Ok(response) => return Ok(Ok(response.map(|body| Answer { body, _load: link.load }))),
-                Err(mut failed) => {
-                    let is_unsent = failed.take_message().is_some();
-                    let error = failed.into_error();
-                    if attempt == ATTEMPTS || !(is_unsent || is_unprocessed(&error)) {
-                        return Err(Unanswered::Exchange(error));
-                    }
-                    error
-                }
+            address(&mut request, endpoint);
+            let mut failed = match link.sender.try_send_request(request).await {
+                Ok(response) => return Ok((response, Load(link.load))),
+                Err(failed) => failed,
             };
-            links.retire(&link);
-            attempt += 1;
-            link = match self.link(&links, uri, offer).await.map_err(Unanswered::Connect)? {
-                Found::Link(link) => link,
-                Found::Declined => return Err(Unanswered::Exchange(error)),
-            };
-            if body.is_lost() {
-                return Err(Unanswered::Exchange(error));
+            let is_unsent = failed.take_message().is_some();
+            let error = failed.into_error();
+            if !(is_unsent || is_unprocessed(&error)) {
+                return Err(Unanswered::Broken(error, None));
             }
+            links.retire(&link);
+            if attempt == ATTEMPTS || body.is_lost() {
+                return Err(Unanswered::Broken(error, body.give_back(head)));
+            }
+            attempt += 1;
         }
     }
 
-    async fn link(&self, links: &Links, uri: &Uri, offer: Offer) -> Result<Found, ConnectError> {
+    /// A connection; none: the service does not speak HTTP/2, and need not.
+    async fn link(
+        &self,
+        links: &Links,
+        endpoint: &Arc<Endpoint>,
+        policy: &Policy,
+        offer: Offer,
+    ) -> Result<Option<Link>, ConnectError> {
+        let is_declined = || offer == Offer::Both && links.has_declined();
+        if is_declined() {
+            return Ok(None);
+        }
         if let Some(link) = links.pick() {
-            return Ok(Found::Link(link));
+            return Ok(Some(link));
         }
         let _turn = links.turn.lock().await;
+        if is_declined() {
+            return Ok(None);
+        }
         if let Some(link) = links.pick() {
-            return Ok(Found::Link(link));
+            return Ok(Some(link));
         }
-        if offer == Offer::Both && links.has_declined() {
-            return Ok(Found::Declined);
-        }
-        let mut connector = self.connector.offering(offer);
-        let io = connector.ready().await?.call(uri.clone()).await?;
+        // Each thread may have one, whatever others have.
+        let open = endpoint.open(policy);
+        let connector = self.connector.offering(offer);
+        let io = connector.connect(&endpoint.address, endpoint.place.host.host(), policy.connect).await?;
+        endpoint.reached();
         if io.inner().secured().is_some_and(|secured| !secured.http2) {
             if offer == Offer::Http2 {
                 return Err("the service does not speak HTTP/2".into());
             }
             *links.declined.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-            return Ok(Found::Declined);
+            return Ok(None);
         }
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -202,35 +213,33 @@ impl Multiplexer {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to a service ended");
             }
+            drop(open);
         });
         let link = Link { sender, load: Arc::new(()), used: Instant::now() };
         links.open().push(link.clone());
-        Ok(Found::Link(link))
+        Ok(Some(link))
     }
 
     /// Closes what nobody has used for long.
     pub(super) fn forget_idle(&self) {
-        self.places().retain(|_, links| {
+        self.endpoints().retain(|_, links| {
             links.open().retain(|link| !link.sender.is_closed() && (link.load() > 0 || link.used.elapsed() < PATIENCE));
             !links.open().is_empty() || links.has_declined() || Arc::strong_count(links) > 1
         });
     }
 }
 
-fn unreached(reason: &'static str) -> Unanswered {
-    Unanswered::Connect(reason.into())
-}
-
 /// Says where a request goes as HTTP/2 does (RFC 9113, 8.3.1): the authority is what `Host` would say.
-fn address(request: &mut Request<Sent>, uri: &Uri) {
+fn address(request: &mut Request<Sent>, endpoint: &Endpoint) {
     *request.version_mut() = Version::HTTP_2;
     let host = request.headers_mut().remove(header::HOST);
     request.headers_mut().remove(header::CONNECTION);
     let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = uri.scheme().cloned();
-    parts.authority = host.or_else(|| uri.authority().cloned());
-    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_else(|_| uri.clone());
+    parts.scheme = Some(endpoint.place.scheme.clone());
+    parts.authority = Some(host.unwrap_or_else(|| endpoint.place.host.clone()));
+    // All three are there, so they are an address.
+    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
 }
 
 /// Whether a service says that it has not looked at a request (RFC 9113, 8.7).
@@ -267,6 +276,15 @@ impl Resendable {
     fn is_lost(&self) -> bool {
         matches!(self, Self::Kept(kept) if kept.is_lost())
     }
+
+    /// The request with its whole body, for somebody else.
+    fn give_back(&self, head: Parts) -> Option<Request<Payload>> {
+        let payload = match self {
+            Self::Whole(bytes) => Payload::Whole(bytes.clone()),
+            Self::Kept(kept) => Payload::Stream(Body::new(kept.whole()?)),
+        };
+        Some(Request::from_parts(head, payload))
+    }
 }
 
 /// One sending of a body.
@@ -302,25 +320,15 @@ impl http_body::Body for Sent {
     }
 }
 
-/// A response's body. As long as it is there its stream is.
-pub(super) struct Answer {
-    body: Incoming,
-    _load: Arc<()>,
-}
+/// Held while a response is read: its stream is there for as long.
+#[derive(Debug)]
+pub(super) struct Load(#[expect(dead_code, reason = "that it is there is what it says")] Arc<()>);
 
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+/// What is offered to a service; none: HTTP/1.1, which needs no offer.
+pub(super) fn offer(protocol: Protocol, scheme: &Scheme) -> Option<Offer> {
+    match protocol {
+        Protocol::Http1 => None,
+        Protocol::Http2 => Some(Offer::Http2),
+        Protocol::Auto => Some(Offer::Both).filter(|_| *scheme == Scheme::HTTPS),
     }
 }

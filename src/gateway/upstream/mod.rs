@@ -1,74 +1,95 @@
-//! The services behind: pooled connections of HTTP/1.1, shared ones of HTTP/2, bounded in time.
+//! The services behind: which endpoint is asked, over connections that are kept, bounded in time and number.
+//!
+//! [`registry`] has the cluster of every version, [`cluster`] picks an [`endpoint`] of it by [`balance`] as its [`policy`]
+//! says, [`attempt`] sends, and sends again where [`retry`] and [`budget`] allow it, over connections of a [`pool`], or of [`http2`];
+//! [`health`] and [`resolve`] look after endpoints meanwhile, [`report`] tells of them.
 //!
 //! A service sees its own authority as `Host` (it may serve several names); the caller's is in `X-Forwarded-Host`.
 
+mod attempt;
+mod balance;
+mod budget;
+mod clock;
+mod cluster;
+mod deadline;
+mod endpoint;
+mod failure;
+mod health;
 mod http1;
 mod http2;
 mod payload;
+mod policy;
 mod pool;
+mod registry;
 mod replay;
+mod report;
+mod resolve;
+mod retry;
 mod switch;
 
-use std::error::Error;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
-use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body::{Frame, SizeHint};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use tokio::runtime::Handle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+pub(super) use cluster::Cluster;
+pub(super) use endpoint::Endpoint;
 pub(super) use payload::Payload;
+pub(super) use registry::Clusters;
+pub(super) use report::Counts;
 
-use super::body::{Guarded, find_fault, find_stream_fault};
-use super::tls::{Certificates, Connector, Offer};
+use super::body::Guarded;
+use super::tls::Connector;
 use super::trouble::{Kind, Trouble};
-use crate::rules::upstream::Protocol;
-use crate::settings::Timeouts;
-use http1::Unsent;
+use attempt::Attempts;
+use deadline::Until;
+use endpoint::Reason;
+use failure::{refusal, trouble};
 use http2::Multiplexer;
-use pool::{ConnectError, Pool};
+use pool::Pool;
 
-/// Connections to all services.
+/// Connections to all services, of one thread.
 #[derive(Debug)]
 pub(super) struct Upstreams {
     pool: Arc<Pool>,
     http2: Arc<Multiplexer>,
-    connector: Connector,
-    timeouts: Timeouts,
 }
 
 /// A request to a service.
 pub(super) struct Outgoing {
     pub(super) method: Method,
-    pub(super) uri: Uri,
+    /// Path and query.
+    pub(super) target: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Payload,
-    /// What the service speaks.
-    pub(super) protocol: Protocol,
-    /// How long the response's body may be silent.
-    pub(super) silence: Duration,
+    /// How long the response's body may be silent; none: as long as those of the service may.
+    pub(super) silence: Option<Duration>,
 }
 
-/// Why there is no answer.
-enum Unanswered {
-    /// The service was not reached.
-    Connect(ConnectError),
-    /// It was, and then this.
-    Exchange(hyper::Error),
+/// What became of a request on its way to a service.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// The last one that was to have it.
+    pub(super) endpoint: Option<Arc<Endpoint>>,
+    /// How many times it was tried.
+    pub(super) attempts: usize,
+    /// Whether an endpoint has been asked and not answered yet.
+    is_asked: bool,
 }
 
 impl Upstreams {
-    pub(super) fn new(timeouts: Timeouts, certificates: Arc<Certificates>) -> Self {
-        let connector = Connector::new(certificates, timeouts.connect);
+    pub(super) fn new(connector: Connector, clusters: &Arc<Clusters>) -> Self {
         let http2 = Arc::new(Multiplexer::new(connector.clone()));
-        Self { pool: Arc::new(Pool::new(connector.clone())), http2, connector, timeouts }
+        let pool = Arc::new(Pool::new(connector, clusters.clone()));
+        clusters.add_pool(&pool);
+        Self { pool, http2 }
     }
 
     /// Closes connections that nobody uses, as long as there are any to be had.
@@ -86,188 +107,59 @@ impl Upstreams {
 
     /// Sends a request and waits for the response's head. Its body streams, but never in silence for too long.
     ///
-    /// A safe request without a streaming body is sent once more if the connection ended before an answer: the usual
-    /// end of a pooled connection. Nothing else is ever sent twice; what was not sent at all is sent on another.
-    ///
     /// # Errors
-    /// The service cannot be reached, does not answer in time, or answers what is not HTTP.
-    pub(super) async fn send(&self, request: Outgoing) -> Result<Response<Body>, Trouble> {
-        let Outgoing { method, uri, mut headers, body, protocol, silence } = request;
-        name_host(&uri, &mut headers);
-        let again = match &body {
-            Payload::Whole(bytes) if method.is_safe() => Some((bytes.clone(), headers.clone())),
-            _ => None,
+    /// No endpoint can be reached or may be asked, none answers in time, or it answers what is not HTTP.
+    pub(super) async fn send(
+        &self,
+        cluster: &Arc<Cluster>,
+        request: Outgoing,
+        sent: &mut Sent,
+    ) -> Result<Response<Body>, Trouble> {
+        let admitted = cluster.admit().map_err(|refused| refusal(refused, cluster))?;
+        let policy = &cluster.policy;
+        let silence = request.silence.unwrap_or(policy.stream);
+        let begun = Instant::now();
+        let ends = begun + policy.response;
+        let answered = {
+            let attempts = Attempts { pool: &self.pool, http2: &self.http2, cluster, ends };
+            let mut answered = pin!(attempts.send(request, admitted, sent));
+            let mut alarm = pin!(tokio::time::sleep_until(ends));
+            let answered = poll_fn(|cx| match answered.as_mut().poll(cx) {
+                Poll::Ready(answered) => Poll::Ready(Some(answered)),
+                Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+            });
+            answered.await
         };
-        let target = uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
-        let build = |headers: HeaderMap, body: Payload| {
-            let mut request = Request::new(body);
-            (*request.method_mut(), *request.uri_mut()) = (method.clone(), target.clone());
-            *request.headers_mut() = headers;
-            request
-        };
-        let mut answered = pin!(async {
-            let first = self.exchange(&uri, protocol, build(headers, body)).await;
-            match (first, again) {
-                (Err(Unanswered::Exchange(error)), Some((bytes, headers))) if ended_without_answer(&error) => {
-                    self.exchange(&uri, protocol, build(headers, Payload::Whole(bytes))).await
+        let name = sent.endpoint.as_ref().map_or("", |endpoint| endpoint.name());
+        let response = match answered {
+            None => {
+                if let Some(endpoint) = sent.endpoint.as_ref().filter(|_| sent.is_asked) {
+                    cluster.failed(endpoint, Reason::Timeout);
                 }
-                (answered, _) => answered,
+                return Err(Trouble::new(Kind::UpstreamTimeout).cause(format!("no response head from {name}")));
             }
-        });
-        let mut alarm = pin!(sleep(self.timeouts.response));
-        let answered = poll_fn(|cx| match answered.as_mut().poll(cx) {
-            Poll::Ready(answered) => Poll::Ready(Some(answered)),
-            Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
-        });
-        let response = match answered.await {
-            None => return Err(Trouble::new(Kind::UpstreamTimeout).cause(format!("no response head from {uri}"))),
-            Some(Err(error)) => return Err(failure(&error, &uri)),
+            Some(Err(lost)) => return Err(trouble(&lost, cluster, name)),
             Some(Ok(response)) => response,
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Trouble::new(Kind::UpstreamContract).cause("101 though no upgrade was asked for"));
         }
-        Ok(response.map(|body| Body::new(Guarded::new(body, u64::MAX, silence))))
-    }
-
-    /// Sends a request on a connection that takes it.
-    async fn exchange(
-        &self,
-        uri: &Uri,
-        protocol: Protocol,
-        mut request: Request<Payload>,
-    ) -> Result<Response<Answer>, Unanswered> {
-        if let Some(offer) = offer(protocol, uri) {
-            match Box::pin(self.http2.exchange(uri, offer, request)).await? {
-                Ok(response) => return Ok(response.map(Answer::Http2)),
-                Err(declined) => request = declined,
+        Ok(response.map(|body| {
+            let guarded = Guarded::new(body, u64::MAX, silence);
+            match policy.total {
+                Some(total) => Body::new(Until::new(guarded, begun + total)),
+                None => Body::new(guarded),
             }
-        }
-        loop {
-            let mut connection = self.pool.connection(uri).await.map_err(Unanswered::Connect)?;
-            match connection.http.exchange(request).await {
-                Ok(response) => return Ok(response.map(|body| Answer::Http1(payload::Answer::new(body, connection)))),
-                Err(failed) => match *failed {
-                    // It was closed while it waited, and nothing of the request was written: as if it had not been there.
-                    Unsent { request: Some(unsent), .. } if connection.is_used => request = unsent,
-                    Unsent { error, .. } => return Err(Unanswered::Exchange(error)),
-                },
-            }
-        }
+        }))
     }
 }
 
-/// What a service is offered to speak; none: HTTP/1.1, which needs no offer.
-fn offer(protocol: Protocol, uri: &Uri) -> Option<Offer> {
-    match protocol {
-        Protocol::Http1 => None,
-        Protocol::Http2 => Some(Offer::Http2),
-        Protocol::Auto => Some(Offer::Both).filter(|_| uri.scheme() == Some(&Scheme::HTTPS)),
-    }
-}
-
-/// A response's body.
-enum Answer {
-    Http1(payload::Answer),
-    Http2(http2::Answer),
-}
-
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Http1(answer) => Pin::new(answer).poll_frame(cx),
-            Self::Http2(answer) => Pin::new(answer).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Http1(answer) => answer.is_end_stream(),
-            Self::Http2(answer) => answer.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Http1(answer) => answer.size_hint(),
-            Self::Http2(answer) => answer.size_hint(),
-        }
-    }
-}
-
-/// The service's own authority, without a port that goes without saying.
-fn name_host(uri: &Uri, headers: &mut HeaderMap) {
-    let usual = match uri.scheme_str() {
-        Some("https") => 443,
-        _ => 80,
-    };
-    let port = uri.port_u16().filter(|port| *port != usual);
-    let host = match (port, uri.authority(), uri.host()) {
-        (Some(_), Some(authority), _) if !authority.as_str().contains('@') => HeaderValue::from_str(authority.as_str()),
-        (Some(port), _, Some(host)) => HeaderValue::from_str(&format!("{host}:{port}")),
-        (None, _, Some(host)) => HeaderValue::from_str(host),
-        (_, _, None) => return,
-    };
-    if let Ok(host) = host {
-        headers.insert(header::HOST, host);
-    }
-}
-
-/// `base` (scheme, authority, perhaps a path) with a request's path and query.
-pub(super) fn address(base: &Uri, path: &str, query: Option<&str>) -> Result<Uri, Trouble> {
-    let prefix = base.path().trim_end_matches('/');
+/// What is asked for on a service: its base path, a request's path and its query.
+pub(super) fn target(prefix: &str, path: &str, query: Option<&str>) -> Result<Uri, Trouble> {
     let whole = match query {
         Some(query) => format!("{prefix}{path}?{query}"),
         None => format!("{prefix}{path}"),
     };
-    let mut parts = base.clone().into_parts();
-    let refused =
-        |error: &dyn Error| Trouble::new(Kind::Value).detail("the request's address cannot be written").cause(error);
-    parts.path_and_query = Some(whole.parse::<PathAndQuery>().map_err(|error| refused(&error))?);
-    Uri::from_parts(parts).map_err(|error| refused(&error))
-}
-
-fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (**error).source())
-}
-
-fn ended_without_answer(error: &hyper::Error) -> bool {
-    causes(error).any(|cause| {
-        cause.downcast_ref::<hyper::Error>().is_some_and(|cause| cause.is_incomplete_message() || cause.is_canceled())
-            || cause.downcast_ref::<std::io::Error>().is_some_and(|cause| {
-                matches!(cause.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
-            })
-    })
-}
-
-/// What went wrong, and on whose side.
-fn failure(unanswered: &Unanswered, uri: &Uri) -> Trouble {
-    let (error, is_connect): (&(dyn Error + 'static), bool) = match unanswered {
-        Unanswered::Connect(error) => (&**error, true),
-        Unanswered::Exchange(error) => (error, false),
-    };
-    // The request's body is the caller's: if that broke off, the service is not to blame.
-    if let Some(fault) = find_stream_fault(error) {
-        return Trouble::from_caller_body(fault);
-    }
-    if let Some(fault) = find_fault(error) {
-        return Trouble::from_request(fault.clone()).closing();
-    }
-    let timed_out = causes(error).any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
-    });
-    let kind = match (is_connect, timed_out) {
-        (true, true) => Kind::UpstreamTimeout,
-        (true, false) => Kind::UpstreamUnreachable,
-        (false, _) => Kind::UpstreamBroken,
-    };
-    let chain: Vec<String> = causes(error).map(ToString::to_string).collect();
-    Trouble::new(kind).cause(format!(
-        "{}: {}",
-        uri.authority().map_or("", |authority| authority.as_str()),
-        chain.join(": ")
-    ))
+    let target = whole.parse::<PathAndQuery>().map(Uri::from);
+    target.map_err(|error| Trouble::new(Kind::Value).detail("the request's address cannot be written").cause(error))
 }

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::attempt::Ticket;
+use super::http2::Load;
 use super::pool::Connection;
 
 /// A request's body.
@@ -52,17 +54,31 @@ impl http_body::Body for Payload {
     }
 }
 
+/// What a response comes on.
+pub(super) enum Held {
+    Alone(Connection),
+    Shared(Load),
+}
+
 /// A response's body. At its end its connection is free for the next request; where it is not read to its end, the
 /// connection goes with it.
 pub(super) struct Answer {
     body: Incoming,
     connection: Option<Connection>,
+    /// Its place on a connection that others use, too.
+    load: Option<Load>,
     broken: Option<hyper::Error>,
+    /// None: it is over, or has broken off.
+    ticket: Option<Ticket>,
 }
 
 impl Answer {
-    pub(super) fn new(body: Incoming, connection: Connection) -> Self {
-        let mut answer = Self { body, connection: Some(connection), broken: None };
+    pub(super) fn new(body: Incoming, held: Held, ticket: Ticket) -> Self {
+        let (connection, load) = match held {
+            Held::Alone(connection) => (Some(connection), None),
+            Held::Shared(load) => (None, Some(load)),
+        };
+        let mut answer = Self { body, connection, load, broken: None, ticket: Some(ticket) };
         answer.release_at_end();
         answer
     }
@@ -77,6 +93,7 @@ impl Answer {
         if let Some(connection) = self.connection.take() {
             connection.give_back();
         }
+        (self.ticket, self.load) = (None, None);
     }
 }
 
@@ -100,7 +117,10 @@ impl http_body::Body for Answer {
         }
         if let Poll::Ready(Some(Err(error))) = next {
             // What came before is written first: a caller's connection that hears of a failure writes nothing more.
-            (this.connection, this.broken) = (None, Some(error));
+            (this.connection, this.load, this.broken) = (None, None, Some(error));
+            if let Some(ticket) = this.ticket.take() {
+                ticket.broken();
+            }
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

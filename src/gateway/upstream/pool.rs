@@ -1,37 +1,41 @@
-//! Connections to services, kept for the next request.
+//! Connections to endpoints, kept for the next request.
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::Uri;
-use http::uri::{Authority, Scheme};
-use tower::{Service, ServiceExt};
+use hyper_util::rt::TokioIo;
 
+use super::endpoint::{Endpoint, Kept, Open};
 use super::http1::Http1;
-use crate::gateway::tls::Connector;
+use super::policy::Policy;
+use super::registry::Clusters;
+use crate::gateway::tls::{Connector, Stream};
 
-/// Below the idle time at which common servers close, so that few requests meet a closing connection.
-const LONGEST_IDLE: Duration = Duration::from_secs(4);
+/// How often connections are looked at that nobody uses.
+const SWEEP: Duration = Duration::from_secs(4);
+/// Between two looks for room.
+const ROOM: Duration = Duration::from_millis(5);
 
 /// Why there is no connection.
 pub(super) type ConnectError = Box<dyn Error + Send + Sync>;
 
-/// What a connection leads to.
-type Place = (Option<Scheme>, Authority);
-
-/// Connections by where they lead to.
+/// Connections of one thread, by the endpoint that they lead to.
 #[derive(Debug)]
 pub(super) struct Pool {
     connector: Connector,
-    idle: Mutex<HashMap<Place, Vec<Idle>>>,
+    clusters: Arc<Clusters>,
+    idle: Mutex<HashMap<u64, Vec<Idle>>>,
 }
 
 #[derive(Debug)]
 struct Idle {
     http: Http1,
     since: Instant,
+    longest: Duration,
+    open: Open,
+    _kept: Kept,
 }
 
 /// A connection for one request.
@@ -40,46 +44,77 @@ pub(super) struct Connection {
     pub(super) http: Http1,
     /// Whether it has served before: then its other end may be about to close it.
     pub(super) is_used: bool,
-    place: Place,
+    open: Open,
+    /// How many may be kept, and how long.
+    keep: (usize, Duration),
     pool: Arc<Pool>,
 }
 
 impl Pool {
-    pub(super) fn new(connector: Connector) -> Self {
-        Self { connector, idle: Mutex::default() }
+    pub(super) fn new(connector: Connector, clusters: Arc<Clusters>) -> Self {
+        Self { connector, clusters, idle: Mutex::default() }
     }
 
-    /// A connection to where `uri` is: the one used last, or a new one.
+    /// The connection used last, if it may be used again.
+    ///
+    /// Whether its other end has closed it meanwhile is seen when it is used: before anything is written.
+    pub(super) fn take(self: &Arc<Self>, endpoint: &Endpoint, policy: &Policy) -> Option<Connection> {
+        // The others may rest until they are too old.
+        let newest = self.idle().get_mut(&endpoint.id)?.pop_if(|one| one.since.elapsed() < one.longest)?;
+        let Idle { http, open, .. } = newest;
+        Some(Connection { http, is_used: true, open, keep: (policy.idle, policy.idle_time), pool: self.clone() })
+    }
+
+    /// A new connection.
     ///
     /// # Errors
-    /// There is none, and a new one cannot be made.
-    pub(super) async fn connection(self: &Arc<Self>, uri: &Uri) -> Result<Connection, ConnectError> {
-        let authority = uri.authority().cloned().ok_or("the address names no host")?;
-        let place = (uri.scheme().cloned(), authority);
-        if let Some(http) = self.take(&place) {
-            return Ok(Connection { http, is_used: true, place, pool: self.clone() });
+    /// None can be made.
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        endpoint: &Arc<Endpoint>,
+        policy: &Policy,
+    ) -> Result<Connection, ConnectError> {
+        let open = loop {
+            if let Some(open) = endpoint.open(policy) {
+                break open;
+            }
+            // Fewer requests are in flight than connections may be open: some thread keeps one for later, or is about to
+            // close it.
+            if !self.clusters.make_room(endpoint) {
+                tokio::time::sleep(ROOM).await;
+            }
+        };
+        let http = Http1::begin(self.dial(endpoint, policy).await?).await?;
+        Ok(Connection { http, is_used: false, open, keep: (policy.idle, policy.idle_time), pool: self.clone() })
+    }
+
+    /// A connection that is nobody's yet.
+    ///
+    /// # Errors
+    /// None can be made.
+    pub(super) async fn dial(&self, endpoint: &Endpoint, policy: &Policy) -> Result<TokioIo<Stream>, ConnectError> {
+        self.connector.connect(&endpoint.address, endpoint.place.host.host(), policy.connect).await
+    }
+
+    /// Closes a connection that is kept for later. Whether there was one.
+    pub(super) fn give_up(&self, endpoint: u64) -> bool {
+        self.idle().get_mut(&endpoint).is_some_and(|kept| kept.pop().is_some())
+    }
+
+    /// Closes all connections to an endpoint that are kept for later.
+    pub(super) fn forget(&self, endpoint: u64) {
+        let forgotten = self.idle().remove(&endpoint);
+        drop(forgotten);
+    }
+
+    fn put(&self, mut http: Http1, open: Open, (most, longest): (usize, Duration)) {
+        if !http.settle() {
+            return;
         }
-        let http = self.connect(uri.clone()).await?;
-        Ok(Connection { http, is_used: false, place, pool: self.clone() })
-    }
-
-    async fn connect(&self, uri: Uri) -> Result<Http1, ConnectError> {
-        let io = self.connector.clone().ready().await?.call(uri).await?;
-        Ok(Http1::begin(io).await?)
-    }
-
-    /// Whether its other end has closed it meanwhile is seen when it is used: before anything is written.
-    fn take(&self, place: &Place) -> Option<Http1> {
-        let mut idle = self.idle();
-        let waiting = idle.get_mut(place)?;
-        // The newest: the others may rest until they are too old.
-        let newest = waiting.pop_if(|one| one.since.elapsed() < LONGEST_IDLE)?;
-        Some(newest.http)
-    }
-
-    fn put(&self, place: Place, mut http: Http1) {
-        if http.settle() {
-            self.idle().entry(place).or_default().push(Idle { http, since: Instant::now() });
+        let endpoint = open.0.clone();
+        if let Some(kept) = endpoint.keep(most) {
+            let idle = Idle { http, since: Instant::now(), longest, open, _kept: kept };
+            self.idle().entry(endpoint.id).or_default().push(idle);
         }
     }
 
@@ -87,17 +122,17 @@ impl Pool {
     pub(super) fn forget_idle(&self) {
         let now = Instant::now();
         self.idle().retain(|_, waiting| {
-            waiting.retain_mut(|one| now.duration_since(one.since) < LONGEST_IDLE && one.http.is_open());
+            waiting.retain_mut(|one| now.duration_since(one.since) < one.longest && one.http.is_open());
             !waiting.is_empty()
         });
     }
 
     /// How often that is worth doing.
     pub(super) const fn sweep() -> Duration {
-        LONGEST_IDLE
+        SWEEP
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Vec<Idle>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Vec<Idle>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,7 +140,7 @@ impl Pool {
 impl Connection {
     /// Gives it back: its answer has been read to the end.
     pub(super) fn give_back(self) {
-        let Self { http, place, pool, .. } = self;
-        pool.put(place, http);
+        let Self { http, open, keep, pool, .. } = self;
+        pool.put(http, open, keep);
     }
 }

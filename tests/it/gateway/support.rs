@@ -56,12 +56,30 @@ impl Service {
         .await
     }
 
+    /// The same at one address.
+    pub(super) async fn start_at(
+        at: SocketAddr,
+        answer: impl Fn(&Seen) -> Response + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let answer = move |seen: Seen| {
+            let response = answer(&seen);
+            async move { response }
+        };
+        Self::over(TcpListener::bind(at).await.unwrap(), answer)
+    }
+
     pub(super) async fn start_slow<F>(answer: impl Fn(Seen) -> F + Clone + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Response> + Send + 'static,
     {
+        Self::over(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer)
+    }
+
+    fn over<F>(listener: TcpListener, answer: impl Fn(Seen) -> F + Clone + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response> + Send + 'static,
+    {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let log = seen.clone();
         let router = Router::new().fallback(move |request: Request| {
