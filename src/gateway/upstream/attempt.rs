@@ -259,6 +259,7 @@ impl Attempts<'_> {
                 self.cluster.unreached(endpoint, is_late(&error));
                 (Lost::Connect(error), Failed::Connect, request)
             }
+            Unanswered::BodyBroke(error) => (Lost::Body(error), Failed::Broken, None),
             Unanswered::Broken(error, request) => {
                 if !is_callers(&error) {
                     self.cluster.failed(endpoint, Reason::Broken);

@@ -19,6 +19,8 @@ pub(super) enum Lost {
     Connect(ConnectError),
     /// It was, and then this.
     Exchange(hyper::Error),
+    /// It was, and then the request's body broke off.
+    Body(axum::Error),
     /// It did not answer in an attempt's time.
     Late,
 }
@@ -71,14 +73,15 @@ pub(super) fn trouble(lost: &Lost, cluster: &Cluster, endpoint: &str) -> Trouble
         Lost::Connect(error) if is_late(error) => told(Kind::UpstreamTimeout, &**error),
         Lost::Connect(error) => told(Kind::UpstreamUnreachable, &**error),
         Lost::Late => Trouble::new(Kind::UpstreamTimeout).cause(format!("no response head from {endpoint}")),
-        Lost::Exchange(error) => {
-            if let Some(fault) = find_stream_fault(error) {
-                return Trouble::from_caller_body(fault);
-            }
-            if let Some(fault) = find_fault(error) {
-                return Trouble::from_request(fault.clone()).closing();
-            }
-            told(Kind::UpstreamBroken, error)
-        }
+        Lost::Exchange(error) => of_body(error).unwrap_or_else(|| told(Kind::UpstreamBroken, error)),
+        Lost::Body(error) => of_body(error).unwrap_or_else(|| told(Kind::BodyBroken, error)),
     }
+}
+
+/// What is wrong with the request's body, if that is why there is no answer.
+fn of_body(error: &(dyn Error + 'static)) -> Option<Trouble> {
+    if let Some(fault) = find_stream_fault(error) {
+        return Some(Trouble::from_caller_body(fault));
+    }
+    find_fault(error).map(|fault| Trouble::from_request(fault.clone()).closing())
 }

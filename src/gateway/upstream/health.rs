@@ -115,6 +115,7 @@ async fn ask(
         let (response, _load) = asked.map_err(|unanswered| match unanswered {
             Unanswered::Declined(_) => "the service does not speak HTTP/2".into(),
             Unanswered::Unreached(error, _) => error,
+            Unanswered::BodyBroke(error) => error.into(),
             Unanswered::Broken(error, _) => error.into(),
         })?;
         return Ok(response.status().as_u16());

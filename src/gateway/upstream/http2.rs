@@ -12,21 +12,21 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::uri::{Authority, Scheme};
 use http::request::Parts;
+use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::http1::LARGEST_HEAD;
-use super::payload::Payload;
-use super::pool::ConnectError;
-use super::replay::{Kept, Replayed};
 use super::endpoint::Endpoint;
 use super::failure::causes;
+use super::http1::LARGEST_HEAD;
+use super::payload::Payload;
 use super::policy::Policy;
+use super::pool::ConnectError;
+use super::replay::{Kept, Replayed};
 use crate::gateway::tls::{Connector, Offer};
 use crate::rules::upstream::Protocol;
 
@@ -82,6 +82,8 @@ pub(super) enum Unanswered {
     Declined(Option<Request<Payload>>),
     /// There is no connection.
     Unreached(ConnectError, Option<Request<Payload>>),
+    /// The request's body broke off.
+    BodyBroke(axum::Error),
     /// There is, and then this.
     Broken(hyper::Error, Option<Request<Payload>>),
 }
@@ -153,6 +155,9 @@ impl Multiplexer {
                 Ok(response) => return Ok((response, Load(link.load))),
                 Err(failed) => failed,
             };
+            if let Some(fault) = body.fault() {
+                return Err(Unanswered::BodyBroke(fault));
+            }
             let is_unsent = failed.take_message().is_some();
             let error = failed.into_error();
             if !(is_unsent || is_unprocessed(&error)) {
@@ -275,6 +280,10 @@ impl Resendable {
 
     fn is_lost(&self) -> bool {
         matches!(self, Self::Kept(kept) if kept.is_lost())
+    }
+
+    fn fault(&self) -> Option<axum::Error> {
+        if let Self::Kept(kept) = self { kept.fault() } else { None }
     }
 
     /// The request with its whole body, for somebody else.

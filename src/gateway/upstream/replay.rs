@@ -24,6 +24,8 @@ struct State {
     /// None: too much.
     sent: Option<Vec<Piece>>,
     size: usize,
+    /// Why it broke off.
+    fault: Option<axum::Error>,
     /// Which sending it is: those before it have failed.
     turn: usize,
 }
@@ -45,7 +47,7 @@ impl From<Piece> for Frame<Bytes> {
 
 impl Kept {
     pub(super) fn new(body: Body) -> Self {
-        Self(Arc::new(Mutex::new(State { body, sent: Some(Vec::new()), size: 0, turn: 0 })))
+        Self(Arc::new(Mutex::new(State { body, sent: Some(Vec::new()), size: 0, fault: None, turn: 0 })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -55,6 +57,11 @@ impl Kept {
     /// Whether it cannot be had from its beginning any more.
     pub(super) fn is_lost(&self) -> bool {
         self.state().sent.is_none()
+    }
+
+    /// Why it broke off, if it did.
+    pub(super) fn fault(&self) -> Option<axum::Error> {
+        self.state().fault.take()
     }
 
     /// The body from its beginning; what was given before ends. None: it cannot be had any more.
@@ -100,7 +107,14 @@ impl http_body::Body for Replayed {
                 sent.extend(piece);
             }
         }
-        polled
+        match polled {
+            Poll::Ready(Some(Err(fault))) => {
+                // The service is told that nobody wants an answer any more, not that the gateway has failed.
+                (state.fault, state.sent) = (Some(fault), None);
+                Poll::Ready(Some(Err(axum::Error::new(h2::Error::from(h2::Reason::CANCEL)))))
+            }
+            other => other,
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -109,7 +123,8 @@ impl http_body::Body for Replayed {
 
     fn size_hint(&self) -> SizeHint {
         let state = self.kept.state();
-        let first: usize = self.first.iter().map(|piece| if let Piece::Data(data) = piece { data.len() } else { 0 }).sum();
+        let first: usize =
+            self.first.iter().map(|piece| if let Piece::Data(data) = piece { data.len() } else { 0 }).sum();
         match state.body.size_hint().exact() {
             Some(rest) => SizeHint::with_exact(rest + first as u64),
             None => SizeHint::default(),
@@ -129,7 +144,10 @@ mod tests {
         type Data = Bytes;
         type Error = std::convert::Infallible;
 
-        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
             Poll::Ready(self.0.pop().map(|text| Ok(Frame::data(text.into()))))
         }
     }
