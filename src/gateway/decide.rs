@@ -8,6 +8,7 @@ use http::{HeaderMap, header};
 
 use super::headers::random;
 use super::target::Target;
+use super::tls::Secured;
 use super::trouble::{Kind, Trouble};
 use crate::plan::{Asking, Ending, ServicePlan};
 
@@ -32,7 +33,8 @@ pub(super) fn decide(service: &Arc<ServicePlan>, target: &Target, parts: &Parts)
     let unclear = |unclear| {
         Trouble::from_unclear(&unclear, service.versions.iter().map(|version| version.name.clone()).collect())
     };
-    let consumer = service.consumer_of(&parts.headers);
+    let certified = parts.extensions.get::<Secured>().and_then(|secured| secured.certified.as_deref());
+    let consumer = service.consumer_of(&parts.headers, certified);
     let pinned = service.pinned(consumer.as_deref());
     let asked = service.negotiate(&target.path, target.query.as_deref(), &parts.headers, pinned).map_err(unclear)?;
     let chosen = service.chosen_answer(&parts.headers).map_err(unclear)?;

@@ -8,6 +8,9 @@
 /// The largest head that is looked at; hyper's own limit is reached before.
 const LARGEST_HEAD: usize = 2 << 20;
 
+/// A target has none (RFC 9112, 3.2), and two readers could see two targets.
+pub(super) const FRAGMENT: &str = "the request target has a fragment";
+
 /// What a request head says about its framing.
 pub(super) type Verdict = Result<(), &'static str>;
 
@@ -141,6 +144,11 @@ fn skip<'b>(bytes: &'b [u8], left: &mut u64) -> &'b [u8] {
 
 /// How the body after a head is framed.
 fn judge(head: &[u8]) -> Result<State, &'static str> {
+    // hyper leaves it out, so whoever looks at a target later does not see it.
+    let line = memchr::memchr(b'\r', head).and_then(|end| head.get(..end)).unwrap_or(head);
+    if memchr::memchr(b'#', line).is_some() {
+        return Err(FRAGMENT);
+    }
     let mut length = None;
     let mut chunked = false;
     for line in head.strip_suffix(b"\r\n").unwrap_or(head).split_inclusive(|byte| *byte == b'\n').skip(1) {

@@ -50,7 +50,11 @@ fn status(kind: Kind) -> u16 {
         | Kind::UnsupportedType
         | Kind::UnsupportedCoding
         | Kind::Upgrade => 12,
-        Kind::Overloaded | Kind::NotReady | Kind::UpstreamUnreachable => 14,
+        Kind::Overloaded
+        | Kind::NotReady
+        | Kind::UpstreamUnreachable
+        | Kind::UpstreamUnavailable
+        | Kind::UpstreamOverloaded => 14,
         _ => 13,
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::App;
 use super::connection::{Answering, Arrival};
 use super::exchange;
-use super::framing::Verdict;
+use super::framing::{FRAGMENT, Verdict};
 use super::headers::{connection_names_end_to_end, is_looping, vouch};
 use super::record::{Recorded, Recording};
 use super::rescue::{Listener, rescue};
@@ -91,6 +91,7 @@ fn options() -> Response<Body> {
 fn check_framing(framed: Option<Verdict>, version: Version, headers: &HeaderMap) -> Result<(), Trouble> {
     match framed {
         Some(Ok(())) => {}
+        Some(Err(reason)) if reason == FRAGMENT => return Err(Trouble::new(Kind::Target).detail(reason)),
         Some(Err(reason)) => return Err(Trouble::new(Kind::Framing).detail(reason)),
         None => return Err(Trouble::new(Kind::Framing).detail("the request's end cannot be told for certain")),
     }

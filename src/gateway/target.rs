@@ -208,6 +208,86 @@ mod tests {
         }
     }
 
+    /// What a caller, or a service that is sent what was made of it, would read.
+    fn read(target: &str) -> Option<Target> {
+        let mut request = Request::new(());
+        *request.uri_mut() = target.parse().ok()?;
+        request.headers_mut().insert(header::HOST, http::HeaderValue::from_static("a.example"));
+        parse_target(&request).ok()
+    }
+
+    fn targets() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::prelude::*;
+        const HEADS: &[&str] = &["/", "", "http://a.example/", "/v1/orders/"];
+        const TRICKS: &[&str] = &[
+            "/",
+            "//",
+            ".",
+            "..",
+            "%2e",
+            "%2E%2e",
+            "%2f",
+            "%5c",
+            "\\",
+            "%00",
+            "%0d%0a",
+            "%25",
+            "%252e",
+            "%7e",
+            "%C3%A4",
+            "%c0%af",
+            "%ff",
+            "%",
+            "%zz",
+            ";",
+            "?",
+            "&",
+            "=",
+            "#",
+            "*",
+            ":",
+            "@",
+            "+",
+            "a",
+            "B",
+            "~",
+            "{",
+            "|",
+            "é",
+            "\"",
+            "%3F",
+            "%23",
+            "%3b",
+            "http://a.example",
+            "http://b",
+            "v1",
+            "orders",
+        ];
+        let pieces = prop_oneof![3 => proptest::sample::select(TRICKS).prop_map(str::to_owned), 1 => "[ -~]{1,3}"];
+        let tail = proptest::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat());
+        (proptest::sample::select(HEADS), tail).prop_map(|(head, tail)| head.to_owned() + &tail)
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 4096, ..Default::default() })]
+        #[test]
+        fn what_is_forwarded_is_read_as_it_was(raw in targets(), prefix in "(/base)?") {
+            let Some(target) = read(&raw) else { return Ok(()) };
+            // As it is written for a service.
+            let forwarded = crate::gateway::upstream::target(&prefix, &target.path, target.query.as_deref());
+            let forwarded = forwarded.map_err(|trouble| proptest::test_runner::TestCaseError::fail(trouble.detail.clone()))?;
+            let written = forwarded.to_string();
+            let again = read(&written);
+            proptest::prop_assert_eq!(again.as_ref().map(|again| &again.query), Some(&target.query), "{}", written);
+            let path = again.map(|again| again.path).unwrap_or_default();
+            proptest::prop_assert_eq!(path.strip_prefix(&*prefix), Some(&*target.path), "{}", written);
+            // Decoding once leaves nothing that could be decoded again into something else's boundary.
+            let decoded: Vec<&str> = target.path.split('/').skip(1).collect();
+            proptest::prop_assert!(decoded.iter().all(|one| *one != "." && *one != ".."), "{}", written);
+            proptest::prop_assert!(!target.path.contains(['?', '#', '\\', ' ']), "{}", written);
+        }
+    }
+
     #[test]
     fn hosts() {
         for (text, host) in [

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::ServicePlan;
 use crate::codecs::decode_base64;
-use crate::rules::answer::{Admission, ConsumerSource};
+use crate::rules::answer::{Admission, CertificateName, ConsumerSource};
 
 /// Bytes of a name; what is longer names nobody.
 const MAX_NAME: usize = 128;
@@ -16,8 +16,10 @@ const MAX_TOKEN: usize = 16 << 10;
 
 impl ServicePlan {
     /// The name of the consumer that a request comes from: the first source of [`ServicePlan::consumer`] that says one.
-    pub fn consumer_of(&self, headers: &HeaderMap) -> Option<String> {
-        self.consumer.iter().find_map(|source| named(source, headers))
+    ///
+    /// `certified` is who the caller is by a certificate that has been verified.
+    pub fn consumer_of(&self, headers: &HeaderMap, certified: Option<&Certified>) -> Option<String> {
+        self.consumer.iter().find_map(|source| named(source, headers, certified))
     }
 
     /// Whether a consumer may ask for a version.
@@ -33,12 +35,40 @@ impl ServicePlan {
     /// The headers that name consumers, where what a caller gets depends on them.
     pub(super) fn varies_by_consumer(&self) -> impl Iterator<Item = HeaderName> {
         let matters = !self.pins.is_empty() || self.versions.iter().any(|version| version.consumers != Admission::All);
-        self.consumer.iter().filter(move |_| matters).filter_map(|source| source.header().parse().ok())
+        self.consumer.iter().filter(move |_| matters).filter_map(|source| source.header()?.parse().ok())
     }
 }
 
-fn named(source: &ConsumerSource, headers: &HeaderMap) -> Option<String> {
-    let mut values = headers.get_all(source.header()).iter();
+/// Who a caller is by its certificate: the names of which it has exactly one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Certified {
+    /// Its URI.
+    pub uri: Option<String>,
+    /// Its DNS name.
+    pub dns: Option<String>,
+    /// Its subject's common name.
+    pub subject: Option<String>,
+}
+
+impl Certified {
+    fn name(&self, which: CertificateName) -> Option<&String> {
+        match which {
+            CertificateName::Uri => self.uri.as_ref(),
+            CertificateName::Dns => self.dns.as_ref(),
+            CertificateName::Subject => self.subject.as_ref(),
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.chars().all(|letter| !letter.is_control()) && (1..=MAX_NAME).contains(&name.len())
+}
+
+fn named(source: &ConsumerSource, headers: &HeaderMap, certified: Option<&Certified>) -> Option<String> {
+    if let ConsumerSource::Certificate(which) = source {
+        return certified?.name(*which).filter(|name| is_name(name)).cloned();
+    }
+    let mut values = headers.get_all(source.header()?).iter();
     // Of two names nobody can say which one is meant.
     let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?.trim();
     let name = match source {
@@ -46,9 +76,9 @@ fn named(source: &ConsumerSource, headers: &HeaderMap) -> Option<String> {
         ConsumerSource::ApiKey(_) if value.is_empty() => return None,
         ConsumerSource::ApiKey(_) => hashed(value),
         ConsumerSource::Claim { claim, .. } => claimed(value, claim)?,
+        ConsumerSource::Certificate(_) => return None,
     };
-    let is_plain = name.chars().all(|letter| !letter.is_control());
-    (is_plain && (1..=MAX_NAME).contains(&name.len())).then_some(name)
+    is_name(&name).then_some(name)
 }
 
 /// A name for whoever has this secret, which does not tell it.
@@ -88,7 +118,7 @@ mod tests {
             let name: HeaderName = name;
             headers.append(name, value);
         }
-        named(source, &headers)
+        named(source, &headers, None)
     }
 
     #[test]
@@ -99,6 +129,17 @@ mod tests {
         assert_eq!(ask(&header(), &[("x-consumer", "")]), None);
         assert_eq!(ask(&header(), &[("x-consumer", "x".repeat(129).as_str())]), None);
         assert_eq!(ask(&header(), &[]), None);
+    }
+
+    #[test]
+    fn a_certificate_names_its_owner() {
+        let uri = ConsumerSource::Certificate(CertificateName::Uri);
+        let certified = Certified { uri: Some("spiffe://m/a".into()), dns: Some("x".repeat(129)), subject: None };
+        let ask = |source, certified| named(source, &HeaderMap::new(), certified);
+        assert_eq!(ask(&uri, Some(&certified)).as_deref(), Some("spiffe://m/a"));
+        assert_eq!(ask(&uri, None), None);
+        assert_eq!(ask(&ConsumerSource::Certificate(CertificateName::Dns), Some(&certified)), None);
+        assert_eq!(ask(&ConsumerSource::Certificate(CertificateName::Subject), Some(&certified)), None);
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub use crate::codecs::Direction;
 pub use crate::rules::checked::TypeId;
 pub use answer::{Asking, Ending};
 pub use calls::{Answer, CallFault, CallOut, Failure, Fan, Next, Progress};
+pub use consumer::Certified;
 pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};

@@ -90,13 +90,32 @@ pub enum ConsumerSource {
         /// The header.
         header: String,
     },
+    /// The certificate that the caller has shown, and that the gateway has verified.
+    Certificate(CertificateName),
+}
+
+/// Which name of a certificate is meant. One that has several of a kind names nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateName {
+    /// Its URI, as SPIFFE has it.
+    Uri,
+    /// Its DNS name.
+    Dns,
+    /// Its subject's common name.
+    Subject,
+}
+
+impl CertificateName {
+    /// As rules write them.
+    pub const ALL: [(&'static str, Self); 3] = [("uri", Self::Uri), ("dns", Self::Dns), ("subject", Self::Subject)];
 }
 
 impl ConsumerSource {
-    /// The header that it reads.
-    pub fn header(&self) -> &str {
+    /// The header that it reads, if it reads one.
+    pub fn header(&self) -> Option<&str> {
         match self {
-            Self::Header(header) | Self::ApiKey(header) | Self::Claim { header, .. } => header,
+            Self::Header(header) | Self::ApiKey(header) | Self::Claim { header, .. } => Some(header),
+            Self::Certificate(_) => None,
         }
     }
 }

@@ -70,9 +70,10 @@ pub(super) async fn accept(
     };
     let accepted = timeout(patience, shaking).await.map_err(|_| Refused::Late)??;
     let (_, session) = accepted.get_ref();
-    let certificate = session.peer_certificates().and_then(|chain| chain.first()).filter(|_| tells);
+    let names = session.peer_certificates().and_then(|chain| chain.first()).and_then(Names::of);
     let secured = Secured {
-        certificate: certificate.and_then(Names::of).and_then(|names| names.forwarded()),
+        certificate: names.as_ref().filter(|_| tells).and_then(Names::forwarded),
+        certified: names.map(|names| Arc::new(names.certified())),
         http2: session.alpn_protocol() == Some(b"h2"),
     };
     Ok(Stream::Tls(Box::new(TlsStream::Server(accepted)), secured))

@@ -93,7 +93,7 @@ impl Connector {
         }
         let connected = TlsConnector::from(config).connect(name, stream).await?;
         let http2 = connected.get_ref().1.alpn_protocol() == Some(b"h2");
-        let secured = Secured { certificate: None, http2 };
+        let secured = Secured { certificate: None, certified: None, http2 };
         Ok(Stream::Tls(Box::new(TlsStream::Client(connected)), secured))
     }
 }

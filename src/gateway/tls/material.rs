@@ -142,6 +142,38 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
 
 /// From when to when a certificate is valid (RFC 5280, 4.1.2.5), in seconds since 1970.
 fn validity(certificate: &[u8]) -> der::Result<(u64, u64)> {
+    // After the serial number: the kind of signature, the signer, and the time.
+    let mut times = SliceReader::new(after_serial(certificate, 3)?.value())?;
+    Ok((seconds(times.decode()?)?, seconds(times.decode()?)?))
+}
+
+/// What a certificate's subject is commonly called (RFC 5280, 4.1.2.6).
+pub(super) fn common_names(certificate: &[u8]) -> der::Result<Vec<String>> {
+    // 2.5.4.3
+    const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+    let mut names = Vec::new();
+    let mut sets = SliceReader::new(after_serial(certificate, 4)?.value())?;
+    while !sets.is_finished() {
+        let set: AnyRef<'_> = sets.decode()?;
+        let mut pairs = SliceReader::new(set.value())?;
+        while !pairs.is_finished() {
+            let pair: AnyRef<'_> = pairs.decode()?;
+            let mut pair = SliceReader::new(pair.value())?;
+            let kind: AnyRef<'_> = pair.decode()?;
+            let value: AnyRef<'_> = pair.decode()?;
+            let is_plain = matches!(value.tag(), Tag::Utf8String | Tag::PrintableString);
+            if kind.value() == COMMON_NAME {
+                // One that cannot be read must not make another the only one.
+                let text = std::str::from_utf8(value.value()).ok().filter(|_| is_plain);
+                names.push(text.unwrap_or_default().to_owned());
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// The field so many fields after a certificate's serial number (RFC 5280, 4.1).
+fn after_serial(certificate: &[u8], count: usize) -> der::Result<AnyRef<'_>> {
     let whole = AnyRef::from_der(certificate)?;
     let signed: AnyRef<'_> = SliceReader::new(whole.value())?.decode()?;
     let mut fields = SliceReader::new(signed.value())?;
@@ -150,12 +182,10 @@ fn validity(certificate: &[u8]) -> der::Result<(u64, u64)> {
         // The version, which the first of them do not have.
         field = fields.decode()?;
     }
-    // That was the serial number; then the kind of signature, the signer, and the time.
-    for _ in 0..3 {
+    for _ in 0..count {
         field = fields.decode()?;
     }
-    let mut times = SliceReader::new(field.value())?;
-    Ok((seconds(times.decode()?)?, seconds(times.decode()?)?))
+    Ok(field)
 }
 
 fn seconds(time: AnyRef<'_>) -> der::Result<u64> {

@@ -5,6 +5,7 @@ use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
 use crate::gateway::generation::hex;
+use crate::plan::Certified;
 use crate::settings::ClientName;
 
 /// What a certificate says of its owner.
@@ -14,6 +15,8 @@ pub(super) struct Names {
     hash: String,
     uris: Vec<String>,
     dns: Vec<String>,
+    /// Common names of its subject.
+    subject: Vec<String>,
 }
 
 impl Names {
@@ -24,6 +27,7 @@ impl Names {
             hash: hex(&Sha256::digest(certificate)),
             uris: parsed.valid_uri_names().map(str::to_owned).collect(),
             dns: parsed.valid_dns_names().map(str::to_owned).collect(),
+            subject: super::material::common_names(certificate).unwrap_or_default(),
         })
     }
 
@@ -36,6 +40,12 @@ impl Names {
             ClientName::UriBelow(start) => uri.is_some_and(|uri| is_below(uri, start)),
             ClientName::Dns(name) => self.dns.iter().any(|own| own.eq_ignore_ascii_case(name)),
         })
+    }
+
+    /// What consumers can be known by.
+    pub(super) fn certified(self) -> Certified {
+        let only = |mut names: Vec<String>| names.pop().filter(|_| names.is_empty());
+        Certified { uri: only(self.uris), dns: only(self.dns), subject: only(self.subject) }
     }
 
     /// As Envoy tells it in `X-Forwarded-Client-Cert`.
@@ -70,7 +80,7 @@ mod tests {
 
     fn names(uris: &[&str], dns: &[&str]) -> Names {
         let owned = |list: &[&str]| list.iter().map(|&one| one.to_owned()).collect();
-        Names { hash: "ab".into(), uris: owned(uris), dns: owned(dns) }
+        Names { hash: "ab".into(), uris: owned(uris), dns: owned(dns), subject: Vec::new() }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::HeaderValue;
@@ -9,6 +10,8 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
+
+use crate::plan::Certified;
 
 /// A connection of a caller, or to a service.
 pub(in crate::gateway) enum Stream {
@@ -21,6 +24,8 @@ pub(in crate::gateway) enum Stream {
 pub(in crate::gateway) struct Secured {
     /// What services are told of the other end's certificate (`X-Forwarded-Client-Cert`).
     pub(in crate::gateway) certificate: Option<HeaderValue>,
+    /// Who the other end is by its certificate, where it has been asked for one.
+    pub(in crate::gateway) certified: Option<Arc<Certified>>,
     /// Whether HTTP/2 was agreed upon.
     pub(in crate::gateway) http2: bool,
 }

@@ -150,8 +150,9 @@ fn check_plain(name: &str, at: Span, diagnostics: &mut Diagnostics) -> bool {
 pub(super) fn check_consumer(list: &[Spanned<ConsumerSource>], diagnostics: &mut Diagnostics) -> Vec<ConsumerSource> {
     let mut checked: Vec<ConsumerSource> = Vec::with_capacity(list.len());
     for one in list {
-        let header = Spanned { value: one.value.header().to_owned(), span: one.span };
-        let sound = check_header_name(&header, diagnostics).is_some();
+        let header = one.value.header().unwrap_or_default();
+        let header = Spanned { value: header.to_owned(), span: one.span };
+        let sound = one.value.header().is_none() || check_header_name(&header, diagnostics).is_some();
         let holds_secrets = ["authorization", "cookie"].contains(&header.value.to_ascii_lowercase().as_str());
         if holds_secrets && matches!(one.value, ConsumerSource::Header(_)) {
             diagnostics

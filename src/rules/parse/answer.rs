@@ -2,7 +2,9 @@
 
 use super::{Parser, keys};
 use crate::diagnostic::{Span, codes, suggest};
-use crate::rules::answer::{AnsweredBy, AssignDecl, ConsumerSource, DeprecatedDecl, Key, ListDecl, PinDecl};
+use crate::rules::answer::{
+    AnsweredBy, AssignDecl, CertificateName, ConsumerSource, DeprecatedDecl, Key, ListDecl, PinDecl,
+};
 use crate::rules::ast::Spanned;
 use crate::rules::lockstep::Lockstep;
 use crate::rules::yaml::{Node, Plain};
@@ -94,11 +96,18 @@ impl Parser<'_> {
             return self.claim(node);
         }
         let text = self.text(node, "an element of `consumer`")?;
+        let certificate = text.value.strip_prefix("certificate.").and_then(|name| {
+            CertificateName::ALL.into_iter().find_map(|(word, which)| (word == name).then_some(which))
+        });
+        if let Some(name) = certificate {
+            return Some(Spanned { value: ConsumerSource::Certificate(name), span: text.span });
+        }
         let source = match text.value.split_once('.') {
             Some(("header", name)) if !name.is_empty() => ConsumerSource::Header(name.to_owned()),
             Some(("api_key", name)) if !name.is_empty() => ConsumerSource::ApiKey(name.to_owned()),
             _ => {
-                let help = "write `header.NAME`, `api_key.NAME`, or `{claim: azp, verified_by: proxy}`";
+                let help = "write `header.NAME`, `api_key.NAME`, `certificate.uri`, `certificate.dns`, `certificate.subject`, \
+                            or `{claim: azp, verified_by: proxy}`";
                 self.unknown_source(&text, "way to name a consumer", keys::CONSUMER, help);
                 return None;
             }

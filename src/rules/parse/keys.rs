@@ -75,6 +75,6 @@ pub(in crate::rules) const DEPRECATED: &[&str] = &["at", "sunset", "link", "gone
 /// What callers are assigned by; those with a name after a dot, then the others.
 pub(in crate::rules) const ASSIGNED_BY: &[&str] = &["header", "cookie", "path", "consumer", "request"];
 /// What names a consumer, with a header's name after a dot.
-pub(in crate::rules) const CONSUMER: &[&str] = &["header", "api_key"];
+pub(in crate::rules) const CONSUMER: &[&str] = &["header", "api_key", "certificate"];
 /// Ways to find a caller's version.
 pub(in crate::rules) const NEGOTIATORS: &[&str] = &["path", "header", "query", "media_type"];

@@ -75,7 +75,7 @@ pub fn service() -> Value {
                 "upstream": upstream(),
                 "version": {"anyOf": [{"type": "null"}, version]},
                 "negotiator": {"anyOf": [{"const": "path"}, named]},
-                "consumer": {"anyOf": [{"type": "string", "pattern": "^(header|api_key)\\..+"}, claim()]}
+                "consumer": {"anyOf": [{"type": "string", "pattern": "^((header|api_key)\\..+|certificate\\.(uri|dns|subject))$"}, claim()]}
             }),
         );
     }

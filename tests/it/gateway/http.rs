@@ -160,6 +160,7 @@ async fn requests_with_two_meanings_are_refused() {
         ("GET /v2//a HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET /v2/a%2fb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET /v2/a%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("GET /v2/a#/b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET /v2/a\\b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("POST /v2/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         ("POST /v2/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400),

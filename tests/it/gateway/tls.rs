@@ -28,7 +28,9 @@ async fn start(
 ) -> (Service, Gateway) {
     let service = Service::start(echo).await;
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    write_rules(folder.path(), &orders(None, Some(service.addr), "v2"));
+    let mut rules = orders(None, Some(service.addr), "v2");
+    rules[0].1 += "consumer: [certificate.uri, certificate.dns, certificate.subject]\n";
+    write_rules(folder.path(), &rules);
     authority.issue(&[SITE]).write(folder.path(), "site");
     let mut flags = with_tls(folder.path(), &["site"]);
     flags.extend(more(folder.path()));
@@ -182,6 +184,11 @@ async fn without_a_good_certificate_nobody_gets_in() {
             assert_eq!(seen.header("x-forwarded-client-cert"), format!("Hash={hash}{told}"));
             assert_eq!(seen.headers.get_all("x-forwarded-client-cert").iter().count(), 1);
         }
+    }
+    // Who has several names of a kind is known by another kind.
+    let uri = "spiffe://mesh.example/ns/shop/web";
+    for (line, consumer) in gateway.access_log(4).await.iter().zip([uri, "rcgen self signed cert"].iter().cycle()) {
+        assert_eq!(line["consumer"], *consumer, "{line}");
     }
     let metrics = ask_metrics(&gateway).await;
     assert!(metrics.contains("bifocal_tls_handshakes_total{result=\"ok\"} 4\n"), "{metrics}");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::extract::Request;
 use bifocal::settings::Value;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
@@ -21,6 +21,11 @@ use super::support::*;
 /// A service with this certificate, for those whose certificates `clients` has signed; it echoes. Its protocol, as
 /// agreed upon, is in a header of its answers.
 async fn serve(shows: &Issued, clients: Option<&Authority>) -> SocketAddr {
+    serve_speaking(&["h2", "http/1.1"], shows, clients).await
+}
+
+/// The same, speaking these protocols.
+async fn serve_speaking(protocols: &[&str], shows: &Issued, clients: Option<&Authority>) -> SocketAddr {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
     let builder = match clients {
@@ -31,7 +36,7 @@ async fn serve(shows: &Issued, clients: Option<&Authority>) -> SocketAddr {
     };
     let (chain, key) = shows.der();
     let mut config = builder.with_single_cert(chain, key).unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -40,16 +45,23 @@ async fn serve(shows: &Issued, clients: Option<&Authority>) -> SocketAddr {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
                 let stream = acceptor.accept(stream).await?;
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 let protocol = String::from_utf8_lossy(stream.get_ref().1.alpn_protocol().unwrap_or(b"-")).into_owned();
                 let router = Router::new().fallback(move |request: Request| async move {
-                    let host = request.headers()["host"].to_str().unwrap().to_owned();
+                    let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
+                    let host = host.unwrap_or_else(|| request.uri().authority().unwrap().to_string());
                     let headers =
                         [("content-type", "application/json".to_owned()), ("x-protocol", protocol), ("x-host", host)];
                     (headers, request.into_body())
                 });
                 let service = TowerToHyperService::new(router);
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let io = TokioIo::new(stream);
+                if is_http2 {
+                    let http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    let _ = http2.serve_connection(io, service).await;
+                } else {
+                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+                }
                 io::Result::Ok(())
             });
         }
@@ -67,6 +79,44 @@ async fn start(service: &str, more: impl FnOnce(&TempDir) -> Vec<(&'static str, 
     write_rules(folder.path(), &rules);
     let flags = more(&folder);
     Gateway::start_in(folder, flags).await
+}
+
+/// The same, where the service is said to speak this.
+async fn start_speaking(protocol: &str, service: &str, authority: &Authority) -> Gateway {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let said = format!("{{endpoints: [\"{service}\"], protocol: {protocol}}}");
+    let rules = orders(None, Some("127.0.0.1:1".parse().unwrap()), "v2");
+    let rules: Vec<_> =
+        rules.into_iter().map(|(file, text)| (file, text.replace("\"http://127.0.0.1:1\"", &said))).collect();
+    write_rules(folder.path(), &rules);
+    let flags = trusting(authority)(&folder);
+    Gateway::start_in(folder, flags).await
+}
+
+#[tokio::test]
+async fn both_sides_agree_on_a_protocol() {
+    let authority = Authority::new("services");
+    let shows = authority.issue(&["localhost"]);
+    for (protocol, speaks, spoken) in [
+        ("auto", &["h2", "http/1.1"][..], Some("h2")),
+        ("auto", &["http/1.1"], Some("http/1.1")),
+        ("http2", &["h2"], Some("h2")),
+        ("http1", &["h2", "http/1.1"], Some("http/1.1")),
+        ("http2", &["http/1.1"], None),
+    ] {
+        let addr = serve_speaking(speaks, &shows, None).await;
+        let gateway = start_speaking(protocol, &format!("https://localhost:{}", addr.port()), &authority).await;
+        for _ in 0..3 {
+            let answer = gateway.ask("POST /v1/orders", &["Content-Type: application/json"], OLD.as_bytes()).await;
+            let Some(spoken) = spoken else {
+                assert_eq!(answer.status, 502, "{protocol} {speaks:?}: {answer:?}");
+                continue;
+            };
+            assert_eq!((answer.status, answer.header("x-protocol")), (200, spoken), "{protocol} {speaks:?}");
+            assert_eq!(answer.header("x-host"), format!("localhost:{}", addr.port()));
+            assert!(same(answer.text(), OLD), "{}", answer.text());
+        }
+    }
 }
 
 fn trusting(authority: &Authority) -> impl FnOnce(&TempDir) -> Vec<(&'static str, Value)> {
