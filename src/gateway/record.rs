@@ -139,19 +139,18 @@ pub(super) struct Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        let to_blame = self.facts.change(|known| known.to_blame);
-        let outcome = match self.status {
-            None => "client_gone",
-            Some(_) if !self.finished => "aborted",
-            Some(status) if status.is_server_error() => "failed",
-            Some(status) if status.is_client_error() => "refused",
-            Some(_) if to_blame == Some(Side::Caller) => "refused",
-            Some(_) if to_blame.is_some() => "failed",
-            Some(_) => "ok",
-        };
         // 499 is what logs commonly call a caller that did not wait.
         let status = self.status.map_or(499, |status| status.as_u16());
         self.facts.change(|known| {
+            let outcome = match self.status {
+                None => "client_gone",
+                Some(_) if !self.finished => "aborted",
+                Some(status) if status.is_server_error() => "failed",
+                Some(status) if status.is_client_error() => "refused",
+                Some(_) if known.to_blame == Some(Side::Caller) => "refused",
+                Some(_) if known.to_blame.is_some() => "failed",
+                Some(_) => "ok",
+            };
             let entry = Entry {
                 at: self.at,
                 identity: &self.identity,

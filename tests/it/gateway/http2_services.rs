@@ -9,6 +9,7 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Request, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Barrier, mpsc};
 
@@ -108,7 +109,7 @@ async fn asked_again(
     refuse: impl Fn(&mut Server, &mut SendResponse<Bytes>) + Copy + Send + Sync + 'static,
     chunked: bool,
 ) {
-    let (seen, mut sees) = mpsc::unbounded_channel();
+    let (seen, mut told) = mpsc::channel(64);
     let service = serve(move |number, mut connection| {
         let seen = seen.clone();
         async move {
@@ -117,13 +118,13 @@ async fn asked_again(
                 requests += 1;
                 if number == 0 && requests == 1 {
                     refuse(&mut connection, &mut respond);
-                    let _ = seen.send((number, String::new()));
+                    let _ = seen.try_send((number, String::new()));
                     continue;
                 }
                 let seen = seen.clone();
                 tokio::spawn(async move {
                     let body = whole(&mut request.into_body()).await;
-                    let _ = seen.send((number, String::from_utf8(body).unwrap()));
+                    let _ = seen.try_send((number, String::from_utf8(body).unwrap()));
                     say(respond, "{}");
                 });
             }
@@ -139,9 +140,9 @@ async fn asked_again(
         gateway.ask("POST /any", &[], b"body").await
     };
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(sees.recv().await.unwrap(), (0, String::new()));
-    assert_eq!(sees.recv().await.unwrap().1, "body");
-    assert!(sees.try_recv().is_err(), "once");
+    assert_eq!(told.recv().await.unwrap(), (0, String::new()));
+    assert_eq!(told.recv().await.unwrap().1, "body");
+    assert!(told.try_recv().is_err(), "once");
 }
 
 #[tokio::test]
@@ -152,13 +153,41 @@ async fn what_was_refused_unseen_is_sent_again() {
 }
 
 #[tokio::test]
+async fn what_came_after_the_last_is_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let service = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        // Looks at nothing, and goes away with a stream before the first as its last one.
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"body") {
+            stream.read_buf(&mut bytes).await.unwrap();
+        }
+        let goes_away = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        stream.write_all(&goes_away).await.unwrap();
+        let (other, _) = listener.accept().await.unwrap();
+        let mut connection: Server = h2::server::handshake(other).await.unwrap();
+        while let Some(Ok((request, respond))) = connection.accept().await {
+            tokio::spawn(async move {
+                assert_eq!(whole(&mut request.into_body()).await, b"body");
+                say(respond, "{}");
+            });
+        }
+    });
+    let gateway = Gateway::start(&speaking("http2", service), vec![]).await;
+    let answer = gateway.ask("POST /any", &[], b"body").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
 async fn what_may_have_been_seen_is_not_sent_again() {
-    let (seen, mut sees) = mpsc::unbounded_channel();
+    let (seen, mut told) = mpsc::channel(64);
     let service = serve(move |_, mut connection| {
         let seen = seen.clone();
         async move {
             while let Some(Ok((_, mut respond))) = connection.accept().await {
-                let _ = seen.send(());
+                let _ = seen.try_send(());
                 respond.send_reset(Reason::INTERNAL_ERROR);
             }
         }
@@ -167,8 +196,8 @@ async fn what_may_have_been_seen_is_not_sent_again() {
     let gateway = Gateway::start(&speaking("http2", service), vec![]).await;
     let answer = gateway.ask("POST /any", &[], b"body").await;
     assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_broken"));
-    sees.recv().await.unwrap();
-    assert!(sees.try_recv().is_err());
+    told.recv().await.unwrap();
+    assert!(told.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::support::*;
 
 /// A service that says this to everybody; what it is asked, as text.
-async fn saying(said: impl Into<Vec<u8>>) -> (std::net::SocketAddr, mpsc::UnboundedReceiver<String>) {
+async fn saying(said: impl Into<Vec<u8>>) -> (std::net::SocketAddr, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let (asked, asks) = mpsc::unbounded_channel();
+    let (asked, asks) = mpsc::channel(64);
     let said = said.into();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -26,7 +26,7 @@ async fn saying(said: impl Into<Vec<u8>>) -> (std::net::SocketAddr, mpsc::Unboun
                     let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
                     let is_chunked = text.contains("transfer-encoding");
                     if text.ends_with("\r\n\r\n") && (!is_chunked || text.contains("\r\n0\r\n")) {
-                        let _ = asked.send(text);
+                        let _ = asked.try_send(text);
                         break;
                     }
                 }
@@ -149,11 +149,11 @@ async fn who_has_asked_and_says_no_more_is_answered() {
 async fn work_for_a_caller_that_is_gone_ends_soon() {
     let (gone, is_gone) = oneshot::channel::<()>();
     let held = std::sync::Arc::new(std::sync::Mutex::new(Some(gone)));
-    let (asked, mut asks) = mpsc::unbounded_channel();
+    let (asked, mut asks) = mpsc::channel(64);
     let service = Service::start_slow(move |_| {
         // Dropped where the request is: when its connection ends.
         let gone = held.lock().unwrap().take();
-        let _ = asked.send(());
+        let _ = asked.try_send(());
         async move {
             std::future::pending::<()>().await;
             drop(gone);
@@ -199,7 +199,7 @@ async fn trailers_with_what_only_heads_have_end_the_connection() {
     ]
     .concat();
     let answer = raw(gateway.addr, &bytes).await;
-    let goes_away = answer.windows(9).any(|nine| nine[3] == 7 && nine[..3] == [0, 0, 8] || nine[3] == 7);
+    let goes_away = answer.windows(9).any(|nine| nine[2] >= 8 && nine[3] == 7);
     assert!(goes_away, "{answer:?}");
     assert!(service.take().is_empty());
 }
