@@ -1,6 +1,5 @@
 //! The life of a request, from its strict head to its response.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,10 +16,10 @@ use super::body::records::Framing;
 use super::decide::{Decided, decide, tell_ending};
 use super::events::{Message, Stream};
 use super::generation::Standing;
-use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop, remove_where};
+use super::headers::{Identity, Route, decorate, end_to_end, remove_hop_by_hop, remove_where};
+use super::introduction::Introduction;
 use super::record::Facts;
 use super::target::Target;
-use super::tls::Secured;
 use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Outgoing, Payload, address};
@@ -43,7 +42,7 @@ pub(super) struct Call<'c> {
     pub(super) parts: &'c Parts,
     pub(super) identity: &'c Identity,
     pub(super) facts: &'c Facts,
-    pub(super) route: Route,
+    pub(super) route: Route<'c>,
 }
 
 impl Call<'_> {
@@ -90,8 +89,8 @@ impl Call<'_> {
     /// Whether one address has the documents of several services, whose entity tags could then be mistaken for one
     /// another.
     fn shares_addresses(&self) -> bool {
-        let services = (0..self.service.versions.len()).filter(|version| self.base_of(*version).is_some()).count();
-        services > 1 && self.service.varies_by().next().is_some()
+        let mut services = (0..self.service.versions.len()).filter(|version| self.base_of(*version).is_some());
+        self.service.varies_by().next().is_some() && services.nth(1).is_some()
     }
 
     /// What translations of this exchange keep to.
@@ -138,8 +137,8 @@ impl Call<'_> {
         let Some(base) = self.base() else {
             return Err(Trouble::new(Kind::Internal).cause("the version that answers has no upstream"));
         };
-        let uri = address(base, path, query)?;
-        decorate(&mut headers, &self.route, self.target, self.identity);
+        let uri = address(base, &self.parts.uri, path, query)?;
+        decorate(&mut headers, self.route, self.target, self.identity);
         let begun = Instant::now();
         let answered = self.app.upstreams.send(Outgoing { method, uri, headers, body }).await;
         self.facts.change(|known| known.upstream += begun.elapsed());
@@ -162,7 +161,7 @@ impl Call<'_> {
 /// Handles one request.
 pub(super) async fn handle(
     app: &App,
-    (identity, facts, target, peer): (&Identity, &Facts, &Target, SocketAddr),
+    (identity, facts, target, caller): (&Identity, &Facts, &Target, &Introduction),
     request: Request,
 ) -> Result<Response, Trouble> {
     let (parts, body) = request.into_parts();
@@ -192,13 +191,12 @@ pub(super) async fn handle(
     let decided = decide(service, target, &parts);
     let ending = decided.as_ref().ok().and_then(|decided| decided.ending(service));
     let answered = match decided.as_ref() {
-        Ok(decided) => answer(app, standing, decided, (identity, facts, target, peer), parts, body).await,
+        Ok(decided) => answer(app, standing, decided, (identity, facts, target, caller), parts, body).await,
         Err(trouble) => Err(trouble.clone()),
     };
-    let varies = standing.varies.iter();
     match answered {
         Ok(mut response) => {
-            add_vary(response.headers_mut(), varies);
+            standing.add_vary(response.headers_mut());
             if let Some(ending) = ending {
                 tell_ending(ending, response.headers_mut());
             }
@@ -206,7 +204,7 @@ pub(super) async fn handle(
         }
         Err(trouble) => {
             let mut headers = HeaderMap::new();
-            add_vary(&mut headers, varies);
+            standing.add_vary(&mut headers);
             if let Some(ending) = ending {
                 tell_ending(ending, &mut headers);
             }
@@ -220,7 +218,7 @@ async fn answer(
     app: &App,
     standing: &Standing,
     decided: &Decided,
-    (identity, facts, target, peer): (&Identity, &Facts, &Target, SocketAddr),
+    (identity, facts, target, caller): (&Identity, &Facts, &Target, &Introduction),
     mut parts: Parts,
     body: Body,
 ) -> Result<Response, Trouble> {
@@ -238,7 +236,7 @@ async fn answer(
         parts: &parts,
         identity,
         facts,
-        route: route(app, peer, parts.extensions.get::<Secured>()),
+        route: Route { caller, via: &app.via, forwarded: app.settings.forwarded },
     };
     let first = call(served);
     facts.change(|known| {
@@ -275,10 +273,6 @@ async fn answer(
 
 fn too_large(limit: usize) -> Trouble {
     Trouble::new(Kind::BodyTooLarge).detail(format!("the limit is {limit} bytes")).closing()
-}
-
-fn route(app: &App, peer: SocketAddr, secured: Option<&Secured>) -> Route {
-    Route { peer, secured: secured.cloned(), via: app.via.clone(), forwarded: app.settings.forwarded }
 }
 
 /// A caller of the version that answers: bytes pass untouched, both ways, as they come.

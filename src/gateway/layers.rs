@@ -36,17 +36,16 @@ impl Answering for DataPlane {
         // First, so that whatever follows is recorded, and so that every answer carries the request's id.
         let mut recording = Recording::begin(&app, busy, &request);
         let is_head = *request.method() == Method::HEAD;
-        let peer = recording.peer();
         // Outside of all that may fail or panic, inside of what records the outcome.
         let response = {
-            let Recording { identity, facts, admitted, .. } = &mut *recording;
-            let (identity, facts) = (&*identity, &*facts);
+            let Recording { identity, facts, admitted, busy, .. } = &mut *recording;
+            let (identity, facts, caller) = (&*identity, &*facts, busy.caller());
             let inner = pin!(async {
                 // Before any work is done for a request, but after it has a name by which its refusal can be found.
                 *admitted = Some(admit(&app)?);
                 // Before anything reads the request: from here on there is one target, one host, one framing.
                 let target = strict(&app, framed, &mut request)?;
-                exchange::handle(&app, (identity, facts, &target, peer), request).await
+                exchange::handle(&app, (identity, facts, &target, caller), request).await
             });
             rescue(identity, facts, is_head, inner).await
         };

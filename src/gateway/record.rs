@@ -1,7 +1,6 @@
 //! What is known of one request when it is over: for the access log and the metrics. Never payload, never query values.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -19,6 +18,7 @@ use super::App;
 use super::connection::Busy;
 use super::generation::{Generation, Standing};
 use super::headers::{GENERATION, Identity, REQUEST_ID, VERSION};
+use super::introduction::Introduction;
 
 /// What a request's handlers learn of it.
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ pub(super) struct Entry<'e> {
     pub(super) identity: &'e Identity,
     pub(super) method: &'e str,
     pub(super) path: &'e str,
-    pub(super) peer: SocketAddr,
+    pub(super) caller: &'e Introduction,
     pub(super) protocol: &'static str,
     pub(super) status: u16,
     pub(super) outcome: &'static str,
@@ -120,7 +120,7 @@ pub(super) struct Recording {
     sent: u64,
     /// Held for as long as the request is in work.
     pub(super) admitted: Option<OwnedSemaphorePermit>,
-    busy: Busy,
+    pub(super) busy: Busy,
 }
 
 impl Drop for Recording {
@@ -140,7 +140,7 @@ impl Drop for Recording {
                 identity: &self.identity,
                 method: self.method.as_str(),
                 path: self.uri.path(),
-                peer: self.busy.peer(),
+                caller: self.busy.caller(),
                 protocol: self.protocol,
                 status,
                 outcome,
@@ -173,11 +173,6 @@ impl Recording {
             busy,
             app: app.clone(),
         })
-    }
-
-    /// The other end of the caller's connection.
-    pub(super) fn peer(&self) -> SocketAddr {
-        self.busy.peer()
     }
 
     /// Goes on until the response's body is over.

@@ -149,17 +149,25 @@ fn name_host(uri: &Uri, headers: &mut HeaderMap) {
     }
 }
 
-/// `base` (scheme, authority, perhaps a path) with a request's path and query.
-pub(super) fn address(base: &Uri, path: &str, query: Option<&str>) -> Result<Uri, Trouble> {
+/// `base` (scheme, authority, perhaps a path) with a request's path and query, which may well be those of `asked`.
+pub(super) fn address(base: &Uri, asked: &Uri, path: &str, query: Option<&str>) -> Result<Uri, Trouble> {
     let prefix = base.path().trim_end_matches('/');
-    let whole = match query {
-        Some(query) => format!("{prefix}{path}?{query}"),
-        None => format!("{prefix}{path}"),
-    };
-    let mut parts = base.clone().into_parts();
     let refused =
         |error: &dyn Error| Trouble::new(Kind::Value).detail("the request's address cannot be written").cause(error);
-    parts.path_and_query = Some(whole.parse::<PathAndQuery>().map_err(|error| refused(&error))?);
+    let written = || {
+        let whole = match query {
+            Some(query) => format!("{prefix}{path}?{query}"),
+            None => format!("{prefix}{path}"),
+        };
+        whole.parse::<PathAndQuery>().map_err(|error| refused(&error))
+    };
+    let mut parts = base.clone().into_parts();
+    let same = asked.path_and_query().filter(|asked| prefix.is_empty() && asked.as_str().starts_with('/'));
+    let same = same.filter(|asked| asked.path() == path && asked.query() == query);
+    parts.path_and_query = Some(match same {
+        Some(same) => same.clone(),
+        None => written()?,
+    });
     Uri::from_parts(parts).map_err(|error| refused(&error))
 }
 
