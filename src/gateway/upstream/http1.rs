@@ -27,7 +27,7 @@ use super::payload::Payload;
 use crate::gateway::tls::Stream;
 
 /// Response heads larger than this are a service's mistake.
-const LARGEST_HEAD: usize = 256 << 10;
+pub(super) const LARGEST_HEAD: usize = 256 << 10;
 
 /// A connection that is free for a request, or answers one.
 pub(super) struct Http1 {

@@ -5,12 +5,14 @@
 mod http1;
 mod payload;
 mod pool;
+mod switch;
 
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::uri::PathAndQuery;
@@ -32,6 +34,7 @@ use pool::{ConnectError, Pool};
 #[derive(Debug)]
 pub(super) struct Upstreams {
     pool: Arc<Pool>,
+    connector: Connector,
     timeouts: Timeouts,
 }
 
@@ -41,6 +44,8 @@ pub(super) struct Outgoing {
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Payload,
+    /// How long the response's body may be silent.
+    pub(super) silence: Duration,
 }
 
 /// Why there is no answer.
@@ -54,7 +59,7 @@ enum Unanswered {
 impl Upstreams {
     pub(super) fn new(timeouts: Timeouts, certificates: Arc<Certificates>) -> Self {
         let connector = Connector::new(certificates, timeouts.connect);
-        Self { pool: Arc::new(Pool::new(connector)), timeouts }
+        Self { pool: Arc::new(Pool::new(connector.clone())), connector, timeouts }
     }
 
     /// Closes connections that nobody uses, as long as there are any to be had.
@@ -77,7 +82,7 @@ impl Upstreams {
     /// # Errors
     /// The service cannot be reached, does not answer in time, or answers what is not HTTP.
     pub(super) async fn send(&self, request: Outgoing) -> Result<Response<Body>, Trouble> {
-        let Outgoing { method, uri, mut headers, body } = request;
+        let Outgoing { method, uri, mut headers, body, silence } = request;
         name_host(&uri, &mut headers);
         let again = match &body {
             Payload::Whole(bytes) if method.is_safe() => Some((bytes.clone(), headers.clone())),
@@ -112,7 +117,7 @@ impl Upstreams {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Trouble::new(Kind::UpstreamContract).cause("101 though no upgrade was asked for"));
         }
-        Ok(response.map(|body| Body::new(Guarded::new(body, u64::MAX, self.timeouts.stream))))
+        Ok(response.map(|body| Body::new(Guarded::new(body, u64::MAX, silence))))
     }
 
     /// Sends a request on a connection that takes it.
