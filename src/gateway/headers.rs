@@ -134,11 +134,12 @@ fn digits<const N: usize>(before: [&str; N], after: &str) -> String {
     let mut text = String::with_capacity(64);
     for part in before {
         text.push_str(part);
-        let mut bits = random();
-        for _ in 0..16 {
-            text.push(char::from(DIGITS.get((bits >> 60) as usize).copied().unwrap_or(b'0')));
+        let (mut bits, mut written) = (random(), [b'0'; 16]);
+        for digit in &mut written {
+            *digit = DIGITS.get((bits >> 60) as usize).copied().unwrap_or(b'0');
             bits <<= 4;
         }
+        text.push_str(std::str::from_utf8(&written).unwrap_or_default());
     }
     text + after
 }
