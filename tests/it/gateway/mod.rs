@@ -10,6 +10,7 @@ mod bodies;
 mod cache;
 mod calls;
 mod conditional;
+mod duplex;
 mod exchange;
 mod http;
 mod links;
