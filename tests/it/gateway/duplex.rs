@@ -24,7 +24,7 @@ async fn talkative() -> std::net::SocketAddr {
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 4 * CHUNKS * CHUNK);
                 let _ = write.write_all(head.as_bytes()).await;
                 for _ in 0..4 * CHUNKS {
-                    let _ = write.write_all(&[b'a'; CHUNK]).await;
+                    let _ = write.write_all(&vec![b'a'; CHUNK]).await;
                 }
                 // Open until the other side goes.
                 std::future::pending::<()>().await;
@@ -42,7 +42,7 @@ async fn a_caller_that_reads_only_once_it_has_sent_everything_is_served() {
         let head = format!("POST /v2/a HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", CHUNKS * CHUNK);
         caller.write_all(head.as_bytes()).await.unwrap();
         for _ in 0..CHUNKS {
-            caller.write_all(&[b'b'; CHUNK]).await.unwrap();
+            caller.write_all(&vec![b'b'; CHUNK]).await.unwrap();
         }
         let (mut left, mut read) = (4 * CHUNKS * CHUNK, vec![0; CHUNK]);
         while left > 0 {
