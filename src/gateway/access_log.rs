@@ -2,7 +2,7 @@
 //!
 //! Requests add their lines to one buffer; the writer takes all of it at once, a few times a second.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::record::Entry;
+use crate::json::write_string;
 use crate::settings::AccessTo;
 
 /// Bytes that wait for the writer before new lines are dropped (and counted).
@@ -154,28 +155,27 @@ fn write_line(entry: &Entry<'_>, line: &mut Vec<u8>) -> io::Result<()> {
     let known = entry.known;
     let mut line = Line { out: line };
     line.out.extend_from_slice(b"{\"ts\":\"");
-    line.out.extend_from_slice(rfc3339(entry.at.duration_since(UNIX_EPOCH).unwrap_or_default()).as_bytes());
+    push_time(line.out, entry.at.duration_since(UNIX_EPOCH).unwrap_or_default());
     line.out.push(b'"');
-    line.text("request_id", &entry.identity.request)?;
-    line.text("trace_id", entry.identity.trace_id())?;
-    // An address needs no escapes.
-    write!(line.key("peer"), "\"{}\"", entry.peer)?;
-    line.text("protocol", entry.protocol)?;
-    line.text("method", entry.method)?;
-    line.text("path", entry.path)?;
-    line.text("service", known.service())?;
-    line.maybe("consumer", known.consumer.as_deref())?;
-    line.maybe("route", known.route.as_deref())?;
-    line.text("asked", known.asked())?;
-    line.text("served", known.served())?;
+    line.text("request_id", &entry.identity.request);
+    line.text("trace_id", entry.identity.trace_id());
+    line.text("peer", &entry.caller.name);
+    line.text("protocol", entry.protocol);
+    line.text("method", entry.method);
+    line.text("path", entry.path);
+    line.text("service", known.service());
+    line.maybe("consumer", known.consumer.as_deref());
+    line.maybe("route", known.route.as_deref());
+    line.text("asked", known.asked());
+    line.text("served", known.served());
     let (number, rules) = known.generation.as_ref().map_or((0, ""), |seen| (seen.number, &seen.hash));
     line.number("generation", number);
-    line.text("rules", rules)?;
+    line.text("rules", rules);
     line.number("status", entry.status.into());
-    line.text("outcome", entry.outcome)?;
-    line.maybe("fault", known.fault)?;
+    line.text("outcome", entry.outcome);
+    line.maybe("fault", known.fault);
     line.millis("duration_ms", entry.duration);
-    line.maybe("endpoint", known.endpoint.as_ref().map(|endpoint| endpoint.name()))?;
+    line.maybe("endpoint", known.endpoint.as_ref().map(|endpoint| endpoint.name()));
     line.number("attempts", known.attempts as u64);
     line.millis("upstream_ms", known.upstream);
     line.millis("translate_ms", known.translating);
@@ -209,16 +209,22 @@ impl Line<'_> {
         self.out
     }
 
-    fn text(&mut self, name: &str, text: &str) -> io::Result<()> {
-        Ok(serde_json::to_writer(self.key(name), text)?)
+    fn text(&mut self, name: &str, text: &str) {
+        let out = self.key(name);
+        // Most texts are as they are written.
+        if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+            return write_string(text, out);
+        }
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
     }
 
-    fn maybe(&mut self, name: &str, text: Option<&str>) -> io::Result<()> {
-        let Some(text) = text else {
-            self.key(name).extend_from_slice(b"null");
-            return Ok(());
-        };
-        self.text(name, text)
+    fn maybe(&mut self, name: &str, text: Option<&str>) {
+        match text {
+            Some(text) => self.text(name, text),
+            None => self.key(name).extend_from_slice(b"null"),
+        }
     }
 
     fn number(&mut self, name: &str, number: u64) {
@@ -246,6 +252,25 @@ fn push_number(out: &mut Vec<u8>, number: u64, digits: usize) {
     if let Some(written) = out.get_mut(start..) {
         written.reverse();
     }
+}
+
+thread_local! {
+    /// The second that was written last, and how.
+    static SECOND: Cell<(u64, [u8; 20])> = const { Cell::new((u64::MAX, [0; 20])) };
+}
+
+/// Writes a time as [`rfc3339`] does; of the lines of one second, only the first is worked out.
+fn push_time(out: &mut Vec<u8>, since_epoch: Duration) {
+    let (known, mut text) = SECOND.get();
+    if known != since_epoch.as_secs() {
+        if let Some((second, _)) = rfc3339(since_epoch).as_bytes().split_first_chunk() {
+            text = *second;
+        }
+        SECOND.set((since_epoch.as_secs(), text));
+    }
+    out.extend_from_slice(&text);
+    push_number(out, since_epoch.subsec_millis().into(), 3);
+    out.push(b'Z');
 }
 
 /// `2026-11-22T22:28:47.123Z`.
@@ -284,6 +309,26 @@ mod tests {
         assert_eq!(rfc3339(Duration::ZERO), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(Duration::from_millis(951_782_400_001)), "2000-02-29T00:00:00.001Z");
         assert_eq!(rfc3339(Duration::from_secs(1_795_386_527)), "2026-11-22T22:28:47.000Z");
+    }
+
+    #[test]
+    fn times_are_written_alike() {
+        for millis in [951_782_400_001, 951_782_400_999, 951_782_401_000, 951_782_400_001] {
+            let (time, mut out) = (Duration::from_millis(millis), Vec::new());
+            push_time(&mut out, time);
+            assert_eq!(String::from_utf8(out).unwrap(), rfc3339(time));
+        }
+    }
+
+    #[test]
+    fn texts_are_json() {
+        for text in ["", "plain", "a\"b\\c", "\u{1}\n\u{7f}\u{e9}"] {
+            let mut out = b"{\"a\":1".to_vec();
+            Line { out: &mut out }.text("b", text);
+            out.push(b'}');
+            let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!(line["b"], text);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::aside::Movable;
 use super::frames::Frames;
 use super::framing::{Framing, Verdict};
+use super::introduction::Introduction;
 use super::tls::{Secured, Stream};
 use super::tunnel::Tunnel;
 use super::wire::{Watch, Wire};
@@ -30,12 +31,13 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a caller may take to read our last words before its bytes are answered with a reset.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How many header fields hyper takes if it is not told.
+const HYPERS_HEADERS: usize = 100;
+
 /// What a connection's parts must agree on.
 #[derive(Debug)]
 pub(super) struct Conn {
-    peer: SocketAddr,
-    /// None: without TLS.
-    secured: Option<Secured>,
+    caller: Introduction,
     state: Mutex<ConnState>,
     changed: Notify,
     /// Told once: finish and close.
@@ -61,7 +63,7 @@ impl Conn {
         let now = Instant::now();
         let (quiet_since, head_since) = (now, Some(now));
         let state = ConnState { active: 0, quiet_since, head_since, verdicts: VecDeque::new(), tunnel: None };
-        Self { peer, secured, state: Mutex::new(state), changed: Notify::new(), stop }
+        Self { caller: Introduction::new(peer, secured), state: Mutex::new(state), changed: Notify::new(), stop }
     }
 
     fn state(&self) -> MutexGuard<'_, ConnState> {
@@ -145,8 +147,9 @@ impl Conn {
 pub(super) struct Busy(Arc<Conn>);
 
 impl Busy {
-    pub(super) fn peer(&self) -> SocketAddr {
-        self.0.peer
+    /// The connection that it came on.
+    pub(super) fn caller(&self) -> &Introduction {
+        &self.0.caller
     }
 
     pub(super) fn conn(&self) -> &Arc<Conn> {
@@ -211,7 +214,7 @@ pub(super) async fn serve(
         () = stopped(&mut stop) => return,
     };
     // What ALPN agreed upon holds; without it there is no HTTP/2 over TLS (RFC 9113, 3.2).
-    if conn.secured.as_ref().is_some_and(|secured| secured.http2 != (protocol == Protocol::Http2)) {
+    if conn.caller.secured.as_ref().is_some_and(|secured| secured.http2 != (protocol == Protocol::Http2)) {
         return linger(stream).await;
     }
     match protocol {
@@ -251,7 +254,7 @@ fn answer<A: Answering>(
     mut request: Request<Incoming>,
 ) -> Movable<Result<Response<A::Body>, Infallible>> {
     let (busy, framed) = conn.begin(protocol);
-    if let Some(secured) = &conn.secured {
+    if let Some(secured) = &conn.caller.secured {
         request.extensions_mut().insert(secured.clone());
     }
     let to_head = *request.method() == Method::HEAD;
@@ -281,7 +284,12 @@ async fn serve_http1(
         let conn = conn.clone();
         service_fn(move |request| answer(&conn, &answering, Protocol::Http1, request))
     };
-    let mut http = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    // Told, hyper prepares room for so many with every head, even where it is the number that it has room for anyway.
+    if limits.header_count != HYPERS_HEADERS {
+        builder.max_headers(limits.header_count);
+    }
+    let mut http = builder
         .timer(TokioTimer::new())
         // What was begun for a caller that is gone is given up. Whether one that has closed its side is gone is for the
         // wire to say.
@@ -290,7 +298,6 @@ async fn serve_http1(
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes.max(8192))
         .max_header_size(limits.header_bytes)
-        .max_headers(limits.header_count)
         .serve_connection(TokioIo::new(wire), service);
     let mut stopping = false;
     let ended = loop {
@@ -304,7 +311,7 @@ async fn serve_http1(
         }
     };
     if let Err(error) = &ended {
-        tracing::debug!(peer = %conn.peer, %error, "connection ended");
+        tracing::debug!(peer = %conn.caller.peer, %error, "connection ended");
     }
     let tunnel = conn.state().tunnel.take();
     let parts = http.into_parts();
@@ -372,7 +379,7 @@ async fn serve_http2(
         tokio::select! {
             ended = http.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(peer = %conn.peer, %error, "connection ended");
+                    tracing::debug!(peer = %conn.caller.peer, %error, "connection ended");
                 }
                 return;
             }

@@ -1,6 +1,5 @@
 //! The life of a request, from its strict head to its response.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,12 +16,10 @@ use super::body::records::Framing;
 use super::decide::{Decided, decide, tell_ending};
 use super::events::{Message, Stream};
 use super::generation::Standing;
-use super::headers::{
-    Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop, remove_where, takes_trailers,
-};
+use super::headers::{Identity, Route, decorate, end_to_end, remove_hop_by_hop, remove_where, takes_trailers};
+use super::introduction::Introduction;
 use super::record::Facts;
 use super::target::Target;
-use super::tls::Secured;
 use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Cluster, Outgoing, Payload, Sent, target as address};
@@ -47,7 +44,7 @@ pub(super) struct Call<'c> {
     pub(super) parts: &'c Parts,
     pub(super) identity: &'c Identity,
     pub(super) facts: &'c Facts,
-    pub(super) route: Route,
+    pub(super) route: Route<'c>,
     /// What of the connection that the request came on matters to the service's.
     pub(super) manner: Manner,
 }
@@ -114,7 +111,7 @@ impl<'c> Call<'c> {
     /// another.
     fn shares_addresses(&self) -> bool {
         let services = self.clusters.iter().flatten().count();
-        services > 1 && self.service.varies_by().next().is_some()
+        self.service.varies_by().next().is_some() && services > 1
     }
 
     /// What translations of this exchange keep to.
@@ -161,8 +158,8 @@ impl<'c> Call<'c> {
         let Some(cluster) = self.cluster() else {
             return Err(Trouble::new(Kind::Internal).cause("the version that answers has no upstream"));
         };
-        let target = address(cluster.prefix(), path, query)?;
-        decorate(&mut headers, &self.route, self.target, self.identity);
+        let target = address(cluster.prefix(), &self.parts.uri, path, query)?;
+        decorate(&mut headers, self.route, self.target, self.identity);
         if self.manner.trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("TE"));
@@ -204,7 +201,7 @@ impl<'c> Call<'c> {
 /// Handles one request.
 pub(super) async fn handle(
     app: &App,
-    (identity, facts, target, peer): (&Identity, &Facts, &Target, SocketAddr),
+    (identity, facts, target, caller): (&Identity, &Facts, &Target, &Introduction),
     request: Request,
 ) -> Result<Response, Trouble> {
     let (parts, body) = request.into_parts();
@@ -234,13 +231,12 @@ pub(super) async fn handle(
     let decided = decide(service, target, &parts);
     let ending = decided.as_ref().ok().and_then(|decided| decided.ending(service));
     let answered = match decided.as_ref() {
-        Ok(decided) => answer(app, standing, decided, (identity, facts, target, peer), parts, body).await,
+        Ok(decided) => answer(app, standing, decided, (identity, facts, target, caller), parts, body).await,
         Err(trouble) => Err(trouble.clone()),
     };
-    let varies = standing.varies.iter();
     match answered {
         Ok(mut response) => {
-            add_vary(response.headers_mut(), varies);
+            standing.add_vary(response.headers_mut());
             if let Some(ending) = ending {
                 tell_ending(ending, response.headers_mut());
             }
@@ -248,7 +244,7 @@ pub(super) async fn handle(
         }
         Err(trouble) => {
             let mut headers = HeaderMap::new();
-            add_vary(&mut headers, varies);
+            standing.add_vary(&mut headers);
             if let Some(ending) = ending {
                 tell_ending(ending, &mut headers);
             }
@@ -262,7 +258,7 @@ async fn answer(
     app: &App,
     standing: &Standing,
     decided: &Decided,
-    (identity, facts, target, peer): (&Identity, &Facts, &Target, SocketAddr),
+    (identity, facts, target, caller): (&Identity, &Facts, &Target, &Introduction),
     mut parts: Parts,
     body: Body,
 ) -> Result<Response, Trouble> {
@@ -283,7 +279,7 @@ async fn answer(
         parts: &parts,
         identity,
         facts,
-        route: route(app, peer, parts.extensions.get::<Secured>()),
+        route: Route { caller, via: &app.via, forwarded: app.settings.forwarded },
         manner,
     };
     let first = call(served);
@@ -325,10 +321,6 @@ async fn answer(
 
 fn too_large(limit: usize) -> Trouble {
     Trouble::new(Kind::BodyTooLarge).detail(format!("the limit is {limit} bytes")).closing()
-}
-
-fn route(app: &App, peer: SocketAddr, secured: Option<&Secured>) -> Route {
-    Route { peer, secured: secured.cloned(), via: app.via.clone(), forwarded: app.settings.forwarded }
 }
 
 /// A caller of the version that answers: bytes pass untouched, both ways, as they come.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
+use super::headers::add_vary;
 use super::metrics::Counters;
 use super::upstream::{Cluster, Clusters};
 use crate::plan::{Plan, ServicePlan, VersionPlan};
@@ -38,7 +39,9 @@ pub(super) struct Standing {
     /// Names the service's rules, the same for the same rules everywhere.
     pub(super) rules: String,
     /// Header fields by which the representation at one address varies.
-    pub(super) varies: Vec<HeaderName>,
+    varies: Vec<HeaderName>,
+    /// The same as `Vary` says it where nothing else is said; none: there are none.
+    vary: Option<HeaderValue>,
     /// The services of its versions, by index.
     pub(super) clusters: Vec<Option<Arc<Cluster>>>,
     /// What it counts.
@@ -68,11 +71,24 @@ impl Standing {
         // The same address has another representation for callers of another version; that holds for refusals, too.
         let by_type = plan.negotiate.iter().any(|way| matches!(way, Negotiator::MediaType(_)));
         let by_type = by_type.then_some(header::CONTENT_TYPE);
-        let varies = plan.varies_by().chain(plan.answer_header.clone()).chain(by_type).collect();
+        let varies: Vec<_> = plan.varies_by().chain(plan.answer_header.clone()).chain(by_type).collect();
+        let mut headers = HeaderMap::new();
+        add_vary(&mut headers, varies.iter());
+        let vary = headers.remove(header::VARY);
         let told = plan.versions.iter().map(|asked| Told::new(asked, &plan.versions)).collect();
         let rules = hex(serving.hash.get(..4).unwrap_or_default());
         let clusters = clusters.map(|clusters| clusters.of(&plan)).unwrap_or_default();
-        Self { rules, varies, clusters, counters: Counters::default(), told, plan }
+        Self { rules, varies, vary, clusters, counters: Counters::default(), told, plan }
+    }
+
+    /// Says by what the representation varies.
+    pub(super) fn add_vary(&self, headers: &mut HeaderMap) {
+        match &self.vary {
+            Some(vary) if !headers.contains_key(header::VARY) => {
+                headers.insert(header::VARY, vary.clone());
+            }
+            _ => add_vary(headers, self.varies.iter()),
+        }
     }
 
     /// Which version asked and which one answered, as responses say it.

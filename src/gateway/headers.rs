@@ -1,11 +1,13 @@
 //! Header fields between the two sides: what ends here, what is added, what is never taken from outside.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::{IpAddr, SocketAddr};
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
 
+use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::introduction::Introduction;
 use super::target::Target;
 use super::tls::Secured;
 use crate::settings::Forwarded;
@@ -22,25 +24,30 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Fields that concern one connection (RFC 9110, 7.6.1, and their predecessors).
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-];
+/// Whether a field concerns one connection (RFC 9110, 7.6.1, and its predecessors).
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+    )
+}
 
 /// Removes what concerns only the connection that a message came on, the fields that it names itself included.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = connection_options(headers).filter_map(|name| name.parse().ok()).collect();
+    // What is named most goes in any case.
+    let named = connection_options(headers).filter(|name| !name.eq_ignore_ascii_case("keep-alive"));
+    let named: Vec<HeaderName> = named.filter_map(|name| name.parse().ok()).collect();
     for name in named {
         headers.remove(name);
     }
-    remove_where(headers, |name| HOP_BY_HOP.contains(name));
+    remove_where(headers, is_hop_by_hop);
 }
 
 /// Removes all fields whose names are so: one walk over the few that are there.
@@ -80,7 +87,7 @@ pub(super) fn connection_names_end_to_end(headers: &HeaderMap) -> bool {
 /// Whether the gateway itself writes this field (or a twin of it with underscores, which some services take for it).
 pub(super) fn is_managed(name: &HeaderName) -> bool {
     let name = match name.as_str() {
-        name if name.contains('_') => Cow::Owned(name.replace('_', "-")),
+        name if name.as_bytes().contains(&b'_') => Cow::Owned(name.replace('_', "-")),
         name => Cow::Borrowed(name),
     };
     name.starts_with("x-forwarded-")
@@ -127,11 +134,12 @@ fn digits<const N: usize>(before: [&str; N], after: &str) -> String {
     let mut text = String::with_capacity(64);
     for part in before {
         text.push_str(part);
-        let mut bits = random();
-        for _ in 0..16 {
-            text.push(char::from(DIGITS.get((bits >> 60) as usize).copied().unwrap_or(b'0')));
+        let (mut bits, mut written) = (random(), [b'0'; 16]);
+        for digit in &mut written {
+            *digit = DIGITS.get((bits >> 60) as usize).copied().unwrap_or(b'0');
             bits <<= 4;
         }
+        text.push_str(std::str::from_utf8(&written).unwrap_or_default());
     }
     text + after
 }
@@ -152,20 +160,25 @@ fn is_traceparent(text: &str) -> bool {
         if hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && some(trace) && some(parent))
 }
 
-/// Random enough for ids: every [`RandomState`] has its own keys, seeded by the system.
+thread_local! {
+    static RANDOM: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
+}
+
+/// Random enough for ids: the hash of a count, with keys of this thread's own that the system has seeded.
 pub(super) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
+    RANDOM.with(|(keys, count)| {
+        count.set(count.get().wrapping_add(1));
+        keys.hash_one(count.get())
+    })
 }
 
 /// What the service is told of the connection that it does not see.
-#[derive(Debug, Clone)]
-pub(super) struct Route {
-    /// The other end of the caller's connection.
-    pub(super) peer: SocketAddr,
-    /// What TLS says of it; none: there is no TLS.
-    pub(super) secured: Option<Secured>,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route<'r> {
+    /// The caller's connection.
+    pub(super) caller: &'r Introduction,
     /// This process, as `Via` names it.
-    pub(super) via: HeaderValue,
+    pub(super) via: &'r HeaderValue,
     /// What happens to what the caller says of others before it.
     pub(super) forwarded: Forwarded,
 }
@@ -188,36 +201,31 @@ pub(super) fn end_to_end(mut kept: HeaderMap, forwarded: Forwarded) -> HeaderMap
 const OWN_FIELDS: usize = 8;
 
 /// Adds what the gateway itself says. Done last, so that no rule can say otherwise.
-pub(super) fn decorate(headers: &mut HeaderMap, route: &Route, target: &Target, identity: &Identity) {
+pub(super) fn decorate(headers: &mut HeaderMap, route: Route<'_>, target: &Target, identity: &Identity) {
     remove_hop_by_hop(headers);
     headers.remove(header::HOST);
     // Room for all that follows at once: a map that grows is built anew.
     headers.reserve(OWN_FIELDS);
+    let Introduction { address, proto, secured, .. } = route.caller;
+    vouch(headers, secured.as_ref());
+    let asked = route.caller.asked(target.authority.as_deref());
     if route.forwarded == Forwarded::Replace {
-        for name in [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, header::FORWARDED] {
-            headers.remove(name);
+        headers.insert(X_FORWARDED_FOR, address.clone());
+        match asked.host {
+            Some(host) => headers.insert(X_FORWARDED_HOST, host),
+            None => headers.remove(X_FORWARDED_HOST),
+        };
+        headers.insert(X_FORWARDED_PROTO, proto.clone());
+        headers.insert(header::FORWARDED, asked.forwarded);
+    } else {
+        append_to_list(headers, X_FORWARDED_FOR, address.clone());
+        if let Some(host) = asked.host {
+            headers.entry(X_FORWARDED_HOST).or_insert(host);
         }
+        headers.entry(X_FORWARDED_PROTO).or_insert_with(|| proto.clone());
+        append_to_list(headers, header::FORWARDED, asked.forwarded);
     }
-    vouch(headers, route.secured.as_ref());
-    let proto = if route.secured.is_some() { "https" } else { "http" };
-    let peer = route.peer.ip().to_string();
-    let node = match route.peer.ip() {
-        IpAddr::V4(_) => Cow::Borrowed(&*peer),
-        IpAddr::V6(address) => Cow::Owned(format!("\"[{address}]\"")),
-    };
-    let authority = target.authority.as_deref().unwrap_or_default();
-    append_to_list(headers, X_FORWARDED_FOR, &peer);
-    if !headers.contains_key(X_FORWARDED_HOST) && !authority.is_empty() {
-        set(headers, X_FORWARDED_HOST, authority);
-    }
-    if !headers.contains_key(X_FORWARDED_PROTO) {
-        set(headers, X_FORWARDED_PROTO, proto);
-    }
-    let host = if authority.is_empty() { String::new() } else { format!(";host=\"{authority}\"") };
-    append_to_list(headers, header::FORWARDED, &format!("for={node}{host};proto={proto}"));
-    if let Ok(via) = route.via.to_str() {
-        append_to_list(headers, header::VIA, via);
-    }
+    append_to_list(headers, header::VIA, route.via.clone());
     set(headers, REQUEST_ID, &identity.request);
     set(headers, TRACEPARENT, &identity.trace);
     if !identity.traced {
@@ -248,7 +256,7 @@ pub(super) fn add_vary<'n>(headers: &mut HeaderMap, names: impl Iterator<Item = 
             value.split(',').any(|one| one.trim() == "*" || one.trim().eq_ignore_ascii_case(name.as_str()))
         });
         if !present {
-            append_to_list(headers, header::VARY, name.as_str());
+            append_to_list(headers, header::VARY, name.clone().into());
         }
     }
 }
@@ -260,13 +268,19 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// Adds an element to a list-valued field, as one line.
-fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: &str) {
-    if !headers.contains_key(&name) {
-        return set(headers, name, element);
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
+    match headers.entry(name) {
+        Entry::Vacant(entry) => {
+            entry.insert(element);
+        }
+        Entry::Occupied(mut entry) => {
+            let texts = entry.iter().chain([&element]).filter_map(|value| value.to_str().ok());
+            let joined = texts.collect::<Vec<_>>().join(", ");
+            if let Ok(joined) = HeaderValue::from_str(&joined) {
+                entry.insert(joined);
+            }
+        }
     }
-    let before: Vec<&str> = headers.get_all(&name).iter().filter_map(|value| value.to_str().ok()).collect();
-    let joined = if before.is_empty() { element.to_owned() } else { format!("{}, {element}", before.join(", ")) };
-    set(headers, name, &joined);
 }
 
 #[cfg(test)]
@@ -281,13 +295,10 @@ mod tests {
         headers
     }
 
-    fn route(forwarded: Forwarded) -> Route {
-        Route {
-            peer: "10.0.0.7:1".parse().unwrap(),
-            secured: None,
-            via: HeaderValue::from_static("1.1 bifocal-x"),
-            forwarded,
-        }
+    const VIA: HeaderValue = HeaderValue::from_static("1.1 bifocal-x");
+
+    fn caller() -> Introduction {
+        Introduction::new("10.0.0.7:1".parse().unwrap(), None)
     }
 
     fn target() -> Target {
@@ -322,7 +333,8 @@ mod tests {
             ("host", "evil"),
         ]);
         let mut sent = end_to_end(found.clone(), Forwarded::Replace);
-        decorate(&mut sent, &route(Forwarded::Replace), &target(), &Identity::of(&found));
+        let (caller, via, forwarded) = (&caller(), &VIA, Forwarded::Replace);
+        decorate(&mut sent, Route { caller, via, forwarded }, &target(), &Identity::of(&found));
         assert_eq!(sent.get("x-forwarded-for").unwrap(), "10.0.0.7");
         assert_eq!(sent.get("x-forwarded-host").unwrap(), "a.b:80");
         assert_eq!(sent.get("forwarded").unwrap(), "for=10.0.0.7;host=\"a.b:80\";proto=http");
@@ -345,15 +357,16 @@ mod tests {
         ]);
         let mut sent = end_to_end(found.clone(), Forwarded::Append);
         let identity = Identity::of(&found);
-        decorate(&mut sent, &route(Forwarded::Append), &target(), &identity);
+        let (caller, via, forwarded) = (&caller(), &VIA, Forwarded::Append);
+        decorate(&mut sent, Route { caller, via, forwarded }, &target(), &identity);
         assert_eq!(sent.get("x-forwarded-for").unwrap(), "6.6.6.6, 10.0.0.7");
         assert_eq!(sent.get("x-forwarded-proto").unwrap(), "https");
         assert_eq!(sent.get("x-request-id").unwrap(), "abc-1");
         assert_eq!(sent.get("traceparent").unwrap(), trace);
         assert_eq!(sent.get("tracestate").unwrap(), "a=1");
         assert_eq!(identity.trace_id(), "0af7651916cd43dd8448eb211c80319c");
-        assert!(is_looping(&sent, &route(Forwarded::Append).via));
-        assert!(!is_looping(&found, &route(Forwarded::Append).via));
+        assert!(is_looping(&sent, via));
+        assert!(!is_looping(&found, via));
     }
 
     #[test]

@@ -37,11 +37,10 @@ impl Answering for DataPlane {
         // First, so that whatever follows is recorded, and so that every answer carries the request's id.
         let mut recording = Recording::begin(&app, busy, &request);
         let listener = Listener::of(&request);
-        let peer = recording.peer();
         // Outside of all that may fail or panic, inside of what records the outcome.
         let response = {
-            let Recording { identity, facts, admitted, .. } = &mut *recording;
-            let (identity, facts) = (&*identity, &*facts);
+            let Recording { identity, facts, admitted, busy, .. } = &mut *recording;
+            let (identity, facts, caller) = (&*identity, &*facts, busy.caller());
             let inner = pin!(async {
                 // Before any work is done for a request, but after it has a name by which its refusal can be found.
                 *admitted = Some(admit(&app)?);
@@ -53,7 +52,7 @@ impl Answering for DataPlane {
                 if target.path != request.uri().path() {
                     facts.change(|known| known.path = Some(target.path.clone()));
                 }
-                exchange::handle(&app, (identity, facts, &target, peer), request).await
+                exchange::handle(&app, (identity, facts, &target, caller), request).await
             });
             rescue(identity, facts, listener, inner).await
         };

@@ -10,6 +10,9 @@ use crate::plan::{Limits, RequestIn, Scratch};
 /// maps, or of another host, stays as it is. `asked_for`: the path that the service was asked for, to which relative
 /// addresses are relative.
 pub(super) fn relocate(call: &Call<'_>, asked_for: &str, headers: &mut HeaderMap) {
+    if [header::LOCATION, header::CONTENT_LOCATION, header::LINK].iter().all(|name| !headers.contains_key(name)) {
+        return;
+    }
     let surroundings = call.surroundings(Some(asked_for));
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         let told = headers.get(&name).and_then(|value| value.to_str().ok());

@@ -42,6 +42,7 @@ mod validators;
 
 mod build;
 mod generation;
+mod introduction;
 mod last_good;
 mod reload;
 mod status;

@@ -129,6 +129,10 @@ pub(super) fn inflow(call: &Call<'_>, headers: &HeaderMap) -> Result<Option<Infl
 pub(super) fn check_json_type(headers: &HeaderMap) -> Result<(), &'static str> {
     const WANTED: &str = "Content-Type must be application/json or end in +json";
     let value = headers.get(header::CONTENT_TYPE).ok_or(WANTED)?.to_str().map_err(|_| WANTED)?;
+    // As nearly all say it.
+    if value == "application/json" {
+        return Ok(());
+    }
     let media_type = media_type(headers);
     let is_json = media_type == "application/json"
         || media_type.split_once('/').is_some_and(|(_, subtype)| subtype.len() > 5 && subtype.ends_with("+json"));

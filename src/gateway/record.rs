@@ -1,7 +1,6 @@
 //! What is known of one request when it is over: for the access log and the metrics. Never payload, never query values.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -19,6 +18,7 @@ use super::App;
 use super::connection::Busy;
 use super::generation::{Generation, Standing};
 use super::headers::{GENERATION, Identity, REQUEST_ID};
+use super::introduction::Introduction;
 use super::trouble::Side;
 use super::tunnel::{Switched, Tunnel};
 use super::upstream::Endpoint;
@@ -110,7 +110,7 @@ pub(super) struct Entry<'e> {
     pub(super) identity: &'e Identity,
     pub(super) method: &'e str,
     pub(super) path: &'e str,
-    pub(super) peer: SocketAddr,
+    pub(super) caller: &'e Introduction,
     pub(super) protocol: &'static str,
     pub(super) status: u16,
     pub(super) outcome: &'static str,
@@ -134,7 +134,7 @@ pub(super) struct Recording {
     sent: u64,
     /// Held for as long as the request is in work.
     pub(super) admitted: Option<OwnedSemaphorePermit>,
-    busy: Busy,
+    pub(super) busy: Busy,
 }
 
 impl Drop for Recording {
@@ -156,7 +156,7 @@ impl Drop for Recording {
                 identity: &self.identity,
                 method: self.method.as_str(),
                 path: known.path.as_deref().unwrap_or_else(|| self.uri.path()),
-                peer: self.busy.peer(),
+                caller: self.busy.caller(),
                 protocol: self.protocol,
                 status,
                 outcome,
@@ -189,11 +189,6 @@ impl Recording {
             busy,
             app: app.clone(),
         })
-    }
-
-    /// The other end of the caller's connection.
-    pub(super) fn peer(&self) -> SocketAddr {
-        self.busy.peer()
     }
 
     /// Goes on until the response's body is over.

@@ -76,6 +76,10 @@ fn parameters(text: &str, name: &str) -> Vec<String> {
 }
 
 fn restate_media_types(headers: &mut HeaderMap, field: &HeaderName, name: &str, version: &str) {
+    // Most have no parameters at all.
+    if !headers.get_all(field).iter().any(|value| value.as_bytes().contains(&b'=')) {
+        return;
+    }
     let values: Vec<HeaderValue> = headers.get_all(field).iter().cloned().collect();
     let mut changed = false;
     let restated = values.into_iter().map(|value| {

@@ -274,7 +274,8 @@ mod tests {
         fn what_is_forwarded_is_read_as_it_was(raw in targets(), prefix in "(/base)?") {
             let Some(target) = read(&raw) else { return Ok(()) };
             // As it is written for a service.
-            let forwarded = crate::gateway::upstream::target(&prefix, &target.path, target.query.as_deref());
+            let asked = raw.parse().unwrap_or_default();
+            let forwarded = crate::gateway::upstream::target(&prefix, &asked, &target.path, target.query.as_deref());
             let forwarded = forwarded.map_err(|trouble| proptest::test_runner::TestCaseError::fail(trouble.detail.clone()))?;
             let written = forwarded.to_string();
             let again = read(&written);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::aside::LARGE;
@@ -18,7 +18,7 @@ use super::body::records::Framing;
 use super::calls;
 use super::events::{self, Ended};
 use super::exchange::Call;
-use super::headers::{add_vary, remove_hop_by_hop};
+use super::headers::{add_vary, remove_hop_by_hop, remove_where};
 use super::location::relocate;
 use super::merge;
 use super::receive::{Received, inflow, receive_request, receive_response};
@@ -28,15 +28,6 @@ use super::trouble::{Kind, Trouble};
 use super::upstream::Payload;
 use crate::plan::wire::{is_json_patch, media_type};
 use crate::plan::{BodyOut, Exchange, Limits, NoRoute, RequestIn, RequestOut, ResponseIn, Scratch};
-
-/// Digests of a representation are not those of its translation (RFC 9530), and parts of it mean nothing.
-const OF_THE_ORIGINAL: [HeaderName; 5] = [
-    header::ACCEPT_RANGES,
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("repr-digest"),
-];
 
 /// Serves a caller of one version by the service of another.
 pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Body) -> Result<Response, Trouble> {
@@ -196,11 +187,12 @@ async fn stream(
     }
 }
 
-/// What was said of the original's bytes is not true of its translation's.
+/// What was said of the original's bytes is not true of its translation's: digests of a representation are those of the
+/// original (RFC 9530), and parts of it mean nothing.
 pub(super) fn remove_digests(headers: &mut HeaderMap) {
-    for name in OF_THE_ORIGINAL {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| {
+        matches!(name.as_str(), "accept-ranges" | "content-digest" | "content-md5" | "digest" | "repr-digest")
+    });
 }
 
 /// The caller's own conditions, before anything is added to them.

@@ -82,9 +82,9 @@ pub(super) async fn serve(call: &Call<'_>, protocol: &str, headers: HeaderMap) -
     let Some(cluster) = call.cluster() else {
         return Err(Trouble::new(Kind::Internal).cause("the version that answers has no upstream"));
     };
-    let target = address(cluster.prefix(), &path, query.as_deref())?;
+    let target = address(cluster.prefix(), &call.parts.uri, &path, query.as_deref())?;
     headers.remove(header::CONTENT_LENGTH);
-    decorate(&mut headers, &call.route, call.target, call.identity);
+    decorate(&mut headers, call.route, call.target, call.identity);
     let on_http2 = call.parts.extensions.get::<OnUpgrade>().filter(|_| call.parts.version == Version::HTTP_2);
     let key = on_http2.map(|_| propose(&mut headers));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));

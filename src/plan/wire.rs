@@ -23,7 +23,7 @@ enum Form {
 
 impl Form {
     fn of(headers: &HeaderMap) -> Self {
-        match media_type(headers).as_str() {
+        match &*media_type(headers) {
             "application/json" => Self::Json,
             "application/x-www-form-urlencoded" => Self::Fields,
             name if name.ends_with("+json") => Self::Json,
@@ -48,9 +48,10 @@ pub fn decode<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Option<Cow<'b, 
 }
 
 /// The media type of a body in lower case, without its parameters; empty where there is none.
-pub(crate) fn media_type(headers: &HeaderMap) -> String {
+pub(crate) fn media_type(headers: &HeaderMap) -> Cow<'_, str> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    let name = value.split_once(';').map_or(value, |(name, _)| name).trim();
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) { name.to_ascii_lowercase().into() } else { name.into() }
 }
 
 /// Whether a body is a JSON Patch (RFC 6902): a list of operations on a document instead of the document.

@@ -46,8 +46,8 @@ impl Http1 {
     pub(super) async fn begin(io: TokioIo<Stream>) -> hyper::Result<Self> {
         let (sender, connection) =
             Builder::new().max_buf_size(LARGEST_HEAD).max_headers(256).handshake(Aloud(io)).await?;
-        let whisper = Arc::<Whisper>::default();
-        let driver = Driver { waker: whisper.clone().into(), whisper, connection: Some(Box::new(connection)) };
+        let (moving, waiting) = (Ear::new(), Ear::new());
+        let driver = Driver { connection: Some(Box::new(connection)), moving, waiting };
         Ok(Self { sender, driver })
     }
 
@@ -90,7 +90,8 @@ impl Http1 {
         cx: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let Driver { connection: Some(_), .. } = self.driver else { return Pin::new(body).poll_frame(cx) };
-        let here = self.driver.whisper(cx, |cx| Pin::new(&mut *body).poll_frame(cx));
+        // Tells the driver that a piece is wanted, if there is none yet; it is driven at once, so nobody need be woken.
+        let here = Pin::new(&mut *body).poll_frame(&mut Context::from_waker(&self.driver.waiting.waker));
         if here.is_ready() {
             return here;
         }
@@ -130,9 +131,10 @@ impl Unsent {
 struct Driver {
     /// None: it is over, or driven by a task of its own.
     connection: Option<Box<Connection<Aloud, Sending>>>,
-    whisper: Arc<Whisper>,
-    /// The same as a waker.
-    waker: Waker,
+    /// Is told that it has more to do.
+    moving: Ear,
+    /// Is told what it has done.
+    waiting: Ear,
 }
 
 impl Driver {
@@ -140,14 +142,14 @@ impl Driver {
     fn drive(&mut self, cx: &mut Context<'_>) {
         let Some(connection) = &mut self.connection else { return };
         let _task = Told::new(cx.waker().clone());
-        self.whisper.hush();
-        let polled = Pin::new(connection).poll(&mut Context::from_waker(&self.waker));
+        self.moving.whisper.hush();
+        let polled = Pin::new(connection).poll(&mut Context::from_waker(&self.moving.waker));
         if let Poll::Ready(ended) = polled {
             self.connection = None;
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection to a service ended");
             }
-        } else if self.whisper.was_heard() {
+        } else if self.moving.whisper.was_heard() {
             // It has more to do and let others go first.
             cx.waker().wake_by_ref();
         }
@@ -155,9 +157,9 @@ impl Driver {
 
     /// Polls what waits for nothing but the driver, which has just been driven or will be.
     fn whisper<T>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        self.whisper.hush();
-        let polled = poll(&mut Context::from_waker(&self.waker));
-        if polled.is_pending() && self.whisper.was_heard() {
+        self.waiting.whisper.hush();
+        let polled = poll(&mut Context::from_waker(&self.waiting.waker));
+        if polled.is_pending() && self.waiting.whisper.was_heard() {
             // Not told by the driver but by the runtime, which wants others to go first.
             cx.waker().wake_by_ref();
         }
@@ -173,6 +175,20 @@ impl Driver {
                 }
             });
         }
+    }
+}
+
+/// What one of the halves is told.
+struct Ear {
+    whisper: Arc<Whisper>,
+    /// The same as a waker.
+    waker: Waker,
+}
+
+impl Ear {
+    fn new() -> Self {
+        let whisper = Arc::<Whisper>::default();
+        Self { waker: whisper.clone().into(), whisper }
     }
 }
 

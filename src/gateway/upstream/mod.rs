@@ -154,8 +154,12 @@ impl Upstreams {
     }
 }
 
-/// What is asked for on a service: its base path, a request's path and its query.
-pub(super) fn target(prefix: &str, path: &str, query: Option<&str>) -> Result<Uri, Trouble> {
+/// What is asked for on a service: its base path, a request's path and its query, which may well be those of `asked`.
+pub(super) fn target(prefix: &str, asked: &Uri, path: &str, query: Option<&str>) -> Result<Uri, Trouble> {
+    let same = asked.path_and_query().filter(|asked| prefix.is_empty() && asked.as_str().starts_with('/'));
+    if let Some(same) = same.filter(|asked| asked.path() == path && asked.query() == query) {
+        return Ok(Uri::from(same.clone()));
+    }
     let whole = match query {
         Some(query) => format!("{prefix}{path}?{query}"),
         None => format!("{prefix}{path}"),

@@ -10,6 +10,7 @@ mod bodies;
 mod cache;
 mod calls;
 mod conditional;
+mod duplex;
 mod endpoints;
 mod endpoints_bounded;
 mod endpoints_found;
