@@ -1,6 +1,6 @@
 //! What serves now: one immutable value behind the one swap. Every request takes a snapshot once and keeps it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -96,8 +96,18 @@ pub(super) struct Serving {
 }
 
 impl Generation {
-    /// The generation of these services.
-    pub(super) fn new(number: u64, services: BTreeMap<String, Serving>) -> Self {
+    /// What serves before anything has been loaded.
+    fn nothing() -> Self {
+        Self::of(0, BTreeMap::new(), &HashMap::new())
+    }
+
+    /// The generation of these services that comes next. What has not changed of it stays.
+    pub(super) fn after(&self, services: BTreeMap<String, Serving>) -> Self {
+        let known = self.standings.iter().map(|one| (one.plan.name.as_str(), one)).collect();
+        Self::of(self.number + 1, services, &known)
+    }
+
+    fn of(number: u64, services: BTreeMap<String, Serving>, known: &HashMap<&str, &Arc<Standing>>) -> Self {
         let mut digest = Sha256::new();
         for (name, serving) in &services {
             digest.update((name.len() as u64).to_be_bytes());
@@ -107,7 +117,11 @@ impl Generation {
         // Twelve digits tell rule sets apart and can be read aloud.
         let hash = hex(digest.finalize().get(..6).unwrap_or_default());
         let plan = Plan::new(services.values().map(|serving| serving.plan.clone()).collect());
-        let standings = services.values().map(|serving| Arc::new(Standing::new(serving))).collect();
+        let standing = |serving: &Serving| {
+            let known = known.get(serving.plan.name.as_str()).filter(|known| Arc::ptr_eq(&known.plan, &serving.plan));
+            known.map_or_else(|| Arc::new(Standing::new(serving)), |known| Arc::clone(known))
+        };
+        let standings = services.values().map(standing).collect();
         Self { number, hash, since: SystemTime::now(), plan, services, standings }
     }
 
@@ -133,7 +147,7 @@ pub(super) struct Current(ArcSwap<Generation>);
 
 impl Current {
     pub(super) fn new() -> Self {
-        Self(ArcSwap::from_pointee(Generation::new(0, BTreeMap::new())))
+        Self(ArcSwap::from_pointee(Generation::nothing()))
     }
 
     /// The generation that serves now, to be kept for a whole exchange.
@@ -156,7 +170,7 @@ mod tests {
         let current = Current::new();
         let in_flight = current.snapshot();
         let old = Arc::downgrade(&in_flight);
-        current.replace(Arc::new(Generation::new(1, BTreeMap::new())));
+        current.replace(Arc::new(in_flight.after(BTreeMap::new())));
         assert_eq!((in_flight.number, current.snapshot().number), (0, 1));
         drop(in_flight);
         assert!(old.upgrade().is_none());

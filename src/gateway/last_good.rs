@@ -31,22 +31,19 @@ impl LastGood {
         Self { folder: state.map(|state| state.join("last-good")) }
     }
 
-    /// Keeps a service's sources, all of them or, if that fails, those that were kept before.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub(super) fn keep(&self, sources: &ServiceSources) -> io::Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let files =
-            sources.iter().filter_map(|(id, path)| Some((path.to_owned(), sources.sources.get(id)?.text.clone())));
-        let kept = Kept { service: sources.name.clone(), hash: hex(&sources.hash), files: files.collect() };
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
-        file.as_file().sync_all()?;
-        file.persist(path(folder, &sources.name))?;
-        // The rename itself must survive too.
-        File::open(folder)?.sync_all()
+    /// Keeps services' sources, of each all or, if that fails, those that were kept before. What the disk says against it
+    /// is told in the log.
+    pub(super) fn keep(&self, services: &[ServiceSources]) {
+        let Some(folder) = self.folder.as_ref().filter(|_| !services.is_empty()) else { return };
+        for sources in services {
+            if let Err(error) = keep_one(folder, sources) {
+                tracing::warn!(service = %sources.name, %error, "the state cannot be kept for a restart");
+            }
+        }
+        // The renames themselves must survive too.
+        if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+            tracing::warn!(%error, "the state may not survive a crash of the machine");
+        }
     }
 
     /// The sources that were kept for a service, if they are whole.
@@ -83,6 +80,23 @@ impl LastGood {
     }
 }
 
+fn keep_one(folder: &Path, sources: &ServiceSources) -> io::Result<()> {
+    let files = sources.iter().filter_map(|(id, path)| Some((path.to_owned(), sources.sources.get(id)?.text.clone())));
+    let kept = Kept { service: sources.name.clone(), hash: hex(&sources.hash), files: files.collect() };
+    let text = serde_json::to_vec(&kept)?;
+    let path = path(folder, &sources.name);
+    // After a restart nearly all of them are there already.
+    if fs::read(&path).is_ok_and(|known| known == text) {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&text)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
 fn path(folder: &Path, service: &str) -> PathBuf {
     folder.join(format!("{service}.json"))
 }
@@ -97,7 +111,7 @@ mod tests {
         let kept = LastGood::new(Some(state.path()));
         assert!(kept.recall("orders").is_none());
         let sources = ServiceSources::from_texts("orders", [("service.yaml", "a: 1"), ("openapi/v1.yaml", "b: 2")]);
-        kept.keep(&sources).unwrap();
+        kept.keep(std::slice::from_ref(&sources));
         assert_eq!(kept.names(), ["orders"]);
         let back = kept.recall("orders").unwrap();
         assert_eq!((back.hash, back.sources), (sources.hash, sources.sources.clone()));

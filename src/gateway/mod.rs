@@ -91,7 +91,8 @@ struct App {
     via: HeaderValue,
     metrics: Arc<Metrics>,
     access: Arc<AccessLog>,
-    ledger: Arc<Ledger>,
+    /// Each worker writes pages of its own.
+    ledger: Ledger,
     draining: Arc<AtomicBool>,
 }
 
@@ -108,7 +109,7 @@ impl App {
             via: self.via.clone(),
             metrics: self.metrics.clone(),
             access: self.access.clone(),
-            ledger: self.ledger.clone(),
+            ledger: self.ledger.share(),
             draining: self.draining.clone(),
         }
     }
@@ -193,7 +194,7 @@ impl Server {
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
             access: Arc::new(access),
-            ledger: Arc::new(Ledger::new()),
+            ledger: Ledger::new(),
             draining: Arc::default(),
             settings: Arc::new(settings),
         });

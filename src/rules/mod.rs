@@ -10,6 +10,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod claims;
 pub(crate) mod expression;
 mod held;
 pub mod load;
@@ -30,6 +31,7 @@ pub mod checked;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use claims::Claims;
 pub use held::Held;
 
 use self::ast::{RuleFile, ServiceFile};
@@ -79,9 +81,11 @@ impl FolderReport {
 /// Checks every service of a folder, and that no two answer for the same requests. Pure.
 pub fn check_folder(folder: &LoadedFolder) -> FolderReport {
     let mut services: BTreeMap<String, Report> = BTreeMap::new();
+    let mut claims = Claims::default();
     for (name, sources) in &folder.services {
         let mut report = check_service(sources);
-        report.refuse_collisions(services.values().filter_map(|earlier| earlier.checked.as_ref()));
+        report.refuse_collisions(&claims);
+        report.checked.iter().for_each(|checked| claims.add(checked));
         services.insert(name.clone(), report);
     }
     let members: Vec<Member> = services.values().filter_map(|report| report.checked.as_ref()?.member()).collect();
@@ -194,23 +198,18 @@ impl Report {
     ///
     /// The one that is refused is the one it is called on: call it in the order of preference (the service that is
     /// serving already, else by name).
-    pub fn refuse_collisions<'s>(&mut self, others: impl IntoIterator<Item = &'s CheckedService>) {
-        let Some(own) = &self.checked else { return };
-        let keys = claims(own);
-        for other in others {
-            let Some((host, path)) = claims(other).into_iter().find(|claim| keys.contains(claim)) else { continue };
-            let request = match (host, path) {
-                ("", "") => "requests of any host and path".to_owned(),
-                ("", path) => format!("the path `{path}` of any host"),
-                (host, "") => format!("the host `{host}`"),
-                (host, path) => format!("the path `{path}` of the host `{host}`"),
-            };
-            self.diagnostics
-                .error(codes::R15, self.identity, format!("`{}` already answers for {request}", other.name))
-                .help("give each service hosts or paths of its own: `match: {hosts: […], paths: […]}`");
-            self.checked = None;
-            return;
-        }
+    pub fn refuse_collisions(&mut self, others: &Claims) {
+        let Some(clash) = self.checked.as_ref().and_then(|own| others.clash(own)) else { return };
+        let request = match (clash.host.as_str(), clash.path.as_str()) {
+            ("", "") => "requests of any host and path".to_owned(),
+            ("", path) => format!("the path `{path}` of any host"),
+            (host, "") => format!("the host `{host}`"),
+            (host, path) => format!("the path `{path}` of the host `{host}`"),
+        };
+        self.diagnostics
+            .error(codes::R15, self.identity, format!("`{}` already answers for {request}", clash.holder))
+            .help("give each service hosts or paths of its own: `match: {hosts: […], paths: […]}`");
+        self.checked = None;
     }
 
     /// Refuses this service where others that it changes together with are not ready (R21).
@@ -229,21 +228,6 @@ impl CheckedService {
     pub fn member(&self) -> Option<Member> {
         Some(Member { service: self.name.clone(), lockstep: self.lockstep.clone()?, is_good: true })
     }
-}
-
-/// Whether two services answer for the same host and path, so that one of them has to be refused.
-pub fn collide(one: &CheckedService, other: &CheckedService) -> bool {
-    let keys = claims(one);
-    claims(other).iter().any(|claim| keys.contains(claim))
-}
-
-/// Every host and path prefix that a service answers for; empty: any.
-fn claims(service: &CheckedService) -> Vec<(&str, &str)> {
-    fn or_any(names: &[String]) -> Vec<&str> {
-        if names.is_empty() { vec![""] } else { names.iter().map(String::as_str).collect() }
-    }
-    let (hosts, paths) = (or_any(&service.hosts), or_any(&service.paths));
-    hosts.iter().flat_map(|host| paths.iter().map(move |path| (*host, *path))).collect()
 }
 
 fn identity(file: &ServiceFile) -> Span {

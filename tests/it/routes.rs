@@ -28,7 +28,7 @@ fn templates() -> impl Strategy<Value = Vec<String>> {
     let query = select(vec!["", "", "", "?k=1", "?k=2", "?k={}", "?k=1&j={}"]);
     let one = (method, prop::collection::vec(select(SEGMENTS.to_vec()), 0..4), end, query);
     let text = one.prop_map(|(method, segments, end, query)| {
-        let mut path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
+        let mut path: String = segments.iter().flat_map(|segment| ["/", segment]).collect();
         path.push_str(if path.is_empty() && end.is_empty() { "/" } else { end });
         let mut text = format!("{method} {path}{query}");
         for number in 0.. {
@@ -57,14 +57,15 @@ fn request() -> impl Strategy<Value = (&'static str, String, Option<&'static str
 }
 
 fn param_names(template: &Template) -> String {
-    template.params().map(|name| format!("/{{{name}}}")).collect()
+    template.params().flat_map(|name| ["/{", name, "}"]).collect()
 }
 
 fn line(rules: &[Vec<String>]) -> ServicePlan {
     let last = rules.len() + 1;
-    let versions: String = (1..last).map(|version| format!("  v{version}: {{}}\n")).collect();
+    let versions = (1..last).fold(String::new(), |all, version| all + &format!("  v{version}: {{}}\n"));
     let service = format!("versions:\n{versions}  v{last}: {{upstream: \"http://127.0.0.1:9\"}}\n");
-    let file = |routes: &Vec<String>| routes.iter().fold("routes:\n".to_owned(), |all, one| all + "  - '" + one + "'\n");
+    let file =
+        |routes: &Vec<String>| routes.iter().fold("routes:\n".to_owned(), |all, one| all + "  - '" + one + "'\n");
     let mut texts = vec![("service.yaml".to_owned(), service)];
     texts.extend((1..).zip(rules).map(|(old, routes)| (format!("v{old}-v{}.yaml", old + 1), file(routes))));
     compile("line", &texts)
@@ -105,7 +106,7 @@ fn matches(segments: &[Segment], parts: &[&str]) -> bool {
 }
 
 fn matches_path(template: &Template, path: &str) -> bool {
-    let parts: Vec<&str> = path[1..].split('/').collect();
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
     matches(&template.segments, if path == "/" { &[] } else { &parts })
 }
 
