@@ -6,9 +6,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use super::generation::hex;
 use crate::rules::load::ServiceSources;
+
+/// Files that are open at once.
+const AT_ONCE: usize = 100;
 
 /// The folder that keeps them; without one nothing is kept.
 #[derive(Debug, Clone)]
@@ -35,9 +39,22 @@ impl LastGood {
     /// is told in the log.
     pub(super) fn keep(&self, services: &[ServiceSources]) {
         let Some(folder) = self.folder.as_ref().filter(|_| !services.is_empty()) else { return };
-        for sources in services {
-            if let Err(error) = keep_one(folder, sources) {
+        for services in services.chunks(AT_ONCE) {
+            let told = |sources: &ServiceSources, error: io::Error| {
                 tracing::warn!(service = %sources.name, %error, "the state cannot be kept for a restart");
+            };
+            // Many are written before the first one is waited for: the disk then has one wait for all of them.
+            let written = services.iter().filter_map(|sources| match write_one(folder, sources) {
+                Ok(file) => Some((sources, file?)),
+                Err(error) => {
+                    told(sources, error);
+                    None
+                }
+            });
+            for (sources, file) in written.collect::<Vec<_>>() {
+                let kept = file.as_file().sync_all();
+                let kept = kept.and_then(|()| Ok(file.persist(path(folder, &sources.name)).map(drop)?));
+                kept.unwrap_or_else(|error| told(sources, error));
             }
         }
         // The renames themselves must survive too.
@@ -80,21 +97,18 @@ impl LastGood {
     }
 }
 
-fn keep_one(folder: &Path, sources: &ServiceSources) -> io::Result<()> {
+/// Writes what is kept of a service beside its place; nothing where it is there already, as nearly all are after a restart.
+fn write_one(folder: &Path, sources: &ServiceSources) -> io::Result<Option<NamedTempFile>> {
     let files = sources.iter().filter_map(|(id, path)| Some((path.to_owned(), sources.sources.get(id)?.text.clone())));
     let kept = Kept { service: sources.name.clone(), hash: hex(&sources.hash), files: files.collect() };
     let text = serde_json::to_vec(&kept)?;
-    let path = path(folder, &sources.name);
-    // After a restart nearly all of them are there already.
-    if fs::read(&path).is_ok_and(|known| known == text) {
-        return Ok(());
+    if fs::read(path(folder, &sources.name)).is_ok_and(|known| known == text) {
+        return Ok(None);
     }
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(&text)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    Ok(Some(file))
 }
 
 fn path(folder: &Path, service: &str) -> PathBuf {

@@ -121,7 +121,7 @@ pub fn check_service(service: &ServiceSources) -> Report {
 
 /// As [`check_service`], but the examples and laws of a step that held before in the same words are not tried again.
 pub fn check_again(service: &ServiceSources, held: &Held) -> Report {
-    let mut report = prove_service(service);
+    let mut report = prove_again(service, held);
     if let Some(checked) = report.checked.take() {
         let mut diagnostics = std::mem::take(&mut report.diagnostics);
         let pairs = checked.versions.iter().zip(checked.versions.iter().skip(1));
@@ -142,6 +142,11 @@ pub fn check_again(service: &ServiceSources, held: &Held) -> Report {
 
 /// Reads and checks one service as far as that goes without running its rules. Pure.
 pub fn prove_service(service: &ServiceSources) -> Report {
+    prove_again(service, &Held::default())
+}
+
+/// As [`prove_service`], but large interfaces that were read before in the same words are not read again.
+fn prove_again(service: &ServiceSources, held: &Held) -> Report {
     let mut diagnostics = service.diagnostics.clone();
     let (file, rules, all_read) = parse_service(service, &mut diagnostics);
     let start = Span { source: SourceId(0), start: 0, end: 0 };
@@ -149,7 +154,7 @@ pub fn prove_service(service: &ServiceSources) -> Report {
     let mut interfaces = Vec::new();
     let checked = file.and_then(|file| {
         check_interfaces(&file, service, &mut diagnostics);
-        interfaces = parse_interfaces(&file, service, &mut diagnostics);
+        interfaces = parse_interfaces(&file, service, held, &mut diagnostics);
         check::check_service(&service.name, &file, &rules, all_read, &service.sources, &mut diagnostics)
     });
     let understood = check::is_understood(&diagnostics);
@@ -287,12 +292,19 @@ fn versions_of(stem: &str, service: &ServiceFile) -> parse::Named {
 fn parse_interfaces(
     file: &ServiceFile,
     service: &ServiceSources,
+    held: &Held,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Option<Interface>> {
     let versions = file.versions.iter().map(|version| {
-        let id = service.find(&version.openapi.as_ref()?.value)?;
-        let node = read(service, id, Limits::OPENAPI, diagnostics)?;
-        contract::parse_interface(&version.name.value, &node, diagnostics)
+        let (id, name) = (service.find(&version.openapi.as_ref()?.value)?, version.name.value.as_str());
+        held.interface_or_read(service, (id, name), || {
+            let mut found = Diagnostics::default();
+            let node = read(service, id, Limits::OPENAPI, &mut found);
+            let interface = node.and_then(|node| contract::parse_interface(name, &node, &mut found));
+            let has_findings = !found.is_empty();
+            diagnostics.append(found);
+            (interface, has_findings)
+        })
     });
     versions.collect()
 }
