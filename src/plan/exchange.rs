@@ -239,6 +239,14 @@ impl<'p> Exchange<'p> {
         self.served_template().map_or(Asked::Target(path, query), Asked::Template)
     }
 
+    /// Whether its rules say where a request goes and nothing else.
+    pub fn is_bare(&self) -> bool {
+        self.hops.iter().all(|hop| {
+            let Route { request, responses, mapped, .. } = hop.route;
+            request.is_none() && responses.is_empty() && mapped.is_empty()
+        })
+    }
+
     /// Whether translating the request needs its body.
     pub fn reads_request_body(&self) -> bool {
         self.hops.iter().any(|hop| hop.route.request.as_ref().is_some_and(Message::touches_body))
