@@ -67,12 +67,13 @@ class Reloading:
         self.thread = threading.Thread(target=self.work)
 
     def work(self):
-        next_at = time.monotonic()
+        next_at, number = time.monotonic(), 0
         while not self.ended.wait(max(0, next_at - time.monotonic())):
             next_at += 0.1
             # The service that is asked is the one that changes.
             target = f"http://127.0.0.1:{self.port}"
-            member = ("total", "sum")[self.count % 2]
+            number += 1
+            member = ("total", "sum")[number % 2]
             folder.write_service(folder.path(self.root / "rules", 0), 0, ROUTES, target, False, member=member)
             self.count += self.gateway.reload()[1] == "applied"
 
