@@ -41,7 +41,7 @@ async def answer(reader, writer):
             head = await reader.readuntil(b"\r\n\r\n")
             length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
             body = await reader.readexactly(int(length[0].split(b":")[1])) if length else await chunks(reader, head)
-            path = head.split(b" ", 2)[1].decode()
+            path = head.split(b" ", 2)[1].decode().partition("?")[0]
             await respond(writer, path, body or ITEM)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):

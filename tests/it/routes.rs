@@ -149,6 +149,19 @@ fn best<'t>(all: &'t [Template], method: &str, fits: impl Fn(&Template) -> bool)
     all.iter().filter(|one| is_of(one, method) && fits(one)).max_by_key(|one| one.specificity())
 }
 
+/// Many routes load, and each of them is found.
+#[test]
+fn thousands_of_routes_load() {
+    let routes =
+        |of: &str| (0..2_000).map(|number| format!("GET /{of}{number}/{{id}} = GET /to{number}/{{id}}")).collect();
+    let plan = line(&[routes("from")]);
+    for number in [0, 999, 1_999] {
+        let path = format!("/from{number}/7");
+        assert_eq!(plan.operation(0, "GET", (&path, None)), Some(&*format!("GET /from{number}/{{id}}")));
+    }
+    assert_eq!(plan.operation(0, "GET", ("/from2000/7", None)), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
