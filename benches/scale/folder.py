@@ -3,11 +3,18 @@
 import json
 import pathlib
 
+# For services that nobody calls.
+NOWHERE = "http://127.0.0.1:9"
 
-def write(root, services, routes, upstream="http://127.0.0.1:9", schemas=False):
+
+def write(root, services, routes, upstream=NOWHERE, schemas=False):
     """Writes `services` services with `routes` routes each below `root`; with `schemas`, each version has an interface."""
     for number in range(services):
-        write_service(pathlib.Path(root) / name(number), number, routes, upstream, schemas)
+        write_service(path(root, number), number, routes, upstream, schemas)
+
+
+def path(root, number):
+    return pathlib.Path(root) / name(number)
 
 
 def name(number):

@@ -1,6 +1,6 @@
 //! One version's interface: its schemas and operations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::schema::{Kinds, Property, Schema, SchemaId};
 use crate::diagnostic::Span;
@@ -16,7 +16,44 @@ pub struct Interface {
     pub span: Span,
     pub(super) schemas: Vec<Schema>,
     pub(super) components: BTreeMap<String, SchemaId>,
-    pub(super) operations: Vec<Operation>,
+    pub(super) operations: Operations,
+}
+
+/// The operations of a document, found by what they match.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Operations {
+    all: Vec<Operation>,
+    by_shape: HashMap<Shape, usize>,
+}
+
+/// A method and its path's literals; nothing stands for a parameter.
+type Shape = (String, Vec<Option<String>>);
+
+/// The shape of a method and path; none where an operation cannot have it.
+fn shape(method: &str, path: &[Segment]) -> Option<Shape> {
+    let segment = |segment: &Segment| match segment {
+        Segment::Literal(text) => Some(Some(text.clone())),
+        Segment::Param(_) => Some(None),
+        Segment::Part { .. } | Segment::Rest(_) => None,
+    };
+    Some((method.to_owned(), path.iter().map(segment).collect::<Option<_>>()?))
+}
+
+impl Operations {
+    /// Of two that match the same requests, the first one is meant.
+    pub(super) fn new(all: Vec<Operation>) -> Self {
+        let mut by_shape = HashMap::with_capacity(all.len());
+        for (index, one) in all.iter().enumerate() {
+            if let Some(shape) = shape(&one.method, &one.path) {
+                by_shape.entry(shape).or_insert(index);
+            }
+        }
+        Self { all, by_shape }
+    }
+
+    fn find(&self, template: &Template) -> Option<&Operation> {
+        self.all.get(*self.by_shape.get(&shape(&template.method, &template.segments)?)?)
+    }
 }
 
 /// One operation: a method on a path.
@@ -122,15 +159,7 @@ impl Interface {
 
     /// The operation of a route's side: same method, same path but for the names of its parameters.
     pub fn operation(&self, template: &Template) -> Option<&Operation> {
-        self.operations.iter().find(|one| {
-            one.method == template.method
-                && one.path.len() == template.segments.len()
-                && one.path.iter().zip(&template.segments).all(|pair| match pair {
-                    (Segment::Literal(a), Segment::Literal(b)) => a == b,
-                    (Segment::Param(_), Segment::Param(_)) => true,
-                    _ => false,
-                })
-        })
+        self.operations.find(template)
     }
 
     /// Without `null`: the schema that others refer to.

@@ -14,7 +14,7 @@ use crate::plan::ServicePlan;
 use crate::rules::checked::CheckedService;
 use crate::rules::load::{LoadedFolder, ServiceSources};
 use crate::rules::lockstep::Member;
-use crate::rules::{Held, Report, check_again, check_service, collide};
+use crate::rules::{Claims, Held, Report, check_again, check_service};
 
 /// What building came to.
 pub(super) struct Built {
@@ -22,9 +22,11 @@ pub(super) struct Built {
     pub(super) next: Option<BTreeMap<String, Serving>>,
     pub(super) services: BTreeMap<String, ServiceStatus>,
     pub(super) folder: FolderStatus,
+    /// Services whose newest files are good: those have to be kept for a restart.
+    pub(super) accepted: Vec<ServiceSources>,
 }
 
-/// Builds what serves next. Reads nothing but what is kept of services that are refused; keeps what is accepted.
+/// Builds what serves next. Reads nothing but what is kept of services that are refused.
 pub(super) fn build(
     loaded: io::Result<LoadedFolder>,
     previous: &Generation,
@@ -38,7 +40,7 @@ pub(super) fn build(
     };
     let folder = FolderStatus { diagnostics: diagnostics_of(&loaded.diagnostics, &loaded.sources), problem };
     if before.read_the_same(&folder, loaded.services.values()) {
-        return Built { next: None, services: before.services.clone(), folder };
+        return Built { next: None, services: before.services.clone(), folder, accepted: Vec::new() };
     }
 
     let mut candidates: Vec<Candidate<'_>> =
@@ -49,16 +51,18 @@ pub(super) fn build(
     while hold_back(&mut candidates) {
         next = place(&mut candidates);
     }
-    let mut services = BTreeMap::new();
+    let (mut services, mut accepted) = (BTreeMap::new(), Vec::new());
     for candidate in candidates {
         let name = candidate.sources.name.clone();
-        services.insert(name.clone(), candidate.into_status(next.get(&name), kept));
+        accepted.extend(matches!(candidate.verdict, Verdict::Good(..)).then(|| candidate.sources.clone()));
+        services.insert(name.clone(), candidate.into_status(next.get(&name)));
     }
 
     let sound = folder.problem.is_none()
         && !loaded.services.is_empty()
         && !loaded.diagnostics.has_errors()
         && !services.values().any(|status| status.state.is_refused());
+    let mut claims = Claims::of(next.values().map(|serving| &*serving.checked));
     for name in previous.services.keys().cloned().chain(kept.names()) {
         if services.contains_key(&name) {
             continue;
@@ -68,7 +72,8 @@ pub(super) fn build(
             continue;
         }
         let serving = previous.services.get(&name).cloned().or_else(|| restore(&name, kept));
-        if let Some(serving) = serving.filter(|serving| is_free(&next, &serving.checked)) {
+        if let Some(serving) = serving.filter(|serving| claims.are_free_for(&serving.checked)) {
+            claims.add(&serving.checked);
             services.insert(name.clone(), ServiceStatus::orphan(&serving));
             next.insert(name, serving);
         }
@@ -77,7 +82,7 @@ pub(super) fn build(
         services.iter().map(|(name, serving)| (name.clone(), serving.hash)).collect()
     };
     let is_new = content(&next) != content(&previous.services);
-    Built { next: is_new.then_some(next), services, folder }
+    Built { next: is_new.then_some(next), services, folder, accepted }
 }
 
 /// One service of the folder on its way to serving.
@@ -93,7 +98,7 @@ enum Verdict {
     /// These files serve already.
     Unchanged(Serving),
     /// Good in themselves.
-    Good(Box<Report>, Arc<CheckedService>),
+    Good(Box<Report>, Serving),
     Refused(Diagnoses),
 }
 
@@ -107,7 +112,7 @@ impl<'s> Candidate<'s> {
         }
         let mut report = check_again(sources, held);
         let verdict = match report.checked.take() {
-            Some(checked) => Verdict::Good(Box::new(report), Arc::new(checked)),
+            Some(checked) => Verdict::Good(Box::new(report), serving(sources, Arc::new(checked), false)),
             None => Verdict::Refused(diagnostics_of(&report.diagnostics, &report.sources)),
         };
         let fallback = served.cloned().or_else(|| restore(&sources.name, kept));
@@ -126,8 +131,7 @@ impl<'s> Candidate<'s> {
     /// What the others of its group see of it. What a refused file says is not known, so it is of the group that it was of.
     fn member(&self) -> Option<Member> {
         match &self.verdict {
-            Verdict::Unchanged(serving) => serving.checked.member(),
-            Verdict::Good(_, checked) => checked.member(),
+            Verdict::Unchanged(serving) | Verdict::Good(_, serving) => serving.checked.member(),
             Verdict::Refused(_) => {
                 self.fallback.as_ref()?.checked.member().map(|member| Member { is_good: false, ..member })
             }
@@ -137,22 +141,18 @@ impl<'s> Candidate<'s> {
     /// What would serve, as far as this service is concerned.
     fn serving(&self) -> Option<Serving> {
         match &self.verdict {
-            Verdict::Unchanged(serving) => Some(serving.clone()),
-            Verdict::Good(_, checked) => Some(serving(self.sources, checked.clone(), false)),
+            Verdict::Unchanged(serving) | Verdict::Good(_, serving) => Some(serving.clone()),
             Verdict::Refused(_) => self.fallback.clone(),
         }
     }
 
     /// How it came out, where `serving` is what now serves under its name.
-    fn into_status(self, serving: Option<&Serving>, kept: &LastGood) -> ServiceStatus {
+    fn into_status(self, serving: Option<&Serving>) -> ServiceStatus {
         let report = match self.verdict {
             Verdict::Refused(diagnostics) => return ServiceStatus::refused(self.sources, serving, diagnostics),
             Verdict::Unchanged(serving) => return ServiceStatus::serving(self.sources, &serving),
             Verdict::Good(report, _) => report,
         };
-        if let Err(error) = kept.keep(self.sources) {
-            tracing::warn!(service = %self.sources.name, %error, "the state cannot be kept for a restart");
-        }
         let mut status = serving.map_or_else(
             || ServiceStatus::refused(self.sources, None, Diagnoses::default()),
             |serving| ServiceStatus::serving(self.sources, serving),
@@ -167,15 +167,16 @@ impl<'s> Candidate<'s> {
 fn place(candidates: &mut [Candidate<'_>]) -> BTreeMap<String, Serving> {
     loop {
         candidates.sort_by_key(Candidate::rank);
-        let mut placed = BTreeMap::new();
+        let (mut placed, mut claims) = (BTreeMap::new(), Claims::default());
         let mut refused_one = false;
         for candidate in candidates.iter_mut() {
             let Some(serving) = candidate.serving() else { continue };
-            if is_free(&placed, &serving.checked) {
+            if claims.are_free_for(&serving.checked) {
+                claims.add(&serving.checked);
                 placed.insert(candidate.sources.name.clone(), serving);
-            } else if let Verdict::Good(report, checked) = &mut candidate.verdict {
-                report.checked = Some((**checked).clone());
-                report.refuse_collisions(placed.values().map(|serving| &*serving.checked));
+            } else if let Verdict::Good(report, serving) = &mut candidate.verdict {
+                report.checked = Some((*serving.checked).clone());
+                report.refuse_collisions(&claims);
                 candidate.verdict = Verdict::Refused(diagnostics_of(&report.diagnostics, &report.sources));
                 refused_one = true;
                 break;
@@ -193,10 +194,10 @@ fn hold_back(candidates: &mut [Candidate<'_>]) -> bool {
     let members: Vec<Member> = candidates.iter().filter_map(Candidate::member).collect();
     let mut held_one = false;
     for candidate in candidates.iter_mut() {
-        if let Verdict::Good(report, checked) = &mut candidate.verdict
-            && checked.lockstep.is_some()
+        if let Verdict::Good(report, serving) = &mut candidate.verdict
+            && serving.checked.lockstep.is_some()
         {
-            report.checked = Some((**checked).clone());
+            report.checked = Some((*serving.checked).clone());
             report.refuse_out_of_step(&members);
             if report.checked.take().is_none() {
                 candidate.verdict = Verdict::Refused(diagnostics_of(&report.diagnostics, &report.sources));
@@ -205,10 +206,6 @@ fn hold_back(candidates: &mut [Candidate<'_>]) -> bool {
         }
     }
     held_one
-}
-
-fn is_free(placed: &BTreeMap<String, Serving>, checked: &CheckedService) -> bool {
-    !placed.values().any(|serving| collide(&serving.checked, checked))
 }
 
 fn serving(sources: &ServiceSources, checked: Arc<CheckedService>, restored: bool) -> Serving {

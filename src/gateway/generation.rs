@@ -1,6 +1,6 @@
 //! What serves now: one immutable value behind the one swap. Every request takes a snapshot once and keeps it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -116,20 +116,27 @@ pub(super) struct Serving {
 }
 
 impl Generation {
-    /// What is before anything is loaded.
-    pub(super) fn nothing() -> Self {
-        Self::made(0, BTreeMap::new(), None)
+    /// What serves before anything has been loaded.
+    fn nothing() -> Self {
+        Self::of(0, BTreeMap::new(), &HashMap::new(), None)
     }
 
-    /// The generation of these services, with the endpoints that they have; those of others are forgotten.
-    pub(super) fn new(number: u64, services: BTreeMap<String, Serving>, clusters: &Arc<Clusters>) -> Self {
+    /// The generation of these services that comes next, with the endpoints that they have; those of others are forgotten.
+    /// What has not changed of it stays.
+    pub(super) fn after(&self, services: BTreeMap<String, Serving>, clusters: &Arc<Clusters>) -> Self {
+        let known = self.standings.iter().map(|one| (one.plan.name.as_str(), one)).collect();
         let plans: Vec<Arc<ServicePlan>> = services.values().map(|serving| serving.plan.clone()).collect();
-        let generation = Self::made(number, services, Some(clusters));
+        let generation = Self::of(self.number + 1, services, &known, Some(clusters));
         clusters.retain(&plans);
         generation
     }
 
-    fn made(number: u64, services: BTreeMap<String, Serving>, clusters: Option<&Arc<Clusters>>) -> Self {
+    fn of(
+        number: u64,
+        services: BTreeMap<String, Serving>,
+        known: &HashMap<&str, &Arc<Standing>>,
+        clusters: Option<&Arc<Clusters>>,
+    ) -> Self {
         let mut digest = Sha256::new();
         for (name, serving) in &services {
             digest.update((name.len() as u64).to_be_bytes());
@@ -139,7 +146,11 @@ impl Generation {
         // Twelve digits tell rule sets apart and can be read aloud.
         let hash = hex(digest.finalize().get(..6).unwrap_or_default());
         let plan = Plan::new(services.values().map(|serving| serving.plan.clone()).collect());
-        let standings = services.values().map(|serving| Arc::new(Standing::new(serving, clusters))).collect();
+        let standing = |serving: &Serving| {
+            let known = known.get(serving.plan.name.as_str()).filter(|known| Arc::ptr_eq(&known.plan, &serving.plan));
+            known.map_or_else(|| Arc::new(Standing::new(serving, clusters)), |known| Arc::clone(known))
+        };
+        let standings = services.values().map(standing).collect();
         Self { number, hash, since: SystemTime::now(), plan, services, standings }
     }
 

@@ -6,9 +6,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use super::generation::hex;
 use crate::rules::load::ServiceSources;
+
+/// Files that are open at once.
+const AT_ONCE: usize = 100;
 
 /// The folder that keeps them; without one nothing is kept.
 #[derive(Debug, Clone)]
@@ -31,22 +35,32 @@ impl LastGood {
         Self { folder: state.map(|state| state.join("last-good")) }
     }
 
-    /// Keeps a service's sources, all of them or, if that fails, those that were kept before.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub(super) fn keep(&self, sources: &ServiceSources) -> io::Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let files =
-            sources.iter().filter_map(|(id, path)| Some((path.to_owned(), sources.sources.get(id)?.text.clone())));
-        let kept = Kept { service: sources.name.clone(), hash: hex(&sources.hash), files: files.collect() };
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
-        file.as_file().sync_all()?;
-        file.persist(path(folder, &sources.name))?;
-        // The rename itself must survive too.
-        File::open(folder)?.sync_all()
+    /// Keeps services' sources, of each all or, if that fails, those that were kept before. What the disk says against it
+    /// is told in the log.
+    pub(super) fn keep(&self, services: &[ServiceSources]) {
+        let Some(folder) = self.folder.as_ref().filter(|_| !services.is_empty()) else { return };
+        for services in services.chunks(AT_ONCE) {
+            let told = |sources: &ServiceSources, error: io::Error| {
+                tracing::warn!(service = %sources.name, %error, "the state cannot be kept for a restart");
+            };
+            // Many are written before the first one is waited for: the disk then has one wait for all of them.
+            let written = services.iter().filter_map(|sources| match write_one(folder, sources) {
+                Ok(file) => Some((sources, file?)),
+                Err(error) => {
+                    told(sources, error);
+                    None
+                }
+            });
+            for (sources, file) in written.collect::<Vec<_>>() {
+                let kept = file.as_file().sync_all();
+                let kept = kept.and_then(|()| Ok(file.persist(path(folder, &sources.name)).map(drop)?));
+                kept.unwrap_or_else(|error| told(sources, error));
+            }
+        }
+        // The renames themselves must survive too.
+        if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+            tracing::warn!(%error, "the state may not survive a crash of the machine");
+        }
     }
 
     /// The sources that were kept for a service, if they are whole.
@@ -83,6 +97,20 @@ impl LastGood {
     }
 }
 
+/// Writes what is kept of a service beside its place; nothing where it is there already, as nearly all are after a restart.
+fn write_one(folder: &Path, sources: &ServiceSources) -> io::Result<Option<NamedTempFile>> {
+    let files = sources.iter().filter_map(|(id, path)| Some((path.to_owned(), sources.sources.get(id)?.text.clone())));
+    let kept = Kept { service: sources.name.clone(), hash: hex(&sources.hash), files: files.collect() };
+    let text = serde_json::to_vec(&kept)?;
+    if fs::read(path(folder, &sources.name)).is_ok_and(|known| known == text) {
+        return Ok(None);
+    }
+    fs::create_dir_all(folder)?;
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(&text)?;
+    Ok(Some(file))
+}
+
 fn path(folder: &Path, service: &str) -> PathBuf {
     folder.join(format!("{service}.json"))
 }
@@ -97,7 +125,7 @@ mod tests {
         let kept = LastGood::new(Some(state.path()));
         assert!(kept.recall("orders").is_none());
         let sources = ServiceSources::from_texts("orders", [("service.yaml", "a: 1"), ("openapi/v1.yaml", "b: 2")]);
-        kept.keep(&sources).unwrap();
+        kept.keep(std::slice::from_ref(&sources));
         assert_eq!(kept.names(), ["orders"]);
         let back = kept.recall("orders").unwrap();
         assert_eq!((back.hash, back.sources), (sources.hash, sources.sources.clone()));

@@ -99,7 +99,8 @@ struct App {
     via: HeaderValue,
     metrics: Arc<Metrics>,
     access: Arc<AccessLog>,
-    ledger: Arc<Ledger>,
+    /// Each worker writes pages of its own.
+    ledger: Ledger,
     draining: Arc<AtomicBool>,
     /// The version header's name, where it is not one that begins as all of ours do.
     own_header: Option<HeaderName>,
@@ -127,7 +128,7 @@ impl App {
             via: self.via.clone(),
             metrics: self.metrics.clone(),
             access: self.access.clone(),
-            ledger: self.ledger.clone(),
+            ledger: self.ledger.share(),
             draining: self.draining.clone(),
             own_header: self.own_header.clone(),
         }
@@ -220,7 +221,7 @@ impl Server {
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
             access: Arc::new(access),
-            ledger: Arc::new(Ledger::new()),
+            ledger: Ledger::new(),
             draining: Arc::default(),
             own_header: Some(settings.version_header.clone()).filter(|name| !headers::is_managed(name)),
             settings,

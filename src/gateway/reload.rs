@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use tokio::runtime::Handle;
 
 use super::build::build;
-use super::generation::{Current, Generation};
+use super::generation::Current;
 use super::last_good::LastGood;
 use super::metrics::Metrics;
 use super::status::Status;
@@ -82,13 +82,15 @@ impl Reloader {
         let built = build(load_folder(&self.rules), &previous, &self.status(), &self.kept, &self.held);
         let generation = match built.next {
             Some(services) => {
-                let next = Arc::new(Generation::new(previous.number + 1, services, &self.clusters));
+                let next = Arc::new(previous.after(services, &self.clusters));
                 Handle::current().block_on(self.clusters.settle());
                 self.current.replace(next.clone());
                 next
             }
             None => previous.clone(),
         };
+        // What serves now need not wait for the disk.
+        self.kept.keep(&built.accepted);
         let changed = generation.number != previous.number;
         let status = Arc::new(Status {
             generation: generation.number,

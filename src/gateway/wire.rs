@@ -98,6 +98,10 @@ impl AsyncRead for Wire {
             let taken = this.before.len().min(buf.remaining());
             buf.put_slice(this.before.get(..taken).unwrap_or_default());
             this.before.advance(taken);
+            if this.before.is_empty() {
+                // An empty rest of it would hold all of its memory for as long as the connection lives.
+                this.before = Bytes::new();
+            }
         }
         let read = buf.filled().get(start..).unwrap_or_default();
         match &mut this.watch {

@@ -81,7 +81,9 @@ impl Index {
         let templates: Vec<&Template> = templates.collect();
         let mut best: Vec<_> = templates.iter().enumerate().map(|(id, one)| (one.specificity(), id)).collect();
         best.sort_unstable();
-        let mut index = Self { nodes: vec![Node::default()], order: vec![0; templates.len()], ..Self::default() };
+        let mut index = Self::default();
+        index.nodes.push(Node::default());
+        index.order.resize(templates.len(), 0);
         for (place, (_, id)) in best.iter().enumerate() {
             if let Some(order) = index.order.get_mut(*id) {
                 *order = place;

@@ -110,7 +110,6 @@ impl Plan {
     }
 
     /// Its place among the services.
-    #[cfg(feature = "gateway")]
     pub(crate) fn find(&self, host: Option<&str>, path: &str) -> Option<usize> {
         self.directory.find(host, path)
     }

@@ -10,6 +10,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod claims;
 pub(crate) mod expression;
 mod held;
 pub mod load;
@@ -31,6 +32,7 @@ pub mod checked;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use claims::Claims;
 pub use held::Held;
 
 use self::ast::{RuleFile, ServiceFile};
@@ -80,9 +82,11 @@ impl FolderReport {
 /// Checks every service of a folder, and that no two answer for the same requests. Pure.
 pub fn check_folder(folder: &LoadedFolder) -> FolderReport {
     let mut services: BTreeMap<String, Report> = BTreeMap::new();
+    let mut claims = Claims::default();
     for (name, sources) in &folder.services {
         let mut report = check_service(sources);
-        report.refuse_collisions(services.values().filter_map(|earlier| earlier.checked.as_ref()));
+        report.refuse_collisions(&claims);
+        report.checked.iter().for_each(|checked| claims.add(checked));
         services.insert(name.clone(), report);
     }
     let members: Vec<Member> = services.values().filter_map(|report| report.checked.as_ref()?.member()).collect();
@@ -118,7 +122,7 @@ pub fn check_service(service: &ServiceSources) -> Report {
 
 /// As [`check_service`], but the examples and laws of a step that held before in the same words are not tried again.
 pub fn check_again(service: &ServiceSources, held: &Held) -> Report {
-    let mut report = prove_service(service);
+    let mut report = prove_again(service, held);
     if let Some(checked) = report.checked.take() {
         let mut diagnostics = std::mem::take(&mut report.diagnostics);
         let pairs = checked.versions.iter().zip(checked.versions.iter().skip(1));
@@ -139,6 +143,11 @@ pub fn check_again(service: &ServiceSources, held: &Held) -> Report {
 
 /// Reads and checks one service as far as that goes without running its rules. Pure.
 pub fn prove_service(service: &ServiceSources) -> Report {
+    prove_again(service, &Held::default())
+}
+
+/// As [`prove_service`], but large interfaces that were read before in the same words are not read again.
+fn prove_again(service: &ServiceSources, held: &Held) -> Report {
     let mut diagnostics = service.diagnostics.clone();
     let (file, rules, all_read) = parse_service(service, &mut diagnostics);
     let start = Span { source: SourceId(0), start: 0, end: 0 };
@@ -146,7 +155,7 @@ pub fn prove_service(service: &ServiceSources) -> Report {
     let mut interfaces = Vec::new();
     let checked = file.and_then(|file| {
         check_interfaces(&file, service, &mut diagnostics);
-        interfaces = parse_interfaces(&file, service, &mut diagnostics);
+        interfaces = parse_interfaces(&file, service, held, &mut diagnostics);
         check::check_service(&service.name, &file, &rules, all_read, &service.sources, &mut diagnostics)
     });
     let understood = check::is_understood(&diagnostics);
@@ -195,23 +204,18 @@ impl Report {
     ///
     /// The one that is refused is the one it is called on: call it in the order of preference (the service that is
     /// serving already, else by name).
-    pub fn refuse_collisions<'s>(&mut self, others: impl IntoIterator<Item = &'s CheckedService>) {
-        let Some(own) = &self.checked else { return };
-        let keys = claims(own);
-        for other in others {
-            let Some((host, path)) = claims(other).into_iter().find(|claim| keys.contains(claim)) else { continue };
-            let request = match (host, path) {
-                ("", "") => "requests of any host and path".to_owned(),
-                ("", path) => format!("the path `{path}` of any host"),
-                (host, "") => format!("the host `{host}`"),
-                (host, path) => format!("the path `{path}` of the host `{host}`"),
-            };
-            self.diagnostics
-                .error(codes::R15, self.identity, format!("`{}` already answers for {request}", other.name))
-                .help("give each service hosts or paths of its own: `match: {hosts: […], paths: […]}`");
-            self.checked = None;
-            return;
-        }
+    pub fn refuse_collisions(&mut self, others: &Claims) {
+        let Some(clash) = self.checked.as_ref().and_then(|own| others.clash(own)) else { return };
+        let request = match (clash.host.as_str(), clash.path.as_str()) {
+            ("", "") => "requests of any host and path".to_owned(),
+            ("", path) => format!("the path `{path}` of any host"),
+            (host, "") => format!("the host `{host}`"),
+            (host, path) => format!("the path `{path}` of the host `{host}`"),
+        };
+        self.diagnostics
+            .error(codes::R15, self.identity, format!("`{}` already answers for {request}", clash.holder))
+            .help("give each service hosts or paths of its own: `match: {hosts: […], paths: […]}`");
+        self.checked = None;
     }
 
     /// Refuses this service where others that it changes together with are not ready (R21).
@@ -230,21 +234,6 @@ impl CheckedService {
     pub fn member(&self) -> Option<Member> {
         Some(Member { service: self.name.clone(), lockstep: self.lockstep.clone()?, is_good: true })
     }
-}
-
-/// Whether two services answer for the same host and path, so that one of them has to be refused.
-pub fn collide(one: &CheckedService, other: &CheckedService) -> bool {
-    let keys = claims(one);
-    claims(other).iter().any(|claim| keys.contains(claim))
-}
-
-/// Every host and path prefix that a service answers for; empty: any.
-fn claims(service: &CheckedService) -> Vec<(&str, &str)> {
-    fn or_any(names: &[String]) -> Vec<&str> {
-        if names.is_empty() { vec![""] } else { names.iter().map(String::as_str).collect() }
-    }
-    let (hosts, paths) = (or_any(&service.hosts), or_any(&service.paths));
-    hosts.iter().flat_map(|host| paths.iter().map(move |path| (*host, *path))).collect()
 }
 
 fn identity(file: &ServiceFile) -> Span {
@@ -304,12 +293,19 @@ fn versions_of(stem: &str, service: &ServiceFile) -> parse::Named {
 fn parse_interfaces(
     file: &ServiceFile,
     service: &ServiceSources,
+    held: &Held,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Option<Interface>> {
     let versions = file.versions.iter().map(|version| {
-        let id = service.find(&version.openapi.as_ref()?.value)?;
-        let node = read(service, id, Limits::OPENAPI, diagnostics)?;
-        contract::parse_interface(&version.name.value, &node, diagnostics)
+        let (id, name) = (service.find(&version.openapi.as_ref()?.value)?, version.name.value.as_str());
+        held.interface_or_read(service, (id, name), || {
+            let mut found = Diagnostics::default();
+            let node = read(service, id, Limits::OPENAPI, &mut found);
+            let interface = node.and_then(|node| contract::parse_interface(name, &node, &mut found));
+            let has_findings = !found.is_empty();
+            diagnostics.append(found);
+            (interface, has_findings)
+        })
     });
     versions.collect()
 }

@@ -92,3 +92,43 @@ fn one_changed_step_of_a_line_is_tried_alone() {
     assert!(check_again(&rules("d"), &held).checked.is_some());
     assert_eq!(held.tried(), 3);
 }
+
+/// A line of three versions with large interfaces; the newest one has `more` in it.
+fn with_interfaces(rule: &str, more: &str) -> ServiceSources {
+    let interface = |name: &str, more: &str| {
+        let long = "x".repeat(200 << 10);
+        let item = format!("{{type: object, required: [{name}], properties: {{{name}: {{type: string}}}}}}");
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1', description: {long}}}\npaths: {{}}\n\
+             components: {{schemas: {{T: {item}{more}}}}}\n"
+        )
+    };
+    let service = "versions:\n  v1: {openapi: o/1.yaml}\n  v2: {openapi: o/2.yaml}\n  \
+                   v3: {openapi: o/3.yaml, upstream: \"http://127.0.0.1:1\"}\n";
+    let (first, last) = ("types:\n  T: [a = b]\n", format!("types:\n  T: [{rule}]\n"));
+    let [one, two, three] = [interface("a", ""), interface("b", ""), interface("c", more)];
+    let texts = [("service.yaml", service), ("v1-v2.yaml", first), ("v2-v3.yaml", &last)];
+    let interfaces = [("o/1.yaml", &*one), ("o/2.yaml", &*two), ("o/3.yaml", &*three)];
+    ServiceSources::from_texts("shop", texts.into_iter().chain(interfaces))
+}
+
+#[test]
+fn a_large_interface_is_read_once() {
+    let held = Held::default();
+    for rule in ["b = c", "b: c", "b = c"] {
+        let report = check_again(&with_interfaces(rule, ""), &held);
+        // What is remembered says the same as what is read, spans included.
+        let fresh = check_again(&with_interfaces(rule, ""), &Held::default());
+        assert_eq!(found(&report), found(&fresh));
+        assert_eq!(report.checked.is_some(), rule == "b = c");
+        assert_eq!(held.interfaces_read(), 3);
+    }
+    assert!(check_again(&with_interfaces("b = c", ", U: {type: string}"), &held).checked.is_some());
+    assert_eq!(held.interfaces_read(), 4);
+    // One with findings is read, and its findings are told, every time.
+    for read in 5..7 {
+        let report = check_again(&with_interfaces("b = c", ", U: {$ref: '#/nowhere'}"), &held);
+        assert!(!report.diagnostics.is_empty());
+        assert_eq!(held.interfaces_read(), read);
+    }
+}

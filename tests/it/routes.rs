@@ -28,7 +28,7 @@ fn templates() -> impl Strategy<Value = Vec<String>> {
     let query = select(vec!["", "", "", "?k=1", "?k=2", "?k={}", "?k=1&j={}"]);
     let one = (method, prop::collection::vec(select(SEGMENTS.to_vec()), 0..4), end, query);
     let text = one.prop_map(|(method, segments, end, query)| {
-        let mut path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
+        let mut path: String = segments.iter().flat_map(|segment| ["/", segment]).collect();
         path.push_str(if path.is_empty() && end.is_empty() { "/" } else { end });
         let mut text = format!("{method} {path}{query}");
         for number in 0.. {
@@ -57,12 +57,12 @@ fn request() -> impl Strategy<Value = (&'static str, String, Option<&'static str
 }
 
 fn param_names(template: &Template) -> String {
-    template.params().map(|name| format!("/{{{name}}}")).collect()
+    template.params().flat_map(|name| ["/{", name, "}"]).collect()
 }
 
 fn line(rules: &[Vec<String>]) -> ServicePlan {
     let last = rules.len() + 1;
-    let versions: String = (1..last).map(|version| format!("  v{version}: {{}}\n")).collect();
+    let versions = (1..last).fold(String::new(), |all, version| all + &format!("  v{version}: {{}}\n"));
     let service = format!("versions:\n{versions}  v{last}: {{upstream: \"http://127.0.0.1:9\"}}\n");
     let file =
         |routes: &Vec<String>| routes.iter().fold("routes:\n".to_owned(), |all, one| all + "  - '" + one + "'\n");
@@ -106,7 +106,7 @@ fn matches(segments: &[Segment], parts: &[&str]) -> bool {
 }
 
 fn matches_path(template: &Template, path: &str) -> bool {
-    let parts: Vec<&str> = path[1..].split('/').collect();
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
     matches(&template.segments, if path == "/" { &[] } else { &parts })
 }
 
@@ -147,6 +147,19 @@ fn covers(template: &Template, other: &Template) -> bool {
 /// The best of all that fit, the last one of equals.
 fn best<'t>(all: &'t [Template], method: &str, fits: impl Fn(&Template) -> bool) -> Option<&'t Template> {
     all.iter().filter(|one| is_of(one, method) && fits(one)).max_by_key(|one| one.specificity())
+}
+
+/// Many routes load, and each of them is found.
+#[test]
+fn thousands_of_routes_load() {
+    let routes =
+        |of: &str| (0..2_000).map(|number| format!("GET /{of}{number}/{{id}} = GET /to{number}/{{id}}")).collect();
+    let plan = line(&[routes("from")]);
+    for number in [0, 999, 1_999] {
+        let path = format!("/from{number}/7");
+        assert_eq!(plan.operation(0, "GET", (&path, None)), Some(&*format!("GET /from{number}/{{id}}")));
+    }
+    assert_eq!(plan.operation(0, "GET", ("/from2000/7", None)), None);
 }
 
 proptest! {

@@ -10,7 +10,7 @@ mod schemas;
 
 use std::collections::BTreeMap;
 
-use super::interface::Interface;
+use super::interface::{Interface, Operations};
 use crate::diagnostic::{Diagnostics, codes};
 use crate::rules::yaml::Node;
 
@@ -41,7 +41,7 @@ pub fn parse_interface(version: &str, root: &Node, diagnostics: &mut Diagnostics
         let id = schemas.id_of(node);
         components.insert(name.to_owned(), id);
     }
-    let operations = operations::read(&mut schemas);
+    let operations = Operations::new(operations::read(&mut schemas));
     schemas.finish();
     Some(Interface {
         version: version.to_owned(),
