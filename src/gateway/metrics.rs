@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::operating::Operating;
 use super::record::{Entry, Known};
 
 /// What is counted.
@@ -35,6 +36,8 @@ pub(super) struct Metrics {
     /// Connections that are open.
     pub(super) connections: Gauge<i64, AtomicI64>,
     dropped_lines: Gauge<i64, AtomicI64>,
+    /// Of the gateway's own operation.
+    pub(super) operating: Operating,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -108,8 +111,10 @@ impl Metrics {
         registry.register("refused_services", "Services whose newest files are refused", refused_services.clone());
         registry.register("connections", "Open connections of callers", connections.clone());
         registry.register("access_log_dropped", "Access log lines that were dropped", dropped_lines.clone());
+        let operating = Operating::new(&mut registry);
         Self {
             registry,
+            operating,
             requests,
             durations,
             translations,

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use http_body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -187,6 +187,9 @@ impl Recording {
         headers.reserve(4);
         if let Ok(id) = HeaderValue::from_str(&self.identity.request) {
             headers.insert(REQUEST_ID, id);
+        }
+        if self.app.is_leaving() && self.protocol != "h2" {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.facts.change(|known| {
             if let Some(generation) = known.generation.as_ref().filter(|generation| generation.number != 0) {

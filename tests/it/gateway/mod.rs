@@ -17,6 +17,7 @@ mod lists;
 mod lockstep;
 mod negotiate;
 mod operate;
+mod operations;
 mod patches;
 mod reload;
 mod rollout;
