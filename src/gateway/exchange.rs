@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -20,12 +20,13 @@ use super::generation::Standing;
 use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop, remove_where};
 use super::record::Facts;
 use super::target::Target;
+use super::telemetry::Called;
 use super::tls::Secured;
 use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Outgoing, Payload, address};
 use super::validators::Representation;
-use super::{fallback, streaming};
+use super::{fallback, headers, streaming};
 use crate::plan::address::Surroundings;
 use crate::plan::{Exchange, Limits, ServicePlan};
 
@@ -140,9 +141,20 @@ impl Call<'_> {
         };
         let uri = address(base, path, query)?;
         decorate(&mut headers, &self.route, self.target, self.identity);
+        let span = self.facts.is_traced().then(headers::random);
+        if let Some(span) = span {
+            headers::set_span(&mut headers, self.identity, span);
+        }
+        let traced = span.map(|span| (span, method.clone(), uri.clone(), SystemTime::now()));
         let begun = Instant::now();
         let answered = self.app.upstreams.send(Outgoing { method, uri, headers, body }).await;
-        self.facts.change(|known| known.upstream += begun.elapsed());
+        let took = begun.elapsed();
+        self.facts.change(|known| known.upstream += took);
+        if let Some((span, method, uri, begun)) = traced {
+            let outcome =
+                answered.as_ref().map(|answer| answer.status().as_u16()).map_err(|trouble| trouble.kind.row().1);
+            self.facts.called(Called { span, method, uri, begun, took, outcome });
+        }
         let mut response = answered?;
         remove_hop_by_hop(response.headers_mut());
         remove_where(response.headers_mut(), |name| name.as_str().starts_with("bifocal-"));

@@ -81,7 +81,9 @@ impl Handover {
                 let _ = child.kill();
                 let ended = child.wait()?;
                 let why = match error.kind() {
-                    io::ErrorKind::UnexpectedEof => format!("the new process ended: {ended}"),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                        format!("the new process ended: {ended}")
+                    }
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                         format!("the new process was not ready within {} s", patience.as_secs())
                     }

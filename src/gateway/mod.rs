@@ -56,6 +56,7 @@ mod levels;
 mod lines;
 mod metrics;
 mod operating;
+mod telemetry;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,6 +80,7 @@ use generation::Current;
 use ledger::Ledger;
 use metrics::Metrics;
 use reload::Reloader;
+use telemetry::Telemetry;
 use tls::Certificates;
 use upstream::Upstreams;
 
@@ -104,6 +106,8 @@ struct App {
     changes: Changes,
     /// Where messages go, if that is the gateway's business.
     messages: Option<Arc<Lines>>,
+    /// Where traces and metrics are sent, if anywhere.
+    telemetry: Option<Arc<Telemetry>>,
 }
 
 impl App {
@@ -124,6 +128,7 @@ impl App {
             drained: self.drained.clone(),
             changes: self.changes.clone(),
             messages: self.messages.clone(),
+            telemetry: self.telemetry.clone(),
         }
     }
 

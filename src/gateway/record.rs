@@ -19,6 +19,8 @@ use super::App;
 use super::connection::Busy;
 use super::generation::{Generation, Standing};
 use super::headers::{GENERATION, Identity, REQUEST_ID, VERSION};
+use super::telemetry::{Called, Notes};
+use super::tls::Secured;
 
 /// What a request's handlers learn of it.
 #[derive(Debug, Default)]
@@ -43,6 +45,8 @@ pub(super) struct Known {
     pub(super) calls: Vec<(String, usize, usize)>,
     /// Members of the service's answer that had nowhere to go.
     pub(super) dropped_members: usize,
+    /// Of a request that is traced.
+    pub(super) trace: Option<Box<Notes>>,
 }
 
 impl Known {
@@ -86,6 +90,20 @@ pub(super) struct Facts(Arc<Mutex<Known>>);
 impl Facts {
     pub(super) fn change(&self, change: impl FnOnce(&mut Known)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether the request is traced.
+    pub(super) fn is_traced(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).trace.is_some()
+    }
+
+    /// A call of a traced request is over.
+    pub(super) fn called(&self, call: Called) {
+        self.change(|known| {
+            if let Some(notes) = &mut known.trace {
+                notes.called(call);
+            }
+        });
     }
 }
 
@@ -151,6 +169,9 @@ impl Drop for Recording {
             self.app.metrics.finished(&entry);
             self.app.ledger.finished(&entry);
             self.app.access.write(&entry);
+            if let (Some(telemetry), Some(notes)) = (&self.app.telemetry, &known.trace) {
+                telemetry.finished(&entry, notes);
+            }
         });
     }
 }
@@ -158,11 +179,16 @@ impl Drop for Recording {
 impl Recording {
     /// Names a request, and sees to it that it is recorded whatever becomes of it.
     pub(super) fn begin(app: &Arc<App>, busy: Busy, request: &Request) -> Box<Self> {
+        let mut identity = Identity::of(request.headers());
+        let is_secure = request.extensions().get::<Secured>().is_some();
+        let trace = app.telemetry.as_ref();
+        let trace = trace.and_then(|one| one.begin(&mut identity, request.headers(), request.uri(), is_secure));
+        let known = Known { trace, ..Known::default() };
         Box::new(Self {
             at: SystemTime::now(),
             begun: Instant::now(),
-            identity: Identity::of(request.headers()),
-            facts: Facts::default(),
+            identity,
+            facts: Facts(Arc::new(Mutex::new(known))),
             method: request.method().clone(),
             uri: request.uri().clone(),
             protocol: if request.version() == http::Version::HTTP_2 { "h2" } else { "http/1" },

@@ -27,6 +27,7 @@ use super::lines::Lines;
 use super::listener::{self, BindError, Serving};
 use super::metrics::Metrics;
 use super::reload::Reloader;
+use super::telemetry::Telemetry;
 use super::tls::Certificates;
 use super::upstream::Upstreams;
 use super::watch::{self, Signals};
@@ -133,6 +134,7 @@ impl Server {
         let kept = LastGood::new(settings.state.as_deref());
         let reloader = Arc::new(Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone()));
         reloader.reload("start").await;
+        let telemetry = Telemetry::start(&settings.telemetry, &metrics).map_err(StartError::Thread)?;
         let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));
         let changes = Changes {
             reloader: reloader.clone(),
@@ -155,6 +157,7 @@ impl Server {
             drained: Arc::default(),
             changes,
             messages,
+            telemetry,
             settings: Arc::new(settings),
         });
         let workers = Workers::start(&app).map_err(StartError::Thread)?;
@@ -268,6 +271,7 @@ impl Server {
         manager::ready(is_main);
         let workers = Arc::new(workers);
         let guarded = tokio::spawn(watchdog(workers.clone()));
+        let measured = tokio::spawn(measure(app.clone()));
 
         let why = shutdown.await.into();
         app.draining.store(true, Ordering::Release);
@@ -292,6 +296,13 @@ impl Server {
             tracing::warn!("the drain time is over; cutting what is left");
         }
         guarded.abort();
+        measured.abort();
+        if let Some(telemetry) = &app.telemetry {
+            if app.settings.telemetry.metrics_every.is_some() {
+                telemetry.metrics(&app.metrics_text());
+            }
+            telemetry.flush().await;
+        }
         let _ = stop_admin.send(true);
         if let Some(desk) = admin {
             desk.closed().await;
@@ -309,6 +320,15 @@ impl Server {
 fn open_desk(app: &Arc<App>, socket: Listening, stop: channel::Receiver<bool>) -> Option<Desk> {
     let opened = Desk::open(app.clone(), socket, stop);
     opened.inspect_err(|error| tracing::error!(%error, "the admin address is not served")).ok()
+}
+
+/// Sends metrics now and then.
+async fn measure(app: Arc<App>) {
+    let (Some(telemetry), Some(every)) = (&app.telemetry, app.settings.telemetry.metrics_every) else { return };
+    loop {
+        tokio::time::sleep(every).await;
+        telemetry.metrics(&app.metrics_text());
+    }
 }
 
 /// Tells the service manager that every thread still moves, for as long as each does.

@@ -43,13 +43,6 @@ impl fmt::Debug for Headers {
     }
 }
 
-impl Telemetry {
-    /// Whether requests may have spans.
-    pub fn is_tracing(&self) -> bool {
-        self.endpoint.is_some() && self.traces
-    }
-}
-
 impl Reader {
     /// Reads the section `telemetry`.
     pub(super) fn telemetry(&mut self) -> Telemetry {

@@ -5,4 +5,6 @@ mod process;
 mod admin;
 mod logs;
 mod manager;
+#[cfg(feature = "otlp")]
+mod telemetry;
 mod upgrade;
