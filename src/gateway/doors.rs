@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::listener::BindError;
 use crate::settings::{AdminListen, Settings};
@@ -50,6 +50,8 @@ pub(super) struct Inherited {
     pub(super) of: Use,
     /// Whether the service manager opened it, so that it counts whatever the settings say.
     pub(super) is_activated: bool,
+    /// The path of a UNIX socket. It was bound under another name, so the system does not know.
+    pub(super) path: Option<PathBuf>,
 }
 
 /// Sockets that were open before this process was.
@@ -70,7 +72,7 @@ impl Sockets {
                 Err(_) => passed.take_unix_listener(index).ok().flatten().map(OwnedFd::from),
             };
             match socket {
-                Some(socket) => found.push(Inherited { socket, of, is_activated: true }),
+                Some(socket) => found.push(Inherited { socket, of, is_activated: true, path: None }),
                 None => tracing::warn!(index, "a socket of the service manager is no listening socket; it is not used"),
             }
         }
@@ -78,8 +80,8 @@ impl Sockets {
     }
 
     /// By name, from a process before.
-    pub(super) fn add(&mut self, socket: OwnedFd, name: &str, is_activated: bool) {
-        self.0.push(Inherited { socket, of: Use::named(name), is_activated });
+    pub(super) fn add(&mut self, socket: OwnedFd, name: &str, is_activated: bool, path: Option<PathBuf>) {
+        self.0.push(Inherited { socket, of: Use::named(name), is_activated, path });
     }
 
     fn take(&mut self, is_wanted: impl Fn(&Inherited) -> bool) -> Option<Inherited> {
@@ -94,6 +96,8 @@ pub(super) struct Door {
     pub(super) of: Use,
     pub(super) socket: Listening,
     pub(super) is_activated: bool,
+    /// The path of a UNIX socket that the settings name.
+    pub(super) path: Option<PathBuf>,
 }
 
 /// Of either kind.
@@ -159,7 +163,7 @@ fn take_activated(of: Use, sockets: &mut Sockets, doors: &mut Vec<Door>) -> Resu
     while let Some(inherited) = sockets.take(|one| one.is_activated && one.of == of) {
         let failed = |error| BindError::new("a socket of the service manager", of.setting(), error);
         let socket = Listening::of(inherited.socket).map_err(failed)?;
-        doors.push(Door { of, socket, is_activated: true });
+        doors.push(Door { of, socket, is_activated: true, path: None });
         some = true;
     }
     Ok(some)
@@ -176,7 +180,7 @@ fn open_tcp(of: Use, address: SocketAddr, sockets: &mut Sockets) -> Result<Door,
         Some(inherited) => Listening::of(inherited.socket).map_err(failed)?,
         None => Listening::Tcp(bind_tcp(address).map_err(failed)?),
     };
-    Ok(Door { of, socket, is_activated: false })
+    Ok(Door { of, socket, is_activated: false, path: None })
 }
 
 /// As tokio binds: an address that was in use a moment ago can be used again, and many callers may wait.
@@ -189,16 +193,14 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn open_unix(path: &Path, mode: u32, sockets: &mut Sockets) -> Result<Door, BindError> {
     let failed = |error| BindError::new(path.display().to_string(), "admin", error);
-    let same = |one: &Inherited| {
-        let there = one.socket.try_clone().map(UnixListener::from).and_then(|listener| listener.local_addr());
-        one.of == Use::Admin && there.is_ok_and(|there| there.as_pathname() == Some(path))
-    };
+    let same = |one: &Inherited| one.of == Use::Admin && one.path.as_deref() == Some(path);
+    let place = Some(path.to_owned());
     if let Some(inherited) = sockets.take(same) {
         let socket = Listening::of(inherited.socket).map_err(failed)?;
-        return Ok(Door { of: Use::Admin, socket, is_activated: false });
+        return Ok(Door { of: Use::Admin, socket, is_activated: false, path: place });
     }
     let listener = bind_unix(path, mode).map_err(failed)?;
-    Ok(Door { of: Use::Admin, socket: Listening::Unix(listener), is_activated: false })
+    Ok(Door { of: Use::Admin, socket: Listening::Unix(listener), is_activated: false, path: place })
 }
 
 /// Makes the socket under a name of its own and moves it to its place: nobody ever meets it with other permissions, and

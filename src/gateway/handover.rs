@@ -34,6 +34,7 @@ const READY: &[u8] = b"ready\n";
 struct Label {
     name: String,
     is_activated: bool,
+    path: Option<PathBuf>,
 }
 
 /// What a process needs to start its successor.
@@ -46,7 +47,11 @@ pub(super) struct Handover {
 impl Handover {
     /// Remembers the doors, and where the program is: later, when it was replaced, the system would name the old file.
     pub(super) fn of(doors: &[Door]) -> io::Result<Self> {
-        let label = |door: &Door| Label { name: door.of.setting().to_owned(), is_activated: door.is_activated };
+        let label = |door: &Door| Label {
+            name: door.of.setting().to_owned(),
+            is_activated: door.is_activated,
+            path: door.path.clone(),
+        };
         let sockets = doors.iter().map(|door| Ok((label(door), door.socket.share()?)));
         Ok(Self { sockets: sockets.collect::<io::Result<_>>()?, program: std::env::current_exe() })
     }
@@ -137,7 +142,7 @@ impl Predecessor {
         for (socket, label) in passed.into_iter().zip(labels) {
             // A successor gets its own.
             rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-            sockets.add(socket, &label.name, label.is_activated);
+            sockets.add(socket, &label.name, label.is_activated, label.path);
         }
         Ok((Self(from), sockets))
     }

@@ -3,6 +3,7 @@
 mod process;
 
 mod admin;
+mod documented;
 mod logs;
 mod manager;
 #[cfg(feature = "otlp")]

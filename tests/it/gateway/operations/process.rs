@@ -14,7 +14,7 @@ use super::super::support::*;
 
 /// The program over a folder of its own, which holds `rules`, `bifocal.toml` and what it writes.
 pub(super) struct Process {
-    pub(super) folder: Arc<TempDir>,
+    _folder: Arc<TempDir>,
     pub(super) child: Child,
     /// Its messages so far.
     messages: Arc<Mutex<Vec<String>>>,
@@ -58,7 +58,7 @@ impl Process {
                 }
             });
         }
-        Self { folder: folder.clone(), child, messages }
+        Self { _folder: folder.clone(), child, messages }
     }
 
     /// What stands behind `what` in a message, once it is there.

@@ -126,7 +126,7 @@ async fn a_new_program_takes_over_under_load() {
     assert_eq!(pid(&socket).await, old.child.id());
 
     // One that is good.
-    install(&program, |new| drop(fs::copy(env!("CARGO_BIN_EXE_bifocal"), new).unwrap()));
+    install(&program, |new| assert!(fs::copy(env!("CARGO_BIN_EXE_bifocal"), new).unwrap() > 0));
     old.signal("-USR2");
     let ended = old.ended().await;
     assert_eq!(ended.code(), Some(0), "{}", old.messages());
