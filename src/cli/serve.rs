@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -140,8 +141,18 @@ async fn serve(settings: Settings, surroundings: Surroundings) -> ExitCode {
         Ok(succession) => Arc::new(succession),
         Err(error) => return cannot_run(&format!("cannot start: {error}")),
     };
-    let drained = server.run(async move { signals.stop(succession).await }).await;
-    ExitCode::from(if drained { CLEAN } else { FINDINGS })
+    let (impatient, told_again) = oneshot::channel();
+    let waiting = succession.clone();
+    tokio::select! {
+        drained = server.run(signals.stop(succession, impatient)) => {
+            ExitCode::from(if drained { CLEAN } else { FINDINGS })
+        }
+        Ok(()) = told_again => {
+            tracing::warn!("told to stop once more: ending at once");
+            waiting.flush();
+            ExitCode::from(FINDINGS)
+        }
+    }
 }
 
 /// Messages go to standard error, by a thread of their own: a reader that does not read stops nobody. The access log has
@@ -190,7 +201,7 @@ impl Signals {
     }
 
     /// Over when the process is to end; from then on, a second signal ends it at once.
-    async fn stop(mut self, succession: Arc<Succession>) -> Stop {
+    async fn stop(mut self, succession: Arc<Succession>, impatient: oneshot::Sender<()>) -> Stop {
         let why = loop {
             tokio::select! {
                 () = heard(&mut self.terminate) => break Stop::Told,
@@ -207,9 +218,8 @@ impl Signals {
                 () = heard(&mut self.terminate) => {}
                 () = heard(&mut self.interrupt) => {}
             }
-            tracing::warn!("told to stop once more: ending at once");
-            succession.flush();
-            std::process::exit(FINDINGS.into());
+            // Nobody listens any more where all is over.
+            let _ = impatient.send(());
         });
         why
     }

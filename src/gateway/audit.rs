@@ -90,12 +90,13 @@ impl Audit {
         let Change { action, result, generations, detail } = change;
         let (from, to) = generations.map_or(("", ""), |(from, to)| (from.hash.as_str(), to.hash.as_str()));
         let (from_number, to_number) = generations.map_or((0, 0), |(from, to)| (from.number, to.number));
-        match generations {
-            None => tracing::info!(target: "audit", action, %who, result, detail, "changed by an operator"),
-            Some(_) => tracing::info!(
+        if generations.is_some() {
+            tracing::info!(
                 target: "audit", action, %who, result, from_generation = from_number, from_rules = from,
                 to_generation = to_number, to_rules = to, detail, "changed by an operator"
-            ),
+            );
+        } else {
+            tracing::info!(target: "audit", action, %who, result, detail, "changed by an operator");
         }
         let Some(lines) = &self.0 else { return };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -71,9 +71,10 @@ impl Sockets {
                 Ok(listener) => listener.map(OwnedFd::from),
                 Err(_) => passed.take_unix_listener(index).ok().flatten().map(OwnedFd::from),
             };
-            match socket {
-                Some(socket) => found.push(Inherited { socket, of, is_activated: true, path: None }),
-                None => tracing::warn!(index, "a socket of the service manager is no listening socket; it is not used"),
+            if let Some(socket) = socket {
+                found.push(Inherited { socket, of, is_activated: true, path: None });
+            } else {
+                tracing::warn!(index, "a socket of the service manager is no listening socket; it is not used");
             }
         }
         Self(found)
@@ -217,10 +218,10 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let private = tempfile::Builder::new().prefix(".bifocal-").tempdir_in(folder)?;
-    let made = private.path().join("s");
-    let listener = UnixListener::bind(&made)?;
-    fs::set_permissions(&made, fs::Permissions::from_mode(mode))?;
-    fs::rename(&made, path)?;
+    let unready = private.path().join("s");
+    let listener = UnixListener::bind(&unready)?;
+    fs::set_permissions(&unready, fs::Permissions::from_mode(mode))?;
+    fs::rename(&unready, path)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

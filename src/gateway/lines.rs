@@ -139,7 +139,7 @@ fn write(name: &str, desk: &Desk, mut writer: Box<dyn Write + Send>, together: D
         drop(waiting);
         // A log that cannot be written (a full disk) must not end the process that it is about.
         if let Err(error) = writer.write_all(&taken).and_then(|()| writer.flush()) {
-            let lines = taken.iter().filter(|byte| **byte == b'\n').count();
+            let lines = memchr::memchr_iter(b'\n', &taken).count();
             desk.lost.fetch_add(lines as u64, Ordering::Relaxed);
             if name != MESSAGES && complained.is_none_or(|at| at.elapsed() > AGAIN) {
                 complained = Some(Instant::now());
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_is_stuck_stops_nobody_and_what_is_dropped_is_counted() {
-        let (release, stuck) = mpsc::channel();
+        let (release, stuck) = mpsc::sync_channel(1);
         let lines = Lines::to("access-log", Box::new(Stuck(stuck)), Duration::ZERO).unwrap();
         let line = vec![b'x'; 64 << 10];
         for _ in 0..WAITING / line.len() + 100 {

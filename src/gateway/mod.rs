@@ -7,6 +7,7 @@
 
 mod connection;
 mod doors;
+mod frames;
 mod framing;
 mod handover;
 mod listener;
@@ -30,6 +31,7 @@ mod decide;
 mod events;
 mod exchange;
 mod fallback;
+mod grpc;
 mod headers;
 mod location;
 mod merge;
@@ -37,6 +39,8 @@ mod receive;
 mod restate;
 mod streaming;
 mod translate;
+mod tunnel;
+mod upgrade;
 mod upstream;
 mod validators;
 
@@ -61,7 +65,7 @@ mod telemetry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
 pub(crate) use access_log::rfc3339;
@@ -94,6 +98,8 @@ struct App {
     upstreams: Upstreams,
     certificates: Arc<Certificates>,
     in_flight: Arc<Semaphore>,
+    /// What has changed to another protocol and is open.
+    tunnels: Arc<Semaphore>,
     /// This process in `Via`.
     via: HeaderValue,
     metrics: Arc<Metrics>,
@@ -108,9 +114,18 @@ struct App {
     messages: Option<Arc<Lines>>,
     /// Where traces and metrics are sent, if anywhere.
     telemetry: Option<Arc<Telemetry>>,
+    /// The version header's name, where it is not one that begins as all of ours do.
+    own_header: Option<HeaderName>,
 }
 
 impl App {
+    /// Removes what others say in our name.
+    fn forget_own(&self, headers: &mut HeaderMap) {
+        if let Some(name) = &self.own_header {
+            headers.remove(name);
+        }
+    }
+
     /// The same for another worker.
     fn share(&self) -> Self {
         Self {
@@ -120,6 +135,7 @@ impl App {
             upstreams: Upstreams::new(self.settings.timeouts, self.certificates.clone()),
             certificates: self.certificates.clone(),
             in_flight: self.in_flight.clone(),
+            tunnels: self.tunnels.clone(),
             via: self.via.clone(),
             metrics: self.metrics.clone(),
             access: self.access.clone(),
@@ -129,6 +145,7 @@ impl App {
             changes: self.changes.clone(),
             messages: self.messages.clone(),
             telemetry: self.telemetry.clone(),
+            own_header: self.own_header.clone(),
         }
     }
 

@@ -17,7 +17,7 @@ pub(super) struct Operating {
     audit_dropped: Counter,
     level_changed: Gauge<i64, AtomicI64>,
     draining: Gauge<i64, AtomicI64>,
-    upgrades: Family<Outcome, Counter>,
+    replacements: Family<Outcome, Counter>,
     spans: Family<Outcome, Counter>,
     metric_exports: Family<Outcome, Counter>,
 }
@@ -50,7 +50,7 @@ impl Operating {
             audit_dropped: Counter::default(),
             level_changed: Gauge::default(),
             draining: Gauge::default(),
-            upgrades: Family::default(),
+            replacements: Family::default(),
             spans: Family::default(),
             metric_exports: Family::default(),
         };
@@ -61,7 +61,7 @@ impl Operating {
         let told = "1 while the log level is not that of the settings";
         registry.register("log_level_changed", told, new.level_changed.clone());
         registry.register("draining", "1 while not ready because it is to go", new.draining.clone());
-        registry.register("upgrades", "Replacements of the program by result", new.upgrades.clone());
+        registry.register("replacements", "Replacements of the program by result", new.replacements.clone());
         registry.register("spans", "Spans of sampled requests by what became of them", new.spans.clone());
         registry.register("metric_exports", "Sendings of metrics by result", new.metric_exports.clone());
         let build = Family::<Build, Gauge<i64, AtomicI64>>::default();
@@ -75,8 +75,8 @@ impl Operating {
     }
 
     /// Counts an attempt to replace the program.
-    pub(super) fn upgraded(&self, result: &'static str) {
-        self.upgrades.get_or_create(&Outcome { result }).inc();
+    pub(super) fn replaced(&self, result: &'static str) {
+        self.replacements.get_or_create(&Outcome { result }).inc();
     }
 
     /// Counts spans: `sent`, `dropped` (too many were waiting) or `failed` (the collector did not take them).

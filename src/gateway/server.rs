@@ -149,6 +149,7 @@ impl Server {
             upstreams: Upstreams::new(settings.timeouts, certificates.clone()),
             certificates,
             in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
+            tunnels: Arc::new(Semaphore::new(settings.limits.tunnels)),
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
             access: Arc::new(access),
@@ -158,6 +159,7 @@ impl Server {
             changes,
             messages,
             telemetry,
+            own_header: Some(settings.version_header.clone()).filter(|name| !headers::is_managed(name)),
             settings: Arc::new(settings),
         });
         let workers = Workers::start(&app).map_err(StartError::Thread)?;
@@ -358,14 +360,14 @@ impl Succession {
         let handover = self.handover.clone();
         tracing::info!("starting the program anew, to take over");
         let started = tokio::task::spawn_blocking(move || handover.start(SUCCESSION)).await;
-        let (result, detail) = match started.map_err(io::Error::other).flatten() {
+        let (result, detail) = match started.map_err(io::Error::other).and_then(|started| started) {
             Ok(pid) => ("replaced", format!("process {pid} serves")),
             Err(error) => ("failed", error.to_string()),
         };
         if result == "failed" {
             tracing::error!(reason = detail, "the new process does not serve; this one goes on");
         }
-        self.app.metrics.operating.upgraded(result);
+        self.app.metrics.operating.replaced(result);
         let change = Change { action: "upgrade", result, generations: None, detail };
         self.app.changes.audit.tell(&Who::Signal("SIGUSR2"), &change);
         result == "replaced"

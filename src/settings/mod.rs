@@ -6,6 +6,7 @@ mod admin;
 mod effective;
 mod hardening;
 mod log;
+mod protocols;
 mod read;
 mod source;
 mod telemetry;
@@ -43,6 +44,10 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// What happens to callers' forwarding headers.
     pub forwarded: Forwarded,
+    /// The response header that says which version asked and which one answered.
+    pub version_header: http::HeaderName,
+    /// Protocols that callers may change to, in lower case.
+    pub upgrades: Vec<String>,
     /// Where services run, instead of what rules say.
     pub upstreams: Upstreams,
     /// TLS towards callers.
@@ -91,6 +96,7 @@ pub struct Limits {
     pub in_flight: usize,
     pub connections: usize,
     pub streams: u32,
+    pub tunnels: usize,
 }
 
 /// How long things may take.
@@ -107,6 +113,7 @@ pub struct Timeouts {
     pub response_body: Duration,
     pub stream: Duration,
     pub leave: Duration,
+    pub tunnel: Duration,
     pub drain: Duration,
 }
 

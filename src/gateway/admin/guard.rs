@@ -35,8 +35,7 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
 /// The name of the token that was shown, if one was needed.
 fn admit(app: &App, request: &Request) -> Result<Option<String>, Trouble> {
     let is_local = matches!(request.extensions().get::<Who>(), Some(Who::Admin { local: Some(_), .. }));
-    let target = parse_target(request.uri(), request.version(), request.headers())
-        .map_err(|reason| Trouble::new(Kind::Target).detail(reason).closing())?;
+    let target = parse_target(request).map_err(|reason| Trouble::new(Kind::Target).detail(reason).closing())?;
     // Web pages cannot reach a UNIX socket, under no name.
     if !is_local && !is_own(app, &target.host.unwrap_or_default()) {
         return Err(Trouble::new(Kind::AdminHost));

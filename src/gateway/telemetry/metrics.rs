@@ -1,4 +1,4 @@
-//! Metrics as `/metrics` has them (OpenMetrics text of our own making), as OTLP's messages.
+//! Metrics as `/metrics` has them (text of our own making), as OTLP's messages.
 
 use std::time::SystemTime;
 
@@ -44,13 +44,13 @@ pub(super) fn read(text: &str, begun: SystemTime) -> Vec<Metric> {
             let (name, unit) = (name.to_owned(), unit.to_owned());
             metrics.push(Metric { name, description, unit, data: Some(data), ..Metric::default() });
         } else if let (Some(metric), Some(sample)) = (metrics.last_mut(), sample(line)) {
-            add(metric, sample, times);
+            add(metric, &sample, times);
         }
     }
     metrics
 }
 
-fn add(metric: &mut Metric, sample: Sample<'_>, (begun, now): (u64, u64)) {
+fn add(metric: &mut Metric, sample: &Sample<'_>, (begun, now): (u64, u64)) {
     let attributes: Vec<KeyValue> = sample.labels.iter().map(|(name, value)| text(name, value)).collect();
     let point = |attributes| NumberDataPoint {
         attributes,

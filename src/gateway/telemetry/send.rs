@@ -37,8 +37,8 @@ const ANSWER: usize = 64 << 10;
 /// Where spans and metrics are handed over.
 #[derive(Debug)]
 pub(super) struct Sender {
-    queue: mpsc::UnboundedSender<Task>,
-    /// Spans in the queue, which are bounded: the queue itself is not.
+    queue: mpsc::Sender<Task>,
+    /// Spans in the queue: one of its places may hold several.
     waiting: Arc<AtomicUsize>,
     most: usize,
     patience: Duration,
@@ -55,7 +55,7 @@ enum Task {
 
 impl Sender {
     pub(super) fn start(settings: &Settings, counted: Arc<Metrics>) -> io::Result<Self> {
-        let (queue, tasks) = mpsc::unbounded_channel();
+        let (queue, tasks) = mpsc::channel(settings.queue);
         let waiting = Arc::new(AtomicUsize::new(0));
         let sending = Sending {
             collector: Collector::new(settings),
@@ -81,23 +81,27 @@ impl Sender {
     pub(super) fn spans(&self, spans: Vec<Span>) {
         let count = spans.len();
         let before = self.waiting.fetch_add(count, Ordering::Relaxed);
-        if before + count > self.most || self.queue.send(Task::Spans(spans)).is_err() {
+        if before + count > self.most || self.queue.try_send(Task::Spans(spans)).is_err() {
             self.waiting.fetch_sub(count, Ordering::Relaxed);
             self.counted.operating.spans("dropped", count as u64);
         }
     }
 
     pub(super) fn metrics(&self, metrics: Vec<Metric>) {
-        // Without a thread there is nobody to tell.
-        let _ = self.queue.send(Task::Metrics(metrics));
+        if self.queue.try_send(Task::Metrics(metrics)).is_err() {
+            self.counted.operating.metrics_sent("failed");
+        }
     }
 
     pub(super) async fn flush(&self) {
         let (done, is_done) = oneshot::channel();
-        if self.queue.send(Task::Flush(done)).is_ok() {
-            // A collector that does not answer is not waited for any longer.
-            let _ = timeout(self.patience, is_done).await;
-        }
+        let flushed = async {
+            if self.queue.send(Task::Flush(done)).await.is_ok() {
+                let _ = is_done.await;
+            }
+        };
+        // A collector that does not answer is not waited for any longer.
+        let _ = timeout(self.patience, flushed).await;
     }
 }
 
@@ -109,7 +113,7 @@ struct Sending {
 }
 
 impl Sending {
-    async fn run(self, mut tasks: mpsc::UnboundedReceiver<Task>) {
+    async fn run(self, mut tasks: mpsc::Receiver<Task>) {
         while let Some(mut task) = tasks.recv().await {
             let mut batch = Vec::new();
             let latest = Instant::now() + self.delay;

@@ -116,7 +116,7 @@ pub(super) fn send(pid: u32, signal: &str) {
 pub(super) async fn ask_unix(path: &Path, line: &str, headers: &[&str], body: &str) -> Answer {
     let exchange = async {
         let mut stream = UnixStream::connect(path).await.unwrap();
-        let more: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let more: String = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
         let length = body.len();
         let head = format!(
             "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{more}\r\n{body}"
