@@ -126,6 +126,7 @@ impl Identity {
     }
 
     /// The caller's span, where the trace is the caller's own.
+    #[cfg(feature = "otlp")]
     pub(super) fn parent(&self) -> Option<&str> {
         self.trace.split('-').nth(2).filter(|_| self.traced)
     }

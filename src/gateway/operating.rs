@@ -79,11 +79,13 @@ impl Operating {
         self.replacements.get_or_create(&Outcome { result }).inc();
     }
 
+    #[cfg(feature = "otlp")]
     /// Counts spans: `sent`, `dropped` (too many were waiting) or `failed` (the collector did not take them).
     pub(super) fn spans(&self, result: &'static str, count: u64) {
         self.spans.get_or_create(&Outcome { result }).inc_by(count);
     }
 
+    #[cfg(feature = "otlp")]
     /// Counts a sending of metrics.
     pub(super) fn metrics_sent(&self, result: &'static str) {
         self.metric_exports.get_or_create(&Outcome { result }).inc();

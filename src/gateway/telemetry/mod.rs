@@ -19,7 +19,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
-use super::access_log::{number, threshold};
+use super::access_log::number;
+#[cfg(feature = "otlp")]
+use super::access_log::threshold;
 use super::headers::Identity;
 use super::metrics::Metrics;
 use super::record::Entry;
