@@ -2,16 +2,12 @@
 
 use std::fmt::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use axum::body::Body;
 use clap::ValueEnum;
-use http::{Request, StatusCode, Uri};
-use http_body_util::BodyExt;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http::{Method, StatusCode};
 use serde_json::Value;
 
+use super::admin::Gateway;
 use super::{CLEAN, cannot_run, print};
 use crate::path::percent;
 
@@ -25,11 +21,11 @@ use crate::path::percent;
 Examples:
   bifocal ledger                          every version of every service
   bifocal ledger --version v1             who still calls v1
-  bifocal ledger --admin 10.0.0.7:9901 --format json")]
+  bifocal ledger --admin 10.0.0.7:9901 --format json
+  bifocal ledger --admin unix:/run/bifocal/admin.sock")]
 pub(super) struct Args {
-    /// The gateway's admin address
-    #[arg(long, value_name = "ADDRESS", env = "BIFOCAL_ADMIN", default_value = "127.0.0.1:9901")]
-    admin: String,
+    #[command(flatten)]
+    gateway: Gateway,
     /// Only callers of this service
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -49,19 +45,10 @@ enum Format {
     Json,
 }
 
-/// Enough for an answer of some megabytes over a slow line.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 pub(super) fn run(args: &Args) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return cannot_run(&format!("cannot start: {error}")),
-    };
-    let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(args)).await });
-    let ledger = match asked {
-        Ok(Ok(ledger)) => ledger,
-        Ok(Err(problem)) => return cannot_run(&format!("{}: {problem}", args.admin)),
-        Err(_) => return cannot_run(&format!("{}: no answer within {} s", args.admin, PATIENCE.as_secs())),
+    let ledger = match ask(args) {
+        Ok(ledger) => ledger,
+        Err(problem) => return cannot_run(&problem),
     };
     let text = match args.format {
         Format::Json => format!("{ledger:#}\n"),
@@ -73,8 +60,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-async fn ask(args: &Args) -> Result<Value, String> {
-    let mut target = format!("http://{}/ledger", args.admin.trim_start_matches("http://").trim_end_matches('/'));
+fn ask(args: &Args) -> Result<Value, String> {
+    let mut target = "/ledger".to_owned();
     let filters = [("service", &args.service), ("version", &args.of)];
     let mut sign = '?';
     for (name, value) in filters.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
@@ -82,24 +69,12 @@ async fn ask(args: &Args) -> Result<Value, String> {
         percent::encode(value, b"", &mut target);
         sign = '&';
     }
-    let uri: Uri = target.parse().map_err(|_| "not an address".to_owned())?;
-    let request = Request::get(uri).body(Body::empty()).map_err(|error| error.to_string())?;
-    let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
-    // The cause says more than that it did not work.
-    let told = |error: &dyn std::error::Error| {
-        let mut cause = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        cause.to_string()
-    };
-    let response = client.request(request).await.map_err(|error| told(&error))?;
-    let status = response.status();
-    let body = response.into_body().collect().await.map_err(|error| told(&error))?.to_bytes();
-    if status != StatusCode::OK {
-        return Err(format!("answers {status}; is it the admin address of a gateway?"));
+    let (status, body) = args.gateway.ask(Method::GET, &target, String::new())?;
+    match status {
+        StatusCode::OK => serde_json::from_slice(&body).map_err(|_| "it does not answer as a gateway does".to_owned()),
+        StatusCode::UNAUTHORIZED => Err("it answers 401: a token is needed, see --token-file".to_owned()),
+        status => Err(format!("it answers {status}; is it the admin address of a gateway?")),
     }
-    serde_json::from_slice(&body).map_err(|_| "does not answer as a gateway does".to_owned())
 }
 
 /// One line a row, numbers right, the rest left.

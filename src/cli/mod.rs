@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Results go to standard output, everything else to standard error.
 
+mod admin;
 mod check;
 mod demo;
 mod explain;

@@ -1,54 +1,34 @@
-//! The access log: one JSON line a request, written by a thread of its own so that a slow disk or pipe stops nobody.
-//!
-//! Requests add their lines to one buffer; the writer takes all of it at once, a few times a second.
+//! The access log: one JSON line a request, written by a thread of its own ([`Lines`]). Of requests that ended well it may
+//! be a share; which ones follows from the trace.
 
 use std::cell::{Cell, RefCell};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::lines::Lines;
 use super::record::Entry;
 use crate::json::write_string;
-use crate::settings::AccessTo;
+use crate::settings::{AccessTo, Log};
 
-/// Bytes that wait for the writer before new lines are dropped (and counted).
-const WAITING: usize = 4 << 20;
 /// How long the first of several lines may wait for the others.
 const TOGETHER: Duration = Duration::from_millis(50);
 
 /// The end of the log that requests see.
 #[derive(Debug)]
 pub(super) struct AccessLog {
-    desk: Option<Arc<Desk>>,
-    dropped: AtomicU64,
+    lines: Option<Lines>,
+    /// Of all numbers that a trace may have, those below this one are written.
+    below: u64,
+    slow: Duration,
+    fields: Fields,
+    left_out: AtomicU64,
 }
 
-/// Where lines wait.
+/// Which members lines have.
 #[derive(Debug, Default)]
-struct Desk {
-    waiting: Mutex<Waiting>,
-    /// There is something to write, or somebody who wants it written now.
-    ready: Condvar,
-    /// Everything that was there has been written.
-    written: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    lines: Vec<u8>,
-    /// Everything up to here is wanted at once.
-    is_urgent: bool,
-    /// The writer has taken lines and not written them yet.
-    is_writing: bool,
-    is_closed: bool,
-}
-
-impl Desk {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+struct Fields {
+    without: Vec<String>,
 }
 
 impl AccessLog {
@@ -56,104 +36,86 @@ impl AccessLog {
     ///
     /// # Errors
     /// Its file cannot be opened, or there is no thread for its writer.
-    pub(super) fn open(to: &AccessTo) -> io::Result<Self> {
-        let writer: Box<dyn Write + Send> =
-            match to {
-                AccessTo::Off => return Ok(Self { desk: None, dropped: AtomicU64::new(0) }),
-                AccessTo::Stdout => Box::new(io::stdout()),
-                AccessTo::Stderr => Box::new(io::stderr()),
-                AccessTo::File(path) => {
-                    let file = OpenOptions::new().create(true).append(true).open(path);
-                    Box::new(file.map_err(|error| {
-                        io::Error::new(error.kind(), format!("access log {}: {error}", path.display()))
-                    })?)
-                }
-            };
-        let desk = Arc::new(Desk::default());
-        let writers = desk.clone();
-        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_lines(&writers, writer))?;
-        Ok(Self { desk: Some(desk), dropped: AtomicU64::new(0) })
+    pub(super) fn open(log: &Log) -> io::Result<Self> {
+        let name = "access-log";
+        let lines = match &log.access {
+            AccessTo::Off => None,
+            AccessTo::Stdout => Some(Lines::to(name, Box::new(io::stdout()), TOGETHER)?),
+            AccessTo::Stderr => Some(Lines::to(name, Box::new(io::stderr()), TOGETHER)?),
+            AccessTo::File(path) => Some(Lines::to_file(name, path, TOGETHER)?),
+        };
+        let fields = Fields { without: log.without.clone() };
+        Ok(Self { lines, below: threshold(log.sample), slow: log.slow, fields, left_out: AtomicU64::new(0) })
     }
 
     /// Lines that were not written because the writer could not keep up.
     pub(super) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.lines.as_ref().map_or(0, Lines::lost)
+    }
+
+    /// Lines that were not written because only a share is.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
     }
 
     /// Waits until all lines are written, but not for a writer that is stuck.
     pub(super) fn flush(&self) {
-        let Some(desk) = &self.desk else { return };
-        let mut waiting = desk.waiting();
-        waiting.is_urgent = true;
-        desk.ready.notify_one();
-        let unwritten = |waiting: &mut Waiting| waiting.is_writing || !waiting.lines.is_empty();
-        drop(desk.written.wait_timeout_while(waiting, Duration::from_secs(1), unwritten));
+        if let Some(lines) = &self.lines {
+            lines.flush();
+        }
     }
 
     /// Hands a line to the writer; waits at most for another line to be added.
     pub(super) fn write(&self, entry: &Entry<'_>) {
-        let Some(desk) = &self.desk else { return };
+        let Some(lines) = &self.lines else { return };
+        if !self.is_wanted(entry) {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         LINE.with_borrow_mut(|line| {
             line.clear();
             // Writing to memory cannot fail.
-            let _ = write_line(entry, line);
-            let mut waiting = desk.waiting();
-            if waiting.lines.len() + line.len() > WAITING {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-            let is_first = waiting.lines.is_empty();
-            waiting.lines.extend_from_slice(line);
-            drop(waiting);
-            if is_first {
-                desk.ready.notify_one();
-            }
+            let _ = write_line(entry, &self.fields, line);
+            lines.add(line);
         });
+    }
+
+    fn is_wanted(&self, entry: &Entry<'_>) -> bool {
+        self.below == u64::MAX
+            || entry.outcome != "ok"
+            || entry.duration >= self.slow
+            || number(entry.identity.trace_id()) < self.below
     }
 }
 
-impl Drop for AccessLog {
-    fn drop(&mut self) {
-        if let Some(desk) = &self.desk {
-            desk.waiting().is_closed = true;
-            desk.ready.notify_one();
-        }
+/// The number below which a share of all numbers is.
+pub(super) fn threshold(share: f64) -> u64 {
+    if share >= 1.0 {
+        return u64::MAX;
     }
+    // Within a billionth, which is exact for whole numbers of this size.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and a billion")]
+    let billionths = (share * 1e9) as u64;
+    billionths * (u64::MAX / 1_000_000_000)
+}
+
+/// A number that is the same for the same text everywhere: FNV-1a, its bits spread once more.
+pub(super) fn number(text: &str) -> u64 {
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
 }
 
 thread_local! {
     static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Writes what is there, then waits for more.
-fn write_lines(desk: &Desk, mut writer: Box<dyn Write + Send>) {
-    let mut taken = Vec::new();
-    loop {
-        let waiting = desk.waiting();
-        let idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.is_closed;
-        let waiting = desk.ready.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner);
-        let patient = |waiting: &mut Waiting| !waiting.is_urgent && !waiting.is_closed;
-        let waited = desk.ready.wait_timeout_while(waiting, TOGETHER, patient);
-        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut taken, &mut waiting.lines);
-        (waiting.is_urgent, waiting.is_writing) = (false, true);
-        let is_closed = waiting.is_closed;
-        drop(waiting);
-        // A log that cannot be written (a full disk) must not end the process that it is about.
-        let _ = writer.write_all(&taken).and_then(|()| writer.flush());
-        taken.clear();
-        desk.waiting().is_writing = false;
-        desk.written.notify_all();
-        if is_closed {
-            return;
-        }
-    }
-}
-
 /// One valid JSON line, whatever the request's bytes are.
-fn write_line(entry: &Entry<'_>, line: &mut Vec<u8>) -> io::Result<()> {
+fn write_line(entry: &Entry<'_>, fields: &Fields, line: &mut Vec<u8>) -> io::Result<()> {
     let known = entry.known;
-    let mut line = Line { out: line };
+    let mut line = Line { out: line, fields };
     line.out.extend_from_slice(b"{\"ts\":\"");
     push_time(line.out, entry.at.duration_since(UNIX_EPOCH).unwrap_or_default());
     line.out.push(b'"');
@@ -182,14 +144,18 @@ fn write_line(entry: &Entry<'_>, line: &mut Vec<u8>) -> io::Result<()> {
     line.number("dropped_members", known.dropped_members as u64);
     line.number("request_bytes", known.request_bytes);
     line.number("response_bytes", entry.response_bytes);
-    if let Some((version, reason)) = known.fallback {
+    if let Some((version, reason)) = known.fallback
+        && let Some(out) = line.key("fallback")
+    {
         let fallback = serde_json::json!({"from": known.version(version), "reason": reason});
-        serde_json::to_writer(line.key("fallback"), &fallback)?;
+        serde_json::to_writer(out, &fallback)?;
     }
-    if !known.calls.is_empty() {
+    if !known.calls.is_empty()
+        && let Some(out) = line.key("calls")
+    {
         let call = |(name, made, failed): &(String, usize, usize)| serde_json::json!({"name": name, "made": made, "failed": failed});
         let calls: Vec<_> = known.calls.iter().map(call).collect();
-        serde_json::to_writer(line.key("calls"), &calls)?;
+        serde_json::to_writer(out, &calls)?;
     }
     line.out.extend_from_slice(b"}\n");
     Ok(())
@@ -198,19 +164,23 @@ fn write_line(entry: &Entry<'_>, line: &mut Vec<u8>) -> io::Result<()> {
 /// An object's members, one by one, after the first.
 struct Line<'l> {
     out: &'l mut Vec<u8>,
+    fields: &'l Fields,
 }
 
 impl Line<'_> {
-    /// Names a member, whose value is to be written next.
-    fn key(&mut self, name: &str) -> &mut Vec<u8> {
+    /// Names a member, whose value is to be written next; none: it is left out.
+    fn key(&mut self, name: &str) -> Option<&mut Vec<u8>> {
+        if self.fields.without.iter().any(|one| one == name) {
+            return None;
+        }
         self.out.extend_from_slice(b",\"");
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
-        self.out
+        Some(self.out)
     }
 
     fn text(&mut self, name: &str, text: &str) {
-        let out = self.key(name);
+        let Some(out) = self.key(name) else { return };
         // Most texts are as they are written.
         if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
             return write_string(text, out);
@@ -223,21 +193,28 @@ impl Line<'_> {
     fn maybe(&mut self, name: &str, text: Option<&str>) {
         match text {
             Some(text) => self.text(name, text),
-            None => self.key(name).extend_from_slice(b"null"),
+            None => {
+                if let Some(out) = self.key(name) {
+                    out.extend_from_slice(b"null");
+                }
+            }
         }
     }
 
     fn number(&mut self, name: &str, number: u64) {
-        push_number(self.key(name), number, 1);
+        if let Some(out) = self.key(name) {
+            push_number(out, number, 1);
+        }
     }
 
     /// Milliseconds with three places.
     fn millis(&mut self, name: &str, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let out = self.key(name);
-        push_number(out, micros / 1000, 1);
-        out.push(b'.');
-        push_number(out, micros % 1000, 3);
+        if let Some(out) = self.key(name) {
+            push_number(out, micros / 1000, 1);
+            out.push(b'.');
+            push_number(out, micros % 1000, 3);
+        }
     }
 }
 
@@ -324,7 +301,7 @@ mod tests {
     fn texts_are_json() {
         for text in ["", "plain", "a\"b\\c", "\u{1}\n\u{7f}\u{e9}"] {
             let mut out = b"{\"a\":1".to_vec();
-            Line { out: &mut out }.text("b", text);
+            Line { out: &mut out, fields: &Fields::default() }.text("b", text);
             out.push(b'}');
             let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
             assert_eq!(line["b"], text);
@@ -332,12 +309,23 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_a_share() {
+        let share = |part: f64| (0..100_000).filter(|at| number(&format!("{at:032x}")) < threshold(part)).count();
+        assert_eq!((share(0.0), share(1.0)), (0, 100_000));
+        for (part, expected) in [(0.01, 1_000), (0.25, 25_000)] {
+            assert!(share(part).abs_diff(expected) < expected / 8, "{part}: {}", share(part));
+        }
+    }
+
+    #[test]
     fn times_have_three_places() {
         let mut text = Vec::new();
-        let mut line = Line { out: &mut text };
+        let fields = Fields { without: vec!["d".to_owned()] };
+        let mut line = Line { out: &mut text, fields: &fields };
         line.millis("a", Duration::from_micros(12_034));
         line.millis("b", Duration::ZERO);
         line.number("c", 0);
+        line.number("d", 0);
         assert_eq!(String::from_utf8(text).unwrap(), r#","a":12.034,"b":0.000,"c":0"#);
     }
 }

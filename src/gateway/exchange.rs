@@ -1,7 +1,7 @@
 //! The life of a request, from its strict head to its response.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -20,11 +20,12 @@ use super::headers::{Identity, Route, decorate, end_to_end, remove_hop_by_hop, r
 use super::introduction::Introduction;
 use super::record::Facts;
 use super::target::Target;
+use super::telemetry::Called;
 use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Cluster, Outgoing, Payload, Sent, target as address};
 use super::validators::Representation;
-use super::{fallback, grpc, streaming, upgrade};
+use super::{fallback, grpc, headers, streaming, upgrade};
 use crate::plan::address::Surroundings;
 use crate::plan::{Exchange, Limits, ServicePlan};
 
@@ -165,10 +166,21 @@ impl<'c> Call<'c> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("TE"));
         }
         let silence = self.manner.grpc.then_some(self.app.settings.timeouts.tunnel);
+        let span = self.facts.is_traced().then(headers::random);
+        if let Some(span) = span {
+            headers::set_span(&mut headers, self.identity, span);
+        }
+        let traced = span.map(|span| (span, method.clone(), target.clone(), SystemTime::now()));
         let begun = Instant::now();
         let mut sent = Sent::default();
         let outgoing = Outgoing { method, target, headers, body, silence };
         let answered = self.app.upstreams.send(cluster, outgoing, &mut sent).await;
+        if let Some((span, method, uri, at)) = traced {
+            let outcome =
+                answered.as_ref().map(|answer| answer.status().as_u16()).map_err(|trouble| trouble.kind.row().1);
+            let took = begun.elapsed();
+            self.facts.called(Called { span, method, uri, begun: at, took, outcome });
+        }
         self.note(begun, sent);
         let mut response = answered?;
         remove_hop_by_hop(response.headers_mut());

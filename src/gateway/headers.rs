@@ -126,6 +126,29 @@ impl Identity {
     pub(super) fn trace_id(&self) -> &str {
         self.trace.split('-').nth(1).unwrap_or_default()
     }
+
+    /// Whether the trace is the caller's own.
+    pub(super) fn is_continued(&self) -> bool {
+        self.traced
+    }
+
+    /// The caller's span, where the trace is the caller's own.
+    #[cfg(feature = "otlp")]
+    pub(super) fn parent(&self) -> Option<&str> {
+        self.trace.split('-').nth(2).filter(|_| self.traced)
+    }
+
+    /// Whether the trace is recorded, as it says itself (W3C Trace Context, 3.2.2.5.1).
+    pub(super) fn is_sampled(&self) -> bool {
+        let flags = self.trace.split('-').nth(3).and_then(|flags| u8::from_str_radix(flags, 16).ok());
+        flags.is_some_and(|flags| flags & 1 == 1)
+    }
+
+    /// Says of a trace that begins here that nobody records it.
+    pub(super) fn leave_unsampled(&mut self) {
+        self.trace.truncate(self.trace.len().saturating_sub(1));
+        self.trace.push('0');
+    }
 }
 
 /// Random hexadecimal digits, sixteen after each of these.
@@ -231,6 +254,11 @@ pub(super) fn decorate(headers: &mut HeaderMap, route: Route<'_>, target: &Targe
     if !identity.traced {
         headers.remove(TRACESTATE);
     }
+}
+
+/// Names the span that calls, instead of the caller's.
+pub(super) fn set_span(headers: &mut HeaderMap, identity: &Identity, span: u64) {
+    set(headers, TRACEPARENT, &format!("00-{}-{span:016x}-01", identity.trace_id()));
 }
 
 /// Says who the caller is by its certificate. Done at the door, so that nothing inside believes the caller's own word, and

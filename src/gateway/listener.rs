@@ -18,12 +18,24 @@ use crate::settings::{Limits, Timeouts};
 /// An address that cannot be listened on.
 #[derive(Debug)]
 pub struct BindError {
-    address: SocketAddr,
+    place: String,
+    /// None: it is no address of TCP.
+    port: Option<u16>,
     setting: &'static str,
     error: io::Error,
 }
 
 impl BindError {
+    /// An address of TCP.
+    pub(super) fn at(address: SocketAddr, setting: &'static str, error: io::Error) -> Self {
+        Self { place: address.to_string(), port: Some(address.port()), setting, error }
+    }
+
+    /// Some other place.
+    pub(super) fn new(place: impl Into<String>, setting: &'static str, error: io::Error) -> Self {
+        Self { place: place.into(), port: None, setting, error }
+    }
+
     /// The setting that named the address.
     pub fn setting(&self) -> &'static str {
         self.setting
@@ -31,17 +43,16 @@ impl BindError {
 
     /// What is wrong, for people who choose an address with `option`.
     pub fn told(&self, option: &str) -> String {
-        let Self { address, error, .. } = self;
-        let port = address.port();
-        match error.kind() {
-            io::ErrorKind::AddrInUse => format!(
-                "port {port} is taken: something else listens on {address}; stop it, or choose another with {option} \
+        let Self { place, port, error, .. } = self;
+        match (error.kind(), port) {
+            (io::ErrorKind::AddrInUse, Some(port)) => format!(
+                "port {port} is taken: something else listens on {place}; stop it, or choose another with {option} \
                  (port 0 picks a free one)"
             ),
-            io::ErrorKind::PermissionDenied => {
+            (io::ErrorKind::PermissionDenied, Some(port)) => {
                 format!("port {port} may not be opened by this user; choose another with {option}")
             }
-            _ => format!("cannot listen on {address} ({option}): {error}"),
+            _ => format!("cannot listen on {place} ({option}): {error}"),
         }
     }
 }
@@ -58,11 +69,6 @@ impl std::error::Error for BindError {
     }
 }
 
-/// Begins to listen.
-pub(super) async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|error| BindError { address, setting, error })
-}
-
 /// What a listener's connections are served with.
 #[derive(Clone)]
 pub(super) struct Serving {
@@ -71,6 +77,8 @@ pub(super) struct Serving {
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) metrics: Arc<Metrics>,
+    /// Told once: accept no more.
+    pub(super) shut: watch::Receiver<bool>,
     /// Told once: finish and close.
     pub(super) stop: watch::Receiver<bool>,
     /// Every connection holds one, so its end can be waited for.
@@ -80,18 +88,18 @@ pub(super) struct Serving {
 /// Accepts connections until told to stop, and has each served where the fewest are.
 pub(super) async fn accept<A: Answering>(listener: TcpListener, seats: Vec<Seat<A>>, serving: Serving) {
     let room = Arc::new(Semaphore::new(serving.limits.connections));
-    let mut stop = serving.stop.clone();
+    let mut shut = serving.shut.clone();
     loop {
         let accepted = tokio::select! {
             accepted = next(&listener, &room) => accepted,
-            () = connection::stopped(&mut stop) => return,
+            () = connection::stopped(&mut shut) => return,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         // Whoever serves it must hear of its bytes, so it is taken from this thread's ear.
         let Ok(stream) = stream.into_std() else { continue };
         let Some((seat, sitting)) = Seat::take(&seats) else { continue };
         let answering = seat.answering.clone();
-        let Serving { certificates, limits, timeouts, metrics, mut stop, alive } = serving.clone();
+        let Serving { certificates, limits, timeouts, metrics, mut stop, alive, .. } = serving.clone();
         seat.runtime.spawn(async move {
             metrics.connections.inc();
             let secured = async {

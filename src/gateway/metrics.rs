@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::operating::Operating;
 use super::record::{Entry, Known};
 use super::upstream::{Clusters, Counts};
 
@@ -41,6 +42,8 @@ pub(super) struct Metrics {
     dropped_lines: Gauge<i64, AtomicI64>,
     /// Those of endpoints.
     endpoints: Counts,
+    /// Of the gateway's own operation.
+    pub(super) operating: Operating,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -126,6 +129,7 @@ impl Metrics {
         registry.register("access_log_dropped", "Access log lines that were dropped", dropped_lines.clone());
         let endpoints = Counts::default();
         registry.register_collector(Box::new(endpoints.clone()));
+        let operating = Operating::new(&mut registry);
         Self {
             registry,
             requests,
@@ -145,6 +149,7 @@ impl Metrics {
             upgrades,
             dropped_lines,
             endpoints,
+            operating,
         }
     }
 

@@ -1,14 +1,18 @@
 //! Listeners, negotiation, the life of a request, upstreams, bodies, errors, admin.
 //!
-//! Read in this order: [`listener`] accepts, [`workers`] serve, [`tls`] shakes hands, [`connection`] tells the protocol and
+//! Read in this order: [`server`] starts and ends it all, [`listener`] accepts, [`workers`] serve, [`tls`] shakes hands, [`connection`] tells the protocol and
 //! keeps time, [`layers`] is the stack
 //! on one screen, [`exchange`] the life of a request, [`translate`] what HTTP needs around a translation, [`rescue`] how
 //! errors become responses. [`reload`] replaces what [`generation`] holds.
 
 mod connection;
+mod doors;
 mod frames;
 mod framing;
+mod handover;
 mod listener;
+mod manager;
+mod server;
 mod tls;
 mod wire;
 mod workers;
@@ -41,6 +45,7 @@ mod upstream;
 mod validators;
 
 mod build;
+mod changes;
 mod generation;
 mod introduction;
 mod last_good;
@@ -50,37 +55,39 @@ mod watch;
 
 mod access_log;
 mod admin;
+mod audit;
 mod ledger;
+mod levels;
+mod lines;
 mod metrics;
+mod operating;
+mod telemetry;
 
-use std::fmt;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::net::TcpListener;
-use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch as channel};
+use tokio::sync::Semaphore;
 
 pub(crate) use access_log::rfc3339;
+pub(crate) use doors::Sockets;
+pub(crate) use handover::Predecessor;
+pub(crate) use levels::Levels;
+pub(crate) use lines::{Lines, MESSAGES};
 pub use listener::BindError;
+pub use server::{Server, StartError, Stop};
+pub(crate) use server::{Succession, Surroundings};
 
 use crate::settings::Settings;
 use access_log::AccessLog;
-use admin::Admin;
+use changes::Changes;
 use generation::Current;
-use last_good::LastGood;
-use layers::DataPlane;
 use ledger::Ledger;
-use listener::Serving;
 use metrics::Metrics;
 use reload::Reloader;
+use telemetry::Telemetry;
 use tls::{Certificates, Connector};
 use upstream::{Clusters, Upstreams};
-use watch::Hangup;
-use workers::{Seat, Workers};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -101,7 +108,15 @@ struct App {
     access: Arc<AccessLog>,
     /// Each worker writes pages of its own.
     ledger: Ledger,
+    /// On the way to the end.
     draining: Arc<AtomicBool>,
+    /// Not ready because an operator says so.
+    drained: Arc<AtomicBool>,
+    changes: Changes,
+    /// Where messages go, if that is the gateway's business.
+    messages: Option<Arc<Lines>>,
+    /// Where traces and metrics are sent, if anywhere.
+    telemetry: Option<Arc<Telemetry>>,
     /// The version header's name, where it is not one that begins as all of ours do.
     own_header: Option<HeaderName>,
 }
@@ -130,189 +145,37 @@ impl App {
             access: self.access.clone(),
             ledger: self.ledger.share(),
             draining: self.draining.clone(),
+            drained: self.drained.clone(),
+            changes: self.changes.clone(),
+            messages: self.messages.clone(),
+            telemetry: self.telemetry.clone(),
             own_header: self.own_header.clone(),
         }
     }
-}
 
-/// A gateway that listens and has read its rules.
-#[derive(Debug)]
-pub struct Server {
-    app: Arc<App>,
-    workers: Workers,
-    listeners: Vec<TcpListener>,
-    tls_listeners: Vec<TcpListener>,
-    admin: TcpListener,
-    hangup: Hangup,
-}
-
-/// Why a gateway cannot start.
-#[derive(Debug)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    Bind(BindError),
-    /// What is wrong with the files of certificates and keys, one line each.
-    Certificates(Vec<String>),
-    /// The access log cannot be opened.
-    AccessLog(io::Error),
-    /// There is no thread to serve with.
-    Thread(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind(error) => error.fmt(f),
-            Self::Certificates(problems) => write!(f, "the certificates are not valid\n{}", problems.join("\n")),
-            Self::AccessLog(error) => error.fmt(f),
-            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
-        }
+    /// Whether connections are told to close, since this process is to go.
+    fn is_leaving(&self) -> bool {
+        self.draining.load(Ordering::Relaxed) || self.drained.load(Ordering::Relaxed)
     }
-}
 
-impl std::error::Error for StartError {}
-
-impl From<BindError> for StartError {
-    fn from(error: BindError) -> Self {
-        Self::Bind(error)
-    }
-}
-
-impl Server {
-    /// Listens on every address and reads the rules once. Rules that are refused do not keep it from starting: what is
-    /// kept from before serves, or nothing does and the gateway is not ready.
-    ///
-    /// # Errors
-    /// [`StartError`].
-    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
-        // Listened for from here on: a SIGHUP before anybody listens would end the process.
-        let hangup = Hangup::listen();
-        let mut listeners = Vec::new();
-        for address in &settings.listen {
-            listeners.push(listener::bind(*address, "listen").await?);
-        }
-        let mut tls_listeners = Vec::new();
-        for address in &settings.tls.listen {
-            tls_listeners.push(listener::bind(*address, "tls.listen").await?);
-        }
-        let admin = listener::bind(settings.admin, "admin").await?;
-        let access = AccessLog::open(&settings.log.access).map_err(StartError::AccessLog)?;
-        let current = Arc::new(Current::new());
-        let metrics = Arc::new(Metrics::new());
-        let certificates = Certificates::load(&settings, metrics.clone()).map_err(StartError::Certificates)?;
-        let certificates = Arc::new(certificates);
-        let settings = Arc::new(settings);
-        let connector = Connector::new(certificates.clone());
-        let clusters = Arc::new(Clusters::new(settings.clone(), connector.clone()));
-        metrics.watch(&clusters);
-        let kept = LastGood::new(settings.state.as_deref());
-        let reloader = Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone(), clusters.clone());
-        let reloader = Arc::new(reloader);
-        reloader.reload("start").await;
-        let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));
-        let app = Arc::new(App {
-            current,
-            reloader,
-            upstreams: Upstreams::new(connector, &clusters),
-            clusters,
-            certificates,
-            in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
-            tunnels: Arc::new(Semaphore::new(settings.limits.tunnels)),
-            via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
-            metrics,
-            access: Arc::new(access),
-            ledger: Ledger::new(),
-            draining: Arc::default(),
-            own_header: Some(settings.version_header.clone()).filter(|name| !headers::is_managed(name)),
-            settings,
+    /// All metrics as text.
+    fn metrics_text(&self) -> String {
+        self.metrics.operating.set(&operating::Levels {
+            access_left_out: self.access.left_out(),
+            messages_dropped: self.messages.as_ref().map_or(0, |lines| lines.lost()),
+            audit_dropped: self.changes.audit.lost(),
+            is_level_changed: self.changes.levels.is_changed(),
+            is_draining: self.is_leaving(),
         });
-        let workers = Workers::start(&app).map_err(StartError::Thread)?;
-        Ok(Self { app, workers, listeners, tls_listeners, admin, hangup })
+        self.metrics.render(self.access.dropped())
     }
 
-    /// The first address that callers reach, without TLS where there is one.
-    pub fn addr(&self) -> SocketAddr {
-        let mut listeners = self.listeners.iter().chain(&self.tls_listeners);
-        listeners.next().and_then(|listener| listener.local_addr().ok()).unwrap_or(self.app.settings.admin)
-    }
-
-    /// Every address that callers reach without TLS.
-    pub fn addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
-    }
-
-    /// Every address that callers reach with TLS.
-    pub fn tls_addrs(&self) -> Vec<SocketAddr> {
-        self.tls_listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
-    }
-
-    /// The admin address.
-    pub fn admin_addr(&self) -> SocketAddr {
-        self.admin.local_addr().unwrap_or(self.app.settings.admin)
-    }
-
-    /// The number of the generation that serves; 0: none, nothing could be loaded.
-    pub fn generation(&self) -> u64 {
-        self.app.current.snapshot().number
-    }
-
-    /// Everything that is wrong with the rules as they were last read, as text.
-    pub fn complaints(&self) -> Vec<String> {
-        self.app.reloader.status().complaints().map(str::to_owned).collect()
-    }
-
-    /// Serves until `shutdown` is over, then finishes what is in flight, for as long as the drain time allows. Says
-    /// whether all of it was finished.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { app, workers, listeners, tls_listeners, admin, hangup } = self;
-        let (stop, stopped) = channel::channel(false);
-        let (stop_admin, admin_stopped) = channel::channel(false);
-        let (all_gone, alive) = channel::channel(());
-        let serving = Serving {
-            certificates: None,
-            limits: app.settings.limits,
-            timeouts: app.settings.timeouts,
-            metrics: app.metrics.clone(),
-            stop: stopped.clone(),
-            alive,
-        };
-        let (_, admin_alive) = channel::channel(());
-        let admin_serving = Serving {
-            stop: admin_stopped,
-            alive: admin_alive,
-            // The operator's own door must not be blocked by callers, and so has its own numbers.
-            metrics: Arc::new(Metrics::new()),
-            ..serving.clone()
-        };
-        let tls_serving = Serving { certificates: Some(app.certificates.clone()), ..serving.clone() };
-        let watched = (app.reloader.clone(), app.certificates.clone());
-        tokio::spawn(watch::watch(watched, app.settings.reload, hangup, stopped));
-        let door = Seat::new(Handle::current(), Admin::new(app.clone()));
-        let admin = tokio::spawn(listener::accept(admin, vec![door], admin_serving));
-        let plain = listeners.into_iter().map(|listener| (listener, serving.clone()));
-        let secured = tls_listeners.into_iter().map(|listener| (listener, tls_serving.clone()));
-        let open = |(listener, serving)| {
-            let seats = workers.seats(|app| DataPlane(app.clone()));
-            tokio::spawn(listener::accept(listener, seats, serving))
-        };
-        let doors: Vec<_> = plain.chain(secured).map(open).collect();
-        drop((serving, tls_serving));
-
-        shutdown.await;
-        app.draining.store(true, Ordering::Release);
-        tracing::info!("stopping: no new connections, finishing what is in flight");
-        let _ = stop.send(true);
-        for door in doors {
-            // A listener's task ends when told so; a panic there is an end, too.
-            let _ = door.await;
+    /// Waits until logs are written, within reason.
+    fn flush(&self) {
+        self.access.flush();
+        self.changes.audit.flush();
+        if let Some(messages) = &self.messages {
+            messages.flush();
         }
-        let drained = tokio::time::timeout(app.settings.timeouts.drain, all_gone.closed()).await.is_ok();
-        if !drained {
-            tracing::warn!("the drain time is over; cutting what is left");
-        }
-        let _ = stop_admin.send(true);
-        let _ = admin.await;
-        app.access.flush();
-        drained
     }
 }

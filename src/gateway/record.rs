@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use http_body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -19,6 +19,8 @@ use super::connection::Busy;
 use super::generation::{Generation, Standing};
 use super::headers::{GENERATION, Identity, REQUEST_ID};
 use super::introduction::Introduction;
+use super::telemetry::{Called, Notes};
+use super::tls::Secured;
 use super::trouble::Side;
 use super::tunnel::{Switched, Tunnel};
 use super::upstream::Endpoint;
@@ -57,6 +59,8 @@ pub(super) struct Known {
     pub(super) calls: Vec<(String, usize, usize)>,
     /// Members of the service's answer that had nowhere to go.
     pub(super) dropped_members: usize,
+    /// Of a request that is traced.
+    pub(super) trace: Option<Box<Notes>>,
 }
 
 impl Known {
@@ -100,6 +104,20 @@ pub(super) struct Facts(Arc<Mutex<Known>>);
 impl Facts {
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the request is traced.
+    pub(super) fn is_traced(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).trace.is_some()
+    }
+
+    /// A call of a traced request is over.
+    pub(super) fn called(&self, call: Called) {
+        self.change(|known| {
+            if let Some(notes) = &mut known.trace {
+                notes.called(call);
+            }
+        });
     }
 }
 
@@ -167,6 +185,9 @@ impl Drop for Recording {
             self.app.metrics.finished(&entry);
             self.app.ledger.finished(&entry);
             self.app.access.write(&entry);
+            if let (Some(telemetry), Some(notes)) = (&self.app.telemetry, &known.trace) {
+                telemetry.finished(&entry, notes);
+            }
         });
     }
 }
@@ -174,11 +195,16 @@ impl Drop for Recording {
 impl Recording {
     /// Names a request, and sees to it that it is recorded whatever becomes of it.
     pub(super) fn begin(app: &Arc<App>, busy: Busy, request: &Request) -> Box<Self> {
+        let mut identity = Identity::of(request.headers());
+        let is_secure = request.extensions().get::<Secured>().is_some();
+        let trace = app.telemetry.as_ref();
+        let trace = trace.and_then(|one| one.begin(&mut identity, request.headers(), request.uri(), is_secure));
+        let known = Known { trace, ..Known::default() };
         Box::new(Self {
             at: SystemTime::now(),
             begun: Instant::now(),
-            identity: Identity::of(request.headers()),
-            facts: Facts::default(),
+            identity,
+            facts: Facts(Arc::new(Mutex::new(known))),
             method: request.method().clone(),
             uri: request.uri().clone(),
             protocol: if request.version() == http::Version::HTTP_2 { "h2" } else { "http/1" },
@@ -198,6 +224,9 @@ impl Recording {
         headers.reserve(4);
         if let Ok(id) = HeaderValue::from_str(&self.identity.request) {
             headers.insert(REQUEST_ID, id);
+        }
+        if self.app.is_leaving() && self.protocol != "h2" && self.status != Some(StatusCode::SWITCHING_PROTOCOLS) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let name = &self.app.settings.version_header;
         let switched = self.facts.change(|known| {

@@ -197,6 +197,13 @@ impl Status {
         }
     }
 
+    /// Names of what is refused, for people.
+    pub(super) fn refused(&self) -> String {
+        let services = self.services.iter().filter(|(_, service)| service.state.is_refused());
+        let names: Vec<&str> = services.map(|(name, _)| name.as_str()).collect();
+        if names.is_empty() { String::new() } else { format!("refused: {}", names.join(", ")) }
+    }
+
     /// Whether a folder has been read before, and this is what it came to.
     pub(super) fn read_the_same<'s>(
         &self,

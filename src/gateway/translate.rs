@@ -254,7 +254,12 @@ pub(super) fn compute<T>(worker: &Worker, size: usize, work: impl FnOnce(&mut Sc
             Err(_) => work(&mut Scratch::default(), worker.limits),
         })
     });
-    worker.facts.change(|known| known.translating += begun.elapsed());
+    worker.facts.change(|known| {
+        known.translating += begun.elapsed();
+        if let Some(notes) = &mut known.trace {
+            notes.translated(begun);
+        }
+    });
     done
 }
 

@@ -65,6 +65,7 @@ pub(super) enum Kind {
     AdminHost,
     AdminOrigin,
     AdminToken,
+    AdminClosed,
     Internal,
 }
 
@@ -140,6 +141,7 @@ impl Kind {
             Self::AdminHost => (S::MISDIRECTED_REQUEST, "admin_host", "The admin interface has another name", Caller),
             Self::AdminOrigin => (S::FORBIDDEN, "admin_origin", "Web pages may not change anything here", Caller),
             Self::AdminToken => (S::UNAUTHORIZED, "admin_token", "A bearer token is needed", Caller),
+            Self::AdminClosed => (S::FORBIDDEN, "admin_closed", "Changes need a token, or the UNIX socket", Caller),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "The gateway failed", Gateway),
         }
     }

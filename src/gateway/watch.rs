@@ -1,50 +1,65 @@
-//! What makes rules and certificates be read again: changes of files, SIGHUP, and the clock for what no event tells.
+//! What makes rules and certificates be read again: changes of files, SIGHUP, and the clock for what no event tells. And
+//! SIGUSR1, which has more told in messages.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::audit::Who;
+use super::changes::Changes;
 use super::connection::stopped;
-use super::reload::Reloader;
-use super::tls::Certificates;
-use crate::settings::Reload;
+use crate::settings::{Log, Reload};
 
 /// A folder that changes all the time is read after this many quiet times anyway.
 const PATIENCE: u32 = 20;
 
 /// Reloads when something has changed, until told to stop.
 pub(super) async fn watch(
-    (reloader, certificates): (Arc<Reloader>, Arc<Certificates>),
-    settings: Reload,
-    mut hangup: Hangup,
+    changes: Changes,
+    (settings, log): (Reload, &Log),
+    mut signals: Signals,
     mut stop: watch::Receiver<bool>,
 ) {
     let (tell, mut told) = mpsc::channel(1);
     let mut watched = Watched::default();
     let mut others: Vec<(PathBuf, Watched)> =
-        certificates.folders().into_iter().map(|folder| (folder, Watched::default())).collect();
+        changes.certificates.folders().into_iter().map(|folder| (folder, Watched::default())).collect();
     loop {
         if settings.watch {
-            watched.follow(reloader.rules(), RecursiveMode::Recursive, &tell);
+            watched.follow(changes.reloader.rules(), RecursiveMode::Recursive, &tell);
             for (folder, watched) in &mut others {
                 watched.follow(folder, RecursiveMode::NonRecursive, &tell);
             }
         }
         let why = tokio::select! {
             () = stopped(&mut stop) => return,
-            () = hangup.received() => "SIGHUP",
+            () = received(&mut signals.hangup) => "SIGHUP",
+            () = received(&mut signals.louder) => {
+                louder(&changes, log);
+                continue;
+            }
             _ = told.recv(), if settings.watch => {
                 settle(&mut told, settings.settle).await;
                 "change"
             }
             () = sleep(settings.poll), if settings.watch => "poll",
         };
-        certificates.reload(why).await;
-        reloader.reload(why).await;
+        let who = if why == "SIGHUP" { Who::Signal(why) } else { Who::Files };
+        changes.reload(&who, why).await;
+    }
+}
+
+/// Once more, once less.
+fn louder(changes: &Changes, log: &Log) {
+    let who = Who::Signal("SIGUSR1");
+    if changes.levels.is_changed() {
+        changes.level_back(&who);
+    } else if let Err(reason) = changes.level(&who, None, &log.raised, log.raised_for) {
+        tracing::warn!("the level of messages cannot be raised: {reason}");
     }
 }
 
@@ -98,34 +113,26 @@ impl Watched {
     }
 }
 
-/// SIGHUP, where there is such a thing.
+/// Signals that do not end the process. Listened for from the start on: before anybody listens they would.
 #[derive(Debug)]
-pub(super) struct Hangup(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+pub(super) struct Signals {
+    hangup: Option<Signal>,
+    louder: Option<Signal>,
+}
 
-impl Hangup {
-    #[cfg(unix)]
+impl Signals {
     pub(super) fn listen() -> Self {
-        Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())
+        Self { hangup: signal(SignalKind::hangup()).ok(), louder: signal(SignalKind::user_defined1()).ok() }
     }
+}
 
-    #[cfg(not(unix))]
-    pub(super) fn listen() -> Self {
-        Self()
-    }
-
-    #[cfg(unix)]
-    async fn received(&mut self) {
-        let told = match &mut self.0 {
-            Some(signal) => signal.recv().await,
-            None => None,
-        };
-        if told.is_none() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn received(&mut self) {
-        std::future::pending().await
+/// Over when it comes; never, where it cannot be heard.
+async fn received(signal: &mut Option<Signal>) {
+    let told = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if told.is_none() {
+        std::future::pending::<()>().await;
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -46,6 +47,22 @@ impl Workers {
     /// A place on each thread, for what is made of its share of the gateway.
     pub(super) fn seats<A>(&self, answering: impl Fn(&Arc<App>) -> A) -> Vec<Seat<A>> {
         self.0.iter().map(|worker| Seat::new(worker.runtime.clone(), answering(&worker.app))).collect()
+    }
+}
+
+impl Workers {
+    /// Whether every thread does something else within this time, so none of them hangs.
+    pub(super) async fn are_alive(&self, within: Duration) -> bool {
+        let asked: Vec<_> = self.0.iter().map(|worker| worker.runtime.spawn(async {})).collect();
+        let all = async {
+            for one in asked {
+                if one.await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(within, all).await.unwrap_or(false)
     }
 }
 

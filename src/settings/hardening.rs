@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::{Forwarded, Limits, Settings, Sources, Timeouts};
+use super::{AdminListen, Forwarded, Limits, Settings, Sources, Timeouts};
 
 /// A setting that gives up some of the safety of the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,10 +78,7 @@ impl Settings {
                 format!("{address} is reachable without TLS: who is on the way reads and changes what passes"),
             );
         }
-        if is_outside(&self.admin) {
-            let address = self.admin;
-            say("admin", format!("{address} is reachable from outside, and reads need no token there"));
-        }
+        self.admin_deviations(&mut say);
         if self.forwarded == Forwarded::Append {
             let why = "callers that reach the gateway past the proxies in front say themselves where they come from";
             say("forwarded", format!("\"append\": {why}"));
@@ -106,12 +103,31 @@ impl Settings {
     }
 }
 
+impl Settings {
+    fn admin_deviations(&self, say: &mut impl FnMut(&'static str, String)) {
+        match &self.admin.listen {
+            AdminListen::Tcp(address) if is_outside(address) => {
+                if !self.admin.guards_reads {
+                    say("admin", format!("{address} is reachable from outside, and reads need no token there"));
+                }
+                if self.admin.tls.is_none() {
+                    say("admin_chain", format!("{address} is reachable without TLS: tokens can be read on the way"));
+                }
+            }
+            AdminListen::Unix { mode, .. } if mode & 0o002 != 0 => {
+                say("admin_mode", format!("{mode:o}: every user of this machine may change what is served"));
+            }
+            _ => {}
+        }
+    }
+}
+
 fn is_outside(address: &SocketAddr) -> bool {
     !address.ip().is_loopback()
 }
 
 /// Whether others than the gateway itself write more than messages for operators.
-fn speaks_of_others(level: &str) -> bool {
+pub(crate) fn speaks_of_others(level: &str) -> bool {
     let Ok(targets) = level.parse::<Targets>() else { return false };
     targets.default_level().is_some_and(|level| level > LevelFilter::INFO)
         || targets.iter().any(|(target, level)| !target.starts_with("bifocal") && level > LevelFilter::INFO)
@@ -180,7 +196,9 @@ mod tests {
         let token = folder.path().join("token");
         std::fs::write(&token, "0123456789abcdef").unwrap();
         let found = deviations(&format!("admin = '0.0.0.0:9901'\nadmin_token_file = {token:?}"));
-        assert!(found.len() == 1 && found[0].0 == "admin", "{found:?}");
+        assert!(found.len() == 2 && found[0].0 == "admin" && found[1].0 == "admin_chain", "{found:?}");
+        let found = deviations("admin = 'unix:admin.sock'\nadmin_mode = '666'");
+        assert!(found.len() == 1 && found[0].0 == "admin_mode", "{found:?}");
     }
 
     #[cfg(unix)]

@@ -2,10 +2,14 @@
 //!
 //! [`DEFAULTS`] lists every setting with its story; what is not in it is not a setting.
 
+mod admin;
+mod effective;
 mod hardening;
+mod log;
 mod protocols;
 mod read;
 mod source;
+mod telemetry;
 mod tls;
 mod units;
 mod upstream;
@@ -15,8 +19,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use admin::{AdminListen, AdminSettings, TokenFile};
+pub use effective::Effective;
 pub use figment::value::Value;
 pub use hardening::Deviation;
+pub(crate) use hardening::speaks_of_others;
+pub use log::{AccessTo, FIELDS, KEPT_FIELDS, Log, LogFormat};
+pub use telemetry::Telemetry;
 pub use tls::{ClientName, Clients, Pair, Tls, TlsVersion, UpstreamTls};
 pub use upstream::{UpstreamDefaults, Upstreams};
 
@@ -28,12 +37,8 @@ pub const DEFAULTS: &str = include_str!("defaults.toml");
 pub struct Settings {
     /// Addresses that callers reach without TLS; at least one, or one of `tls.listen`.
     pub listen: Vec<SocketAddr>,
-    /// Address of the admin interface.
-    pub admin: SocketAddr,
-    /// Bearer token that admin writes need.
-    pub admin_token: Option<Secret>,
-    /// Lower-case host names under which the admin interface may be called besides its own.
-    pub admin_hosts: Vec<String>,
+    /// The admin interface.
+    pub admin: AdminSettings,
     /// The rules folder.
     pub rules: PathBuf,
     /// Where the last good state is kept, if it is.
@@ -58,27 +63,12 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What is written where.
     pub log: Log,
+    /// What is sent to a collector.
+    pub telemetry: Telemetry,
     /// How changes of the rules are noticed.
     pub reload: Reload,
-}
-
-/// A text that must not be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Compares in time that depends only on the lengths.
-    pub fn matches(&self, candidate: &[u8]) -> bool {
-        let expected = self.0.as_bytes();
-        let differing = expected.iter().zip(candidate).fold(0_u8, |seen, (a, b)| seen | (a ^ b));
-        expected.len() == candidate.len() && differing == 0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
+    /// Every setting as it counts, with where it was found.
+    pub effective: Vec<Effective>,
 }
 
 /// What happens to `Forwarded` and `X-Forwarded-*` of a request.
@@ -122,41 +112,9 @@ pub struct Timeouts {
     pub response: Duration,
     pub response_body: Duration,
     pub stream: Duration,
+    pub leave: Duration,
     pub tunnel: Duration,
     pub drain: Duration,
-}
-
-/// What is written where.
-#[derive(Debug, Clone)]
-pub struct Log {
-    /// Form of messages on standard error.
-    pub format: LogFormat,
-    /// A `tracing` level or filter.
-    pub level: String,
-    /// Where the access log goes.
-    pub access: AccessTo,
-}
-
-/// Form of messages on standard error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
-}
-
-/// Where the access log goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessTo {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// Nowhere.
-    Off,
-    /// Appended to this file.
-    File(PathBuf),
 }
 
 /// How changes of the rules are noticed.

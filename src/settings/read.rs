@@ -1,6 +1,6 @@
 //! Raw settings -> valid settings.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +9,10 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 
+use super::effective::effective;
 use super::source::Pairs;
 use super::units::{Size, Span};
-use super::{
-    AccessTo, DEFAULTS, Forwarded, Limits, Log, LogFormat, Mistakes, Reload, Secret, Settings, Sources, Timeouts,
-};
+use super::{DEFAULTS, Forwarded, Limits, Mistakes, Reload, Settings, Sources, Timeouts};
 use crate::diagnostic::suggest::closest;
 
 pub(super) fn load(sources: Sources) -> Result<Settings, Mistakes> {
@@ -44,13 +43,9 @@ impl Reader {
         let tls = self.tls();
         let is_behind_tls = self.is_empty_list("listen") && !tls.listen.is_empty();
         let listen = if is_behind_tls { Vec::new() } else { self.addresses("listen") };
-        let admin = self.addresses("admin").first().copied().unwrap_or_else(unspecified);
-        let admin_token = self.token(admin.ip());
         Settings {
             listen,
-            admin,
-            admin_token,
-            admin_hosts: self.take::<Vec<String>>("admin_hosts").iter().map(|host| host.to_ascii_lowercase()).collect(),
+            admin: self.admin(),
             rules: self.path("rules").unwrap_or_default(),
             state: self.path("state"),
             forwarded: self.choice("forwarded", &[("replace", Forwarded::Replace), ("append", Forwarded::Append)]),
@@ -63,6 +58,8 @@ impl Reader {
             limits: self.limits(),
             timeouts: self.timeouts(),
             log: self.log(),
+            telemetry: self.telemetry(),
+            effective: effective(&self.figment),
             reload: Reload {
                 watch: self.take("reload.watch"),
                 settle: self.time("reload.settle"),
@@ -114,50 +111,10 @@ impl Reader {
             response: self.time("timeouts.response"),
             response_body: self.time("timeouts.response_body"),
             stream: self.time("timeouts.stream"),
+            leave: self.time_or_zero("timeouts.leave"),
             tunnel: self.time("timeouts.tunnel"),
             drain: self.time("timeouts.drain"),
         }
-    }
-
-    fn log(&mut self) -> Log {
-        let level: String = self.take("log.level");
-        if level.parse::<tracing_subscriber::filter::Targets>().is_err() {
-            self.wrong("log.level", "must be off, error, warn, info, debug or trace");
-        }
-        let access = match self.take::<String>("log.access").as_str() {
-            "stdout" => AccessTo::Stdout,
-            "stderr" => AccessTo::Stderr,
-            "off" => AccessTo::Off,
-            path => AccessTo::File(PathBuf::from(path)),
-        };
-        Log {
-            format: self.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-            level,
-            access,
-        }
-    }
-
-    /// Reads the token's file; without a token the admin interface must not leave the machine.
-    fn token(&mut self, admin: IpAddr) -> Option<Secret> {
-        let Some(path) = self.path("admin_token_file") else {
-            if !admin.is_loopback() && !self.found("admin") {
-                self.wrong("admin", "is reachable from outside, so `admin_token_file` must be set too");
-            }
-            return None;
-        };
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) => {
-                self.wrong("admin_token_file", &format!("{} cannot be read: {error}", path.display()));
-                return None;
-            }
-        };
-        let token = text.lines().next().unwrap_or_default().trim();
-        if token.len() < 16 {
-            self.wrong("admin_token_file", "its first line must be a token of at least 16 characters");
-            return None;
-        }
-        Some(Secret(token.to_owned()))
     }
 
     /// One address or a list of them.
@@ -207,6 +164,10 @@ impl Reader {
             self.wrong(key, "must not be zero");
         }
         time
+    }
+
+    pub(super) fn time_or_zero(&mut self, key: &str) -> Duration {
+        self.extract(key).map_or(Duration::ZERO, |Span(time)| time)
     }
 
     /// One of at least two names; the first stands in for a mistake.
@@ -287,10 +248,6 @@ impl Reader {
     }
 }
 
-fn unspecified() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
-
 /// Dotted keys of everything that is not a table.
 fn leaves(dict: &Dict, prefix: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -306,6 +263,7 @@ fn leaves(dict: &Dict, prefix: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::AccessTo;
     use super::*;
 
     fn flags(flags: Vec<(&'static str, Value)>) -> Result<Settings, Mistakes> {
@@ -383,14 +341,5 @@ mod tests {
     fn a_missing_file_is_a_mistake() {
         let mistakes = load(Sources { file: Some("/nowhere/bifocal.toml".into()), ..Sources::default() }).unwrap_err();
         assert!(mistakes.to_string().contains("no such file"));
-    }
-
-    #[test]
-    fn tokens_are_compared_whole() {
-        let secret = Secret("abcdef".into());
-        assert!(secret.matches(b"abcdef"));
-        for wrong in [&b"abcde"[..], b"abcdefg", b"abcdeF", b""] {
-            assert!(!secret.matches(wrong));
-        }
     }
 }

@@ -72,12 +72,12 @@ async fn demonstrate(args: &Args) -> Result<(), String> {
     let new = start(service::service::<orders_v2::Order>(), &recorders.new).await?;
 
     let settings = settings(args, old, new)?;
-    start_log(&settings.log);
+    start_log(&settings.log).map_err(|error| error.to_string())?;
     let server = Server::bind(settings).await.map_err(|error| match &error {
         StartError::Bind(address) => {
             address.told(if address.setting() == "admin" { "`--admin-port`" } else { "`--port`" })
         }
-        StartError::Certificates(_) | StartError::AccessLog(_) | StartError::Thread(_) => error.to_string(),
+        StartError::Certificates(_) | StartError::Log(_) | StartError::Thread(_) => error.to_string(),
     })?;
     if server.generation() == 0 {
         let complaints = server.complaints().join("\n\n");

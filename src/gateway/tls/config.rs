@@ -48,6 +48,17 @@ pub(super) fn for_callers(
     Ok(config)
 }
 
+/// How operators are met: HTTP/1.1, by one certificate.
+pub(super) fn for_operators(own: &Shown) -> Result<ServerConfig, String> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth();
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own.key.clone())));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
 /// How services are met: HTTP/1.1, by names that `authorities` vouch for.
 pub(super) fn for_services(authorities: Arc<RootCertStore>, own: Option<&Shown>) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

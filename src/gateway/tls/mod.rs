@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod material;
 mod names;
+mod own;
 mod stream;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use tokio::net::TcpStream;
 
 pub(super) use accept::Refused;
 pub(super) use connect::{Connector, Offer};
+pub(super) use own::OwnCertificate;
 pub(super) use stream::{Secured, Stream};
 
 use super::metrics::Metrics;
@@ -94,18 +96,21 @@ impl Certificates {
     }
 
     /// Reads the files again, and puts into service what is new and good.
-    pub(super) async fn reload(self: &Arc<Self>, why: &'static str) {
+    /// None: nothing has changed.
+    pub(super) async fn reload(self: &Arc<Self>, why: &'static str) -> Option<&'static str> {
         let this = self.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || this.reload_now(why)).await {
+        let read = tokio::task::spawn_blocking(move || this.reload_now(why)).await;
+        read.unwrap_or_else(|error| {
             tracing::error!(%error, "reading certificates failed; what serves goes on");
-        }
+            Some("failed")
+        })
     }
 
-    fn reload_now(&self, why: &'static str) {
+    fn reload_now(&self, why: &'static str) -> Option<&'static str> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let material = Material::read(files(&self.tls, &self.upstream));
         if self.with(|current| current.digest == material.digest()) {
-            return;
+            return None;
         }
         let before = self.with(Clone::clone);
         let next = read(&self.tls, &self.upstream, &self.platform, &material, &before.parts)
@@ -115,6 +120,7 @@ impl Certificates {
         self.metrics.certificates_read(result);
         tracing::info!(why, result, "certificates read");
         self.tell();
+        Some(result)
     }
 
     /// Says what there is to be said of what serves.

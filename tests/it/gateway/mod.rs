@@ -24,6 +24,7 @@ mod lockstep;
 mod messages;
 mod negotiate;
 mod operate;
+mod operations;
 mod patches;
 mod reload;
 mod rollout;
