@@ -9,7 +9,7 @@ use super::read::Reader;
 pub const KEPT_FIELDS: [&str; 4] = ["ts", "request_id", "status", "outcome"];
 
 /// Members of an access log line that settings may leave out.
-pub const FIELDS: [&str; 21] = [
+pub const FIELDS: [&str; 23] = [
     "trace_id",
     "peer",
     "protocol",
@@ -24,6 +24,8 @@ pub const FIELDS: [&str; 21] = [
     "rules",
     "fault",
     "duration_ms",
+    "endpoint",
+    "attempts",
     "upstream_ms",
     "translate_ms",
     "dropped_members",
