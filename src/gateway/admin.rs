@@ -53,6 +53,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/reload", post(reload))
         .route("/ledger", get(ledger))
         .route("/metrics", get(metrics))
+        .route("/overload", get(overload))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(app)
@@ -145,7 +146,13 @@ async fn ledger(State(app): State<Arc<App>>, uri: Uri) -> Response {
     json(StatusCode::OK, &app.ledger.as_json(&filter))
 }
 
+/// How much there is to do, and what is done about it.
+async fn overload(State(app): State<Arc<App>>) -> Response {
+    json(StatusCode::OK, &app.overload.as_json())
+}
+
 async fn metrics(State(app): State<Arc<App>>) -> Response {
+    app.metrics.note_overload(app.overload.figures());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], app.metrics.render(app.access.dropped())).into_response()
 }

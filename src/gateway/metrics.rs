@@ -35,6 +35,8 @@ pub(super) struct Metrics {
     /// Connections that are open.
     pub(super) connections: Gauge<i64, AtomicI64>,
     dropped_lines: Gauge<i64, AtomicI64>,
+    /// Rung, bytes of bodies, requests in work.
+    overload: [Gauge<i64, AtomicI64>; 3],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -108,6 +110,11 @@ impl Metrics {
         registry.register("refused_services", "Services whose newest files are refused", refused_services.clone());
         registry.register("connections", "Open connections of callers", connections.clone());
         registry.register("access_log_dropped", "Access log lines that were dropped", dropped_lines.clone());
+        let overload: [Gauge<i64, AtomicI64>; 3] = Default::default();
+        let [rung, held, in_flight] = overload.clone();
+        registry.register("overload_rung", "Measures against overload that are taken, 0 to 4", rung);
+        registry.register("held_body_bytes", "Bytes of bodies that are held", held);
+        registry.register("requests_in_flight", "Requests in work", in_flight);
         Self {
             registry,
             requests,
@@ -124,6 +131,15 @@ impl Metrics {
             refused_certificates,
             connections,
             dropped_lines,
+            overload,
+        }
+    }
+
+    /// What is told of overload.
+    pub(super) fn note_overload(&self, (rung, held, in_flight): (u8, usize, usize)) {
+        let figures = [i64::from(rung), whole(held), whole(in_flight)];
+        for (gauge, figure) in self.overload.iter().zip(figures) {
+            gauge.set(figure);
         }
     }
 
@@ -218,6 +234,10 @@ impl Pair {
         counter.inc();
         self.requests.entry(labels.route).or_default().push((class, counter));
     }
+}
+
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn labels(known: &Known) -> DurationLabels {

@@ -14,6 +14,7 @@ mod workers;
 
 mod aside;
 mod layers;
+mod overload;
 mod panics;
 mod record;
 mod rescue;
@@ -57,7 +58,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch as channel};
+use tokio::sync::watch as channel;
 
 pub(crate) use access_log::rfc3339;
 pub use listener::BindError;
@@ -71,6 +72,7 @@ use layers::DataPlane;
 use ledger::Ledger;
 use listener::Serving;
 use metrics::Metrics;
+use overload::Overload;
 use reload::Reloader;
 use tls::Certificates;
 use upstream::Upstreams;
@@ -86,7 +88,7 @@ struct App {
     /// Connections to services: each worker has its own.
     upstreams: Upstreams,
     certificates: Arc<Certificates>,
-    in_flight: Arc<Semaphore>,
+    overload: Arc<Overload>,
     /// This process in `Via`.
     via: HeaderValue,
     metrics: Arc<Metrics>,
@@ -104,7 +106,7 @@ impl App {
             reloader: self.reloader.clone(),
             upstreams: Upstreams::new(self.settings.timeouts, self.certificates.clone()),
             certificates: self.certificates.clone(),
-            in_flight: self.in_flight.clone(),
+            overload: self.overload.clone(),
             via: self.via.clone(),
             metrics: self.metrics.clone(),
             access: self.access.clone(),
@@ -189,7 +191,7 @@ impl Server {
             reloader,
             upstreams: Upstreams::new(settings.timeouts, certificates.clone()),
             certificates,
-            in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
+            overload: Arc::new(Overload::new(&settings.limits)),
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
             access: Arc::new(access),
@@ -244,6 +246,7 @@ impl Server {
             limits: app.settings.limits,
             timeouts: app.settings.timeouts,
             metrics: app.metrics.clone(),
+            overload: app.overload.clone(),
             stop: stopped.clone(),
             alive,
         };
@@ -253,11 +256,13 @@ impl Server {
             alive: admin_alive,
             // The operator's own door must not be blocked by callers, and so has its own numbers.
             metrics: Arc::new(Metrics::new()),
+            overload: Arc::new(Overload::calm(&app.settings.limits)),
             ..serving.clone()
         };
         let tls_serving = Serving { certificates: Some(app.certificates.clone()), ..serving.clone() };
         let watched = (app.reloader.clone(), app.certificates.clone());
         tokio::spawn(watch::watch(watched, app.settings.reload, hangup, stopped));
+        let watching = tokio::spawn(app.overload.clone().watch());
         let door = Seat::new(Handle::current(), Admin::new(app.clone()));
         let admin = tokio::spawn(listener::accept(admin, vec![door], admin_serving));
         let plain = listeners.into_iter().map(|listener| (listener, serving.clone()));
@@ -283,6 +288,7 @@ impl Server {
         }
         let _ = stop_admin.send(true);
         let _ = admin.await;
+        watching.abort();
         app.access.flush();
         drained
     }

@@ -13,12 +13,12 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::connection::Busy;
 use super::generation::{Generation, Standing};
 use super::headers::{GENERATION, Identity, REQUEST_ID, VERSION};
+use super::overload::{Held, Place};
 
 /// What a request's handlers learn of it.
 #[derive(Debug, Default)]
@@ -43,6 +43,10 @@ pub(super) struct Known {
     pub(super) calls: Vec<(String, usize, usize)>,
     /// Members of the service's answer that had nowhere to go.
     pub(super) dropped_members: usize,
+    /// Bodies that are held for it.
+    pub(super) held: Vec<Held>,
+    /// What it counts under besides its caller's address.
+    pub(super) places: [Option<Place>; 2],
 }
 
 impl Known {
@@ -119,7 +123,7 @@ pub(super) struct Recording {
     finished: bool,
     sent: u64,
     /// Held for as long as the request is in work.
-    pub(super) admitted: Option<OwnedSemaphorePermit>,
+    pub(super) admitted: Option<Place>,
     busy: Busy,
 }
 

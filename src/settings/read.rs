@@ -11,10 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::source::Pairs;
 use super::units::{Size, Span};
-use super::{
-    AccessTo, DEFAULTS, Forwarded, Limits, Log, LogFormat, Mistakes, Reload, Secret, Settings, Sources, Timeouts,
-    Upstreams,
-};
+use super::{AccessTo, DEFAULTS, Forwarded, Log, LogFormat, Mistakes, Reload, Secret, Settings, Sources, Upstreams};
 use crate::diagnostic::suggest::closest;
 
 pub(super) fn load(sources: Sources) -> Result<Settings, Mistakes> {
@@ -84,51 +81,6 @@ impl Reader {
             }
         }
         upstreams
-    }
-
-    fn limits(&mut self) -> Limits {
-        let limits = Limits {
-            header_bytes: self.size("limits.header_bytes"),
-            header_count: self.size("limits.header_count"),
-            uri: self.size("limits.uri"),
-            body: self.size("limits.body"),
-            streamed: self.size("limits.streamed"),
-            decoded: self.size("limits.decoded"),
-            translated: self.size("limits.translated"),
-            ratio: self.size("limits.ratio"),
-            depth: self.size("limits.depth"),
-            in_flight: self.size("limits.in_flight"),
-            connections: self.size("limits.connections"),
-            streams: u32::try_from(self.size("limits.streams")).unwrap_or(u32::MAX),
-        };
-        // hyper cannot go below its own smallest buffer, and a deeper document than this could end a thread's stack.
-        for (key, value, range) in [
-            ("limits.header_bytes", limits.header_bytes, 8192..=1 << 20),
-            ("limits.header_count", limits.header_count, 8..=4096),
-            ("limits.depth", limits.depth, 1..=512),
-            ("limits.in_flight", limits.in_flight, 1..=1 << 20),
-            ("limits.connections", limits.connections, 1..=1 << 20),
-        ] {
-            if value != 0 && !range.contains(&value) {
-                self.wrong(key, &format!("must be between {} and {}", range.start(), range.end()));
-            }
-        }
-        limits
-    }
-
-    fn timeouts(&mut self) -> Timeouts {
-        Timeouts {
-            handshake: self.time("timeouts.handshake"),
-            header: self.time("timeouts.header"),
-            idle: self.time("timeouts.idle"),
-            body: self.time("timeouts.body"),
-            body_gap: self.time("timeouts.body_gap"),
-            connect: self.time("timeouts.connect"),
-            response: self.time("timeouts.response"),
-            response_body: self.time("timeouts.response_body"),
-            stream: self.time("timeouts.stream"),
-            drain: self.time("timeouts.drain"),
-        }
     }
 
     fn log(&mut self) -> Log {
@@ -205,7 +157,7 @@ impl Reader {
         (!text.is_empty()).then(|| PathBuf::from(text))
     }
 
-    fn size(&mut self, key: &str) -> usize {
+    pub(super) fn size(&mut self, key: &str) -> usize {
         let Some(Size(count)) = self.extract(key) else { return 0 };
         if count == 0 {
             self.wrong(key, "must not be zero");
@@ -213,7 +165,11 @@ impl Reader {
         usize::try_from(count).unwrap_or(usize::MAX)
     }
 
-    fn time(&mut self, key: &str) -> Duration {
+    pub(super) fn size_or_zero(&mut self, key: &str) -> usize {
+        self.extract(key).map_or(0, |Size(count)| usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    pub(super) fn time(&mut self, key: &str) -> Duration {
         let Some(Span(time)) = self.extract(key) else { return Duration::ZERO };
         if time.is_zero() {
             self.wrong(key, "must not be zero");
