@@ -49,6 +49,9 @@ mod admin;
 mod ledger;
 mod metrics;
 
+#[doc(hidden)]
+pub mod probe;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
