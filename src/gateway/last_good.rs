@@ -16,6 +16,9 @@ pub(super) struct LastGood {
     folder: Option<PathBuf>,
 }
 
+/// How names of files begin that are not whole yet; no service's does.
+const BEGUN: &str = ".begun-";
+
 /// One service's file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
@@ -27,8 +30,17 @@ struct Kept {
 }
 
 impl LastGood {
+    /// Throws away what an earlier process had begun to write when it was killed.
     pub(super) fn new(state: Option<&Path>) -> Self {
-        Self { folder: state.map(|state| state.join("last-good")) }
+        let folder = state.map(|state| state.join("last-good"));
+        let entries = folder.as_ref().and_then(|folder| fs::read_dir(folder).ok());
+        for entry in entries.into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(BEGUN) {
+                // Where that cannot be done, it is in nobody's way.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Self { folder }
     }
 
     /// Keeps a service's sources, all of them or, if that fails, those that were kept before.
@@ -41,7 +53,7 @@ impl LastGood {
             sources.iter().filter_map(|(id, path)| Some((path.to_owned(), sources.sources.get(id)?.text.clone())));
         let kept = Kept { service: sources.name.clone(), hash: hex(&sources.hash), files: files.collect() };
         fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(BEGUN).tempfile_in(folder)?;
         file.write_all(&serde_json::to_vec(&kept)?)?;
         file.as_file().sync_all()?;
         file.persist(path(folder, &sources.name))?;

@@ -93,13 +93,15 @@ pub(super) async fn receive_request(
     })?;
     let decoded = as_json(media, &raw, decoded)
         .map_err(|()| Trouble::new(Kind::UnsupportedType).detail("the body is not what its Content-Type says"))?;
-    hold(call, held, decoded.as_deref())?;
+    hold(call, held, &raw, decoded.as_deref())?;
     Ok(Received::Whole { raw, decoded, codings })
 }
 
-/// Counts what a body takes besides its bytes as they came, until its exchange is over.
-fn hold(call: &Call<'_>, mut held: Held, decoded: Option<&[u8]>) -> Result<(), Trouble> {
-    held.add(decoded.map_or(0, <[u8]>::len)).map_err(|Full| Trouble::overloaded())?;
+/// Counts what a body takes besides its bytes as they came, until its exchange is over: without its coding, and as rules
+/// will write it, which is about as much again.
+fn hold(call: &Call<'_>, mut held: Held, raw: &[u8], decoded: Option<&[u8]>) -> Result<(), Trouble> {
+    let more = decoded.map_or(raw.len(), |text| 2 * text.len());
+    held.add(more).map_err(|Full| Trouble::overloaded())?;
     call.facts.change(|known| known.held.push(held));
     Ok(())
 }
@@ -205,6 +207,6 @@ pub(super) async fn receive_response(
         DecodeFault::Corrupt => contract("the body is not what its content coding says"),
     })?;
     let decoded = as_json(media, &raw, decoded).map_err(|()| contract("the body is not what its Content-Type says"))?;
-    hold(call, held, decoded.as_deref())?;
+    hold(call, held, &raw, decoded.as_deref())?;
     Ok(Received::Whole { raw, decoded, codings })
 }

@@ -31,6 +31,7 @@ pub(super) async fn collect(body: Body, limit: usize, time: Duration, held: &mut
 }
 
 async fn collect_untimed(mut body: Body, limit: usize, held: &mut Held) -> Result<Bytes, StreamFault> {
+    let declared = body.size_hint().lower();
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -46,6 +47,8 @@ async fn collect_untimed(mut body: Body, limit: usize, held: &mut Held) -> Resul
             None if joined.is_empty() => first = Some(data),
             None => joined.extend_from_slice(&data),
             Some(before) => {
+                // At once, where it is known: what grows piece by piece is copied, and there twice meanwhile.
+                joined.reserve(usize::try_from(declared).unwrap_or(limit).min(limit));
                 joined.extend_from_slice(&before);
                 joined.extend_from_slice(&data);
             }

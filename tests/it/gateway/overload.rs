@@ -71,7 +71,7 @@ async fn bodies_climb_the_ladder_and_the_operator_is_not_on_it() {
     begins.recv().await.unwrap();
 
     // A body that is refused where it is too much leaves those that are held alone.
-    let first = hold(&gateway, 92_500).await;
+    let first = hold(&gateway, 46_250).await;
     begins.recv().await.unwrap();
     assert_eq!(told(&gateway).await["rung"], "no_keep_alive");
     kept.write_all(plain).await.unwrap();
@@ -81,7 +81,7 @@ async fn bodies_climb_the_ladder_and_the_operator_is_not_on_it() {
     let answer = gateway.ask("POST /v1/orders", &["Content-Type: application/json"], body.as_bytes()).await;
     assert_eq!((answer.status, answer.code().as_str(), answer.header("retry-after")), (503, "overloaded", "1"));
 
-    let second = hold(&gateway, 3000).await;
+    let second = hold(&gateway, 1500).await;
     begins.recv().await.unwrap();
     assert_eq!(told(&gateway).await["rung"], "refusing");
     let begun = Instant::now();
@@ -103,7 +103,7 @@ async fn at_the_top_nobody_new_is_let_in_until_there_is_room() {
     let (service, mut begins) = hanging().await;
     let flags = vec![("limits.bodies", Value::from(100_000)), ("limits.memory", Value::from("none"))];
     let gateway = Gateway::start(&orders(None, Some(service.addr), "v2"), flags).await;
-    let held = hold(&gateway, 98_500).await;
+    let held = hold(&gateway, 49_250).await;
     begins.recv().await.unwrap();
     assert_eq!(told(&gateway).await["rung"], "not_accepting");
     let waiting = tokio::spawn({
@@ -282,7 +282,7 @@ async fn a_body_that_drips_is_not_waited_for() {
 #[tokio::test]
 async fn a_document_of_too_many_values_is_refused_where_all_are_needed_at_once() {
     let service = Service::start(echo).await;
-    let rules = "types:\n  Any: [first = list[0]]\nroutes:\n  - POST /v1/x = POST /v2/x: {request: Any}\n";
+    let rules = "types:\n  Any: [\"first = list[0]\"]\nroutes:\n  - POST /v1/x = POST /v2/x: {request: Any}\n";
     let mut files = orders(None, Some(service.addr), "v2");
     files[1] = ("orders/v1-v2.yaml", rules.to_owned());
     let gateway = Gateway::start(&files, vec![("limits.nodes", Value::from(1000))]).await;
