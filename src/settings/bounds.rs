@@ -22,6 +22,7 @@ impl Reader {
             in_flight: self.size("limits.in_flight"),
             connections: self.size("limits.connections"),
             streams: u32::try_from(self.size("limits.streams")).unwrap_or(u32::MAX),
+            tunnels: self.size("limits.tunnels"),
             share: self.size_or_zero("limits.share"),
             connection_requests: self.size("limits.connection_requests"),
             bodies: self.size("limits.bodies"),
@@ -35,6 +36,7 @@ impl Reader {
             ("limits.nodes", limits.nodes, 1..=1 << 30),
             ("limits.connection_requests", limits.connection_requests, 1..=1 << 30),
             ("limits.in_flight", limits.in_flight, 1..=1 << 20),
+            ("limits.tunnels", limits.tunnels, 1..=1 << 20),
             ("limits.connections", limits.connections, 1..=1 << 20),
         ] {
             if value != 0 && !range.contains(&value) {
@@ -56,6 +58,7 @@ impl Reader {
             response: self.time("timeouts.response"),
             response_body: self.time("timeouts.response_body"),
             stream: self.time("timeouts.stream"),
+            tunnel: self.time("timeouts.tunnel"),
             drain: self.time("timeouts.drain"),
         }
     }

@@ -39,6 +39,7 @@ const SIZES: &[Size] = &[
         "connections live long, and callers are not spread anew",
     ),
     ("limits.bodies", |limits| limits.bodies, "bodies that are held at once take the machine's memory"),
+    ("limits.tunnels", |limits| limits.tunnels, "each one takes two connections, for as long as the two sides like"),
     ("limits.streams", |limits| streams(limits), "one connection may ask for more at once than is fair to others"),
 ];
 
@@ -53,6 +54,7 @@ const TIMES: &[Time] = &[
     ("timeouts.response", |times| times.response, "a service that hangs holds requests in work"),
     ("timeouts.response_body", |times| times.response_body, "a service that answers slowly holds requests in work"),
     ("timeouts.stream", |times| times.stream, "a side that falls silent holds the other"),
+    ("timeouts.tunnel", |times| times.tunnel, "callers that fall silent hold connections to services"),
 ];
 
 fn streams(limits: &Limits) -> usize {

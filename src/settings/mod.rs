@@ -4,6 +4,7 @@
 
 mod bounds;
 mod hardening;
+mod protocols;
 mod read;
 mod source;
 mod tls;
@@ -39,6 +40,10 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// What happens to callers' forwarding headers.
     pub forwarded: Forwarded,
+    /// The response header that says which version asked and which one answered.
+    pub version_header: http::HeaderName,
+    /// Protocols that callers may change to, in lower case.
+    pub upgrades: Vec<String>,
     /// Where services run, instead of what rules say.
     pub upstreams: Upstreams,
     /// TLS towards callers.
@@ -104,6 +109,7 @@ pub struct Limits {
     pub in_flight: usize,
     pub connections: usize,
     pub streams: u32,
+    pub tunnels: usize,
     pub share: usize,
     pub connection_requests: usize,
     pub bodies: usize,
@@ -135,6 +141,7 @@ pub struct Timeouts {
     pub response: Duration,
     pub response_body: Duration,
     pub stream: Duration,
+    pub tunnel: Duration,
     pub drain: Duration,
 }
 

@@ -52,6 +52,8 @@ impl Reader {
             rules: self.path("rules").unwrap_or_default(),
             state: self.path("state"),
             forwarded: self.choice("forwarded", &[("replace", Forwarded::Replace), ("append", Forwarded::Append)]),
+            version_header: self.version_header(),
+            upgrades: self.upgrades(),
             upstreams: self.upstreams(),
             tls,
             upstream_tls: self.upstream_tls(),

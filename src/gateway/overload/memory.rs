@@ -36,10 +36,10 @@ fn read(text: &str) -> Option<usize> {
     text.trim().parse().ok().filter(|limit| *limit < NO_LIMIT)
 }
 
-/// Bytes of this process that are in memory now; `None` where the system does not say.
+/// Bytes of this process that are in memory now and nowhere else; `None` where the system does not say.
 pub(super) fn resident() -> Option<usize> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
