@@ -250,7 +250,7 @@ async fn an_endless_body_takes_no_memory() {
             let _ = stream
                 .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
                 .await;
-            let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+            let chunk = [b"10000\r\n".as_slice(), &vec![b' '; 0x10000], b"\r\n"].concat();
             while stream.write_all(&chunk).await.is_ok() {
                 count.fetch_add(0x10000, Ordering::SeqCst);
             }
@@ -297,12 +297,12 @@ async fn a_caller_that_goes_away_ends_the_work_for_it() {
         }
     }
     let gone = Arc::new(AtomicUsize::new(0));
-    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (begun, mut begins) = tokio::sync::mpsc::channel(8);
     let counted = gone.clone();
     let service = Service::start_slow(move |_| {
         let (begun, gone) = (begun.clone(), Gone(counted.clone()));
         async move {
-            let _ = begun.send(());
+            let _ = begun.send(()).await;
             std::future::pending::<()>().await;
             drop(gone);
             status(200)

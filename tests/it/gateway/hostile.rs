@@ -1,5 +1,6 @@
 //! Callers who mean harm, or whose software is broken.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use bifocal::settings::Value;
@@ -136,9 +137,9 @@ async fn requests_in_a_row_are_answered_in_a_row() {
     let mut bytes = String::new();
     for number in 0..100 {
         if number % 3 == 0 {
-            bytes += &format!("POST /v2/{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{{}}");
+            write!(bytes, "POST /v2/{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{{}}").unwrap();
         } else {
-            bytes += &format!("GET /v2/{number} HTTP/1.1\r\nHost: a\r\n\r\n");
+            write!(bytes, "GET /v2/{number} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         }
     }
     bytes += "GET /v2/last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";

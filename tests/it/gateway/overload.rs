@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 use super::support::{Gateway, PATIENCE, Service, ask, echo, eventually, json, orders, raw, status};
 
 /// A service that hangs where the path says so, and tells of every request.
-async fn hanging() -> (Service, mpsc::UnboundedReceiver<String>) {
-    let (begun, begins) = mpsc::unbounded_channel();
+async fn hanging() -> (Service, mpsc::Receiver<String>) {
+    let (begun, begins) = mpsc::channel(100);
     let service = Service::start_slow(move |seen| {
         let begun = begun.clone();
         async move {
             let path = seen.uri.path().to_owned();
-            let _ = begun.send(path.clone());
+            let _ = begun.send(path.clone()).await;
             if path.ends_with("/hang") || seen.text().contains("hang") {
                 std::future::pending::<()>().await;
             }
@@ -76,6 +76,7 @@ async fn bodies_climb_the_ladder_and_the_operator_is_not_on_it() {
     assert_eq!(told(&gateway).await["rung"], "no_keep_alive");
     kept.write_all(plain).await.unwrap();
     assert_eq!(answer(&mut kept).await, ("200".to_owned(), true), "answered, but for the last time");
+    begins.recv().await.unwrap();
 
     let body = order(20_000);
     let answer = gateway.ask("POST /v1/orders", &["Content-Type: application/json"], body.as_bytes()).await;
@@ -135,7 +136,7 @@ async fn memory_climbs_the_ladder_as_well() {
 }
 
 /// Begins requests until one is refused; answers how many there are in work.
-async fn fill(gateway: &Gateway, begins: &mut mpsc::UnboundedReceiver<String>, headers: &str) -> Vec<TcpStream> {
+async fn fill(gateway: &Gateway, begins: &mut mpsc::Receiver<String>, headers: &str) -> Vec<TcpStream> {
     let mut begun = Vec::new();
     loop {
         let mut stream = begin(gateway, "GET /v2/hang", headers, "").await;
