@@ -38,8 +38,8 @@ pub trait Broker: fmt::Debug + Send + Sync {
     /// How many messages wait at an address for a reader of this name, if the broker can tell.
     fn waiting<'b>(&'b self, address: &'b Address, name: &'b str) -> Boxed<'b, Result<Option<u64>, Lost>>;
 
-    /// Where the dead letters of a flow go if nothing else is said.
-    fn dead_letters(&self, flow: &str) -> Address;
+    /// Where the dead letters of a flow go if nothing else is said; `broker` is its own name in the settings.
+    fn dead_letters(&self, broker: &str, flow: &str) -> Address;
 }
 
 /// Where messages come from. Dropping it gives back what is not settled.

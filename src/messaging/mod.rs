@@ -13,5 +13,6 @@ pub mod flow;
 mod identify;
 pub mod message;
 pub mod seen;
+pub mod supervisor;
 mod translate;
 pub mod watermark;

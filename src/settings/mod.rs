@@ -2,6 +2,7 @@
 //!
 //! [`DEFAULTS`] lists every setting with its story; what is not in it is not a setting.
 
+mod brokers;
 mod hardening;
 mod protocols;
 mod read;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use brokers::{BrokerKind, BrokerSettings, Brokers, Messages};
 pub use figment::value::Value;
 pub use hardening::Deviation;
 pub use tls::{ClientName, Clients, Pair, Tls, TlsVersion, UpstreamTls};
@@ -53,6 +55,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Times.
     pub timeouts: Timeouts,
+    /// Brokers of messages.
+    pub brokers: Brokers,
+    /// Bounds of flows of messages.
+    pub messages: Messages,
     /// What is written where.
     pub log: Log,
     /// How changes of the rules are noticed.
@@ -72,6 +78,13 @@ impl Secret {
         let expected = self.0.as_bytes();
         let differing = expected.iter().zip(candidate).fold(0_u8, |seen, (a, b)| seen | (a ^ b));
         expected.len() == candidate.len() && differing == 0
+    }
+}
+
+impl Secret {
+    /// The text itself, for whoever it is for.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
     }
 }
 

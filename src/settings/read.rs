@@ -60,6 +60,8 @@ impl Reader {
             upstreams: self.upstreams(),
             tls,
             upstream_tls: self.upstream_tls(),
+            brokers: self.brokers(),
+            messages: self.messages(),
             limits: self.limits(),
             timeouts: self.timeouts(),
             log: self.log(),
@@ -210,7 +212,7 @@ impl Reader {
         (!text.is_empty()).then(|| PathBuf::from(text))
     }
 
-    fn size(&mut self, key: &str) -> usize {
+    pub(super) fn size(&mut self, key: &str) -> usize {
         let Some(Size(count)) = self.extract(key) else { return 0 };
         if count == 0 {
             self.wrong(key, "must not be zero");
@@ -218,7 +220,7 @@ impl Reader {
         usize::try_from(count).unwrap_or(usize::MAX)
     }
 
-    fn time(&mut self, key: &str) -> Duration {
+    pub(super) fn time(&mut self, key: &str) -> Duration {
         let Some(Span(time)) = self.extract(key) else { return Duration::ZERO };
         if time.is_zero() {
             self.wrong(key, "must not be zero");
@@ -289,7 +291,9 @@ impl Reader {
             let section = format!("{key}.");
             // Services and versions are the rules' to name.
             let is_upstream = key.strip_prefix("upstreams.").is_some_and(|rest| rest.contains('.'));
-            let is_known = known.contains(&key) || is_upstream;
+            // Brokers have names of their own, too; what is said of each is looked at where it is read.
+            let is_broker = key.starts_with("brokers.");
+            let is_known = known.contains(&key) || is_upstream || is_broker;
             if is_known {
                 continue;
             }

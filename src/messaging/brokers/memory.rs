@@ -183,8 +183,8 @@ impl Broker for Memory {
         Box::pin(std::future::ready(Ok(Some(waiting))))
     }
 
-    fn dead_letters(&self, flow: &str) -> Address {
-        Address::Queue { broker: String::new(), queue: format!("bifocal.dead.{flow}") }
+    fn dead_letters(&self, broker: &str, flow: &str) -> Address {
+        Address::Queue { broker: broker.to_owned(), queue: format!("bifocal.dead.{flow}") }
     }
 }
 

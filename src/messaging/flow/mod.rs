@@ -110,14 +110,8 @@ pub struct Flow {
 
 impl Flow {
     /// What operators see of a flow of these.
-    pub fn status(service: &str, of: &channel::Flow) -> Arc<Status> {
-        Arc::new(Status::new(format!("{service}/{}", of.name), of.source.clone(), of.guarantee()))
-    }
-
-    /// The name by which brokers know its reader, the same over restarts.
-    fn reader(&self) -> String {
-        let plain = |one: char| if one.is_ascii_alphanumeric() || "_-".contains(one) { one } else { '-' };
-        format!("bifocal-{}-{}", self.service, self.of.name).chars().map(plain).collect()
+    pub fn status(service: &str, of: &channel::Flow, dead: Address) -> Arc<Status> {
+        Arc::new(Status::new(format!("{service}/{}", of.name), (of.source.clone(), dead), of.guarantee()))
     }
 
     /// Runs until it is told to stop. What it has not settled by then is given out again by its broker.

@@ -83,7 +83,7 @@ impl<'f> Session<'f> {
     pub(super) async fn open(flow: &'f Flow, stop: &mut watch::Receiver<bool>) -> Option<Result<Self, Lost>> {
         let open = async {
             flow.dead.0.make(&flow.dead.1).await?;
-            flow.source.source(&flow.of.source, &flow.reader(), flow.bounds.in_flight).await
+            flow.source.source(&flow.of.source, &flow.status.reader, flow.bounds.in_flight).await
         };
         let source = tokio::select! {
             source = open => source,

@@ -67,6 +67,10 @@ pub struct Status {
     pub name: String,
     /// What it reads.
     pub source: Address,
+    /// The name by which its broker knows its reader, the same over restarts.
+    pub reader: String,
+    /// Where its dead letters go.
+    pub dead: Address,
     /// What it promises.
     pub guarantee: Guarantee,
     /// Since when.
@@ -75,19 +79,22 @@ pub struct Status {
     pub counts: Counts,
     state: Mutex<State>,
     /// Dead letters by reason: the reasons are a fixed set.
-    dead: Mutex<Vec<(&'static str, u64)>>,
+    letters: Mutex<Vec<(&'static str, u64)>>,
 }
 
 impl Status {
-    pub(super) fn new(name: String, source: Address, guarantee: Guarantee) -> Self {
+    pub(super) fn new(name: String, (source, dead): (Address, Address), guarantee: Guarantee) -> Self {
+        let plain = |one: char| if one.is_ascii_alphanumeric() || "_-".contains(one) { one } else { '-' };
         Self {
+            reader: format!("bifocal-{name}").chars().map(plain).collect(),
             name,
             source,
+            dead,
             guarantee,
             since: SystemTime::now(),
             counts: Counts::default(),
             state: Mutex::new(State::Connecting),
-            dead: Mutex::default(),
+            letters: Mutex::default(),
         }
     }
 
@@ -98,7 +105,7 @@ impl Status {
 
     /// Dead letters by reason.
     pub fn dead_letters(&self) -> Vec<(&'static str, u64)> {
-        self.dead.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {
@@ -120,7 +127,7 @@ impl Status {
     }
 
     pub(super) fn count_dead(&self, reason: &'static str) {
-        let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dead = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         match dead.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, count)) => *count += 1,
             None => dead.push((reason, 1)),

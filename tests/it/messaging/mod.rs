@@ -118,7 +118,7 @@ pub(crate) fn flows(broker: &Arc<dyn Broker>, rules: &Arc<Fixed>, seen: &Arc<dyn
         seen: seen.clone(),
         rules: rules.clone(),
         bounds: bounds(),
-        status: Flow::status("shop", of),
+        status: Flow::status("shop", of, queue("dead")),
     };
     channels.flat_map(|channel| channel.flows.iter().map(|of| flow(&channel.name, of)).collect::<Vec<_>>()).collect()
 }
