@@ -2,6 +2,8 @@
 
 #![expect(clippy::panic, reason = "a test ends by panicking")]
 
+mod broker_process;
+mod contract;
 mod crashes;
 mod flows;
 
