@@ -5,7 +5,9 @@
 mod broker_process;
 mod contract;
 mod crashes;
+mod cut;
 mod flows;
+mod kills;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

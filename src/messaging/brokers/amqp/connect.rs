@@ -107,9 +107,9 @@ async fn watch(events: impl Stream<Item = Event>, link: std::sync::Weak<Link>, s
                 *state.blocked.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 kept = None;
             }
+            // Channels' errors are told here, too.
             Event::Error(_) => {
-                state.is_bad.store(true, Ordering::Relaxed);
-                kept = None;
+                kept = kept.filter(|link: &Arc<Link>| link.connection.status().connected());
             }
             _ => {}
         }
