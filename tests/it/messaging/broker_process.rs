@@ -175,12 +175,17 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill_9();
         if self.kind == Kind::Rabbit {
-            // The daemon of names stays behind otherwise; it is the one on our own port.
-            let _ = Command::new("epmd")
-                .args(["-port", &self.others[1].to_string(), "-kill"])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
+            // The daemon of names, the one on our own port, stays behind otherwise. It goes once it knows that its node is gone.
+            let is_gone = || {
+                let mut end = Command::new("epmd");
+                end.args(["-port", &self.others[1].to_string(), "-kill"]);
+                let ended = end.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+                ended.is_ok_and(|status| status.success())
+            };
+            let began = Instant::now();
+            while !is_gone() && began.elapsed() < Duration::from_secs(5) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
     }
 }

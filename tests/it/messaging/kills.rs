@@ -184,16 +184,22 @@ impl Run<'_> {
         }
         let memory = tempfile::NamedTempFile::new().unwrap();
         let memory = memory.path().to_str().unwrap().to_owned();
-        let mut reader = target.source(&to, "judge", 512).await.unwrap();
         let mut child = self.child(&memory);
-        let mut judge = Judge::default();
         for kill in 1..=self.kills {
-            let until = self.count * kill / (self.kills + 1);
-            let _ = judge.read(&mut reader, until, Duration::from_secs(20)).await;
+            // In the middle of the work, wherever that is by then.
+            let until = (self.count * kill / (self.kills + 1)) as u64;
+            let since = Instant::now();
+            while target.waiting(&to, "nobody").await.unwrap().unwrap() < until
+                && since.elapsed() < Duration::from_secs(20)
+            {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             child.kill().unwrap();
             child.wait().unwrap();
             child = self.child(&memory);
         }
+        let mut judge = Judge::default();
+        let mut reader = target.source(&to, "judge", 512).await.unwrap();
         judge.read(&mut reader, self.count, Duration::from_secs(if self.how == "flow" { 60 } else { 8 })).await;
         // What comes twice may come late.
         judge.read(&mut reader, usize::MAX, Duration::from_secs(2)).await;

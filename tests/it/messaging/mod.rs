@@ -7,6 +7,7 @@ mod contract;
 mod crashes;
 mod cut;
 mod flows;
+mod foreign;
 mod kills;
 
 use std::sync::{Arc, Mutex};

@@ -76,11 +76,7 @@ struct Open {
 }
 
 impl Confirms {
-    pub(super) fn new(
-        new: mpsc::UnboundedReceiver<(Publishing, Published)>,
-        link: Arc<Link>,
-        learn: Learn,
-    ) -> Self {
+    pub(super) fn new(new: mpsc::UnboundedReceiver<(Publishing, Published)>, link: Arc<Link>, learn: Learn) -> Self {
         let (out, open) = (FuturesUnordered::new(), std::collections::BTreeMap::new());
         Self { new, is_closed: false, out, next: 0, open, link, learn }
     }
@@ -189,8 +185,7 @@ impl Confirms {
 
     /// Nothing more can come of those that are confirmed.
     fn decide(&mut self) {
-        let certain: Vec<u64> =
-            self.open.iter().filter(|(_, open)| open.is_confirmed).map(|(at, _)| *at).collect();
+        let certain: Vec<u64> = self.open.iter().filter(|(_, open)| open.is_confirmed).map(|(at, _)| *at).collect();
         for at in certain {
             let is_returned = self.open.get(&at).is_some_and(|open| open.is_returned);
             self.tell(at, if is_returned { Err(Unpublished::Unroutable) } else { Ok(()) });

@@ -69,9 +69,8 @@ impl Writer {
         };
         let channel = self.channel.clone();
         let options = BasicPublishOptions { mandatory: true, immediate: false };
-        let mut publishing: Publishing = Box::pin(async move {
-            channel.basic_publish(exchange, routing, options, &body, written).await?.await
-        });
+        let mut publishing: Publishing =
+            Box::pin(async move { channel.basic_publish(exchange, routing, options, &body, written).await?.await });
         // Its place in the order is that of this call. What it answers at once, it answers to whoever waits.
         let publishing = match (&mut publishing).now_or_never() {
             Some(result) => Box::pin(std::future::ready(result)),
@@ -108,9 +107,8 @@ impl Sink for Writer {
 
 /// Exchange and routing key.
 fn place(to: &Address, message: &Message) -> Result<(ShortString, ShortString), Unpublished> {
-    let short = |text: &str, what: &str| {
-        ShortString::try_new(text).map_err(|_| Unpublished::Unwritable(what.to_owned()))
-    };
+    let short =
+        |text: &str, what: &str| ShortString::try_new(text).map_err(|_| Unpublished::Unwritable(what.to_owned()));
     match to {
         Address::Queue { queue, .. } => Ok((short("", "exchange")?, short(queue, "queue")?)),
         Address::Exchange { exchange, routing_key, .. } => {

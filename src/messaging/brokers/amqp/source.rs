@@ -12,12 +12,7 @@ use super::connect::Link;
 use super::{Settings, properties, short};
 
 /// Begins to read.
-pub(super) async fn open(
-    settings: &Settings,
-    queue: &str,
-    name: &str,
-    most: usize,
-) -> Result<Box<dyn Source>, Lost> {
+pub(super) async fn open(settings: &Settings, queue: &str, name: &str, most: usize) -> Result<Box<dyn Source>, Lost> {
     let failed = |error| Lost::when(&format!("queue {queue}"), error);
     let link = Link::open(settings, name).await?;
     let channel = link.channel().await?;

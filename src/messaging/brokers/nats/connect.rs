@@ -59,19 +59,15 @@ async fn connect(settings: &Settings, name: &str) -> Result<Link, Lost> {
         Identity::User { name, password } => options.user_and_password(name.clone(), password.reveal().to_owned()),
         Identity::Token(token) => options.token(token.reveal().to_owned()),
         Identity::Nkey(seed) => options.nkey(seed.reveal().to_owned()),
-        Identity::File(path) => options
-            .credentials_file(path)
-            .await
-            .map_err(|error| Lost::when(&path.display().to_string(), error))?,
+        Identity::File(path) => {
+            options.credentials_file(path).await.map_err(|error| Lost::when(&path.display().to_string(), error))?
+        }
     };
     let is_secured = settings.tls.identity.is_some()
         || settings.tls.ca.is_some()
         || settings.urls.iter().any(|url| url.starts_with("tls://"));
-    let options = if is_secured {
-        options.require_tls(true).tls_client_config(settings.tls.config().await?)
-    } else {
-        options
-    };
+    let options =
+        if is_secured { options.require_tls(true).tls_client_config(settings.tls.config().await?) } else { options };
     let options = options
         // Silence that long, twice, is a lost connection.
         .ping_interval(Duration::from_secs(10))

@@ -20,12 +20,7 @@ pub(super) fn open(link: Arc<Link>) -> Box<dyn Sink> {
 struct Writer(Arc<Link>);
 
 impl Writer {
-    async fn publish(
-        &self,
-        to: &Address,
-        mut message: Message,
-        once: Option<String>,
-    ) -> Result<Confirm, Unpublished> {
+    async fn publish(&self, to: &Address, mut message: Message, once: Option<String>) -> Result<Confirm, Unpublished> {
         let Address::Subject { subject, .. } = to else { return Err(Unpublished::Unroutable) };
         let headers = headers::write(&mut message, once.as_deref())?;
         let publish = PublishMessage::build().payload(message.body).headers(headers);

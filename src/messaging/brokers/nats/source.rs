@@ -78,10 +78,11 @@ pub(super) async fn open(
         open: before.num_ack_pending,
         until: Instant::now() + settings.ack_wait * 2,
     };
-    let line = Arc::new(Line { state: Mutex::new(State { old: Some(old), ..State::default() }), changed: Notify::new() });
+    let store =
+        Arc::new(Line { state: Mutex::new(State { old: Some(old), ..State::default() }), changed: Notify::new() });
     let every = (settings.ack_wait / 3).max(Duration::from_millis(100));
-    let pulling = tokio::spawn(pull(messages, link.clone(), line.clone(), every));
-    Ok(Box::new(Reader { line, link, pulling }))
+    let pulling = tokio::spawn(pull(messages, link.clone(), store.clone(), every));
+    Ok(Box::new(Reader { line: store, link, pulling }))
 }
 
 /// What was given out before, and not settled.
@@ -135,7 +136,7 @@ impl State {
 }
 
 /// Pulls messages into the line, and tells the server that those in it are not forgotten.
-async fn pull(mut messages: pull::Stream, link: Arc<Link>, line: Arc<Line>, every: Duration) {
+async fn pull(mut messages: pull::Stream, link: Arc<Link>, store: Arc<Line>, every: Duration) {
     let mut lost = std::pin::pin!(link.lost());
     let mut speak = interval(every);
     let why = loop {
@@ -144,15 +145,15 @@ async fn pull(mut messages: pull::Stream, link: Arc<Link>, line: Arc<Line>, ever
                 Some(Ok(message)) => {
                     let at = message.info().map(|info| info.stream_sequence);
                     let Ok(at) = at else { continue };
-                    line.state().waiting.insert(at, message);
-                    line.changed.notify_one();
+                    store.state().waiting.insert(at, message);
+                    store.changed.notify_one();
                 }
                 Some(Err(error)) => break error.to_string(),
                 None => break "the server has ended the subscription".to_owned(),
             },
             _ = speak.tick() => {
                 let waiting: Vec<Subject> =
-                    line.state().waiting.values().filter_map(|message| message.reply.clone()).collect();
+                    store.state().waiting.values().filter_map(|message| message.reply.clone()).collect();
                 for reply in waiting {
                     // A connection that is gone is found out by the others.
                     let _ = link.client.publish(reply, AckKind::Progress.into()).await;
@@ -161,8 +162,8 @@ async fn pull(mut messages: pull::Stream, link: Arc<Link>, line: Arc<Line>, ever
             () = &mut lost => break "the connection is gone".to_owned(),
         }
     };
-    line.state().lost = Some(why);
-    line.changed.notify_one();
+    store.state().lost = Some(why);
+    store.changed.notify_one();
 }
 
 struct Reader {
