@@ -75,6 +75,12 @@ impl Base64 {
     }
 }
 
+/// Bytes in the standard alphabet, with padding.
+#[cfg(feature = "gateway")]
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    Base64 { is_url: false, strict: true }.encode(bytes)
+}
+
 /// Reads both alphabets, padded or not; `None` for what is no Base64.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let padding = text.iter().rev().take_while(|&&byte| byte == b'=').count();

@@ -34,6 +34,8 @@ use std::borrow::Cow;
 
 pub use base64::Base64;
 pub(crate) use base64::decode as decode_base64;
+#[cfg(feature = "gateway")]
+pub(crate) use base64::encode as encode_base64;
 pub use case::{Case, Letters};
 pub use chain::nesting;
 pub use clamp::Clamp;

@@ -67,7 +67,7 @@ async fn name(mut request: Request, next: Next) -> Response {
 
 /// Only under its own names (DNS rebinding), writes only with the token, never from another site's page.
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let target = match parse_target(request.uri(), request.version(), request.headers()) {
+    let target = match parse_target(&request) {
         Ok(target) => target,
         Err(reason) => return Trouble::new(Kind::Target).detail(reason).closing().into_response(),
     };

@@ -18,9 +18,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::aside::Movable;
+use super::frames::Frames;
 use super::framing::{Framing, Verdict};
 use super::tls::{Secured, Stream};
-use super::wire::Wire;
+use super::tunnel::Tunnel;
+use super::wire::{Watch, Wire};
 use crate::settings::{Limits, Timeouts};
 
 /// RFC 9113, 3.4.
@@ -36,6 +38,8 @@ pub(super) struct Conn {
     secured: Option<Secured>,
     state: Mutex<ConnState>,
     changed: Notify,
+    /// Told once: finish and close.
+    stop: watch::Receiver<bool>,
 }
 
 #[derive(Debug)]
@@ -48,13 +52,16 @@ struct ConnState {
     head_since: Option<Instant>,
     /// One for each head that has ended and whose request has not begun.
     verdicts: VecDeque<Verdict>,
+    /// What follows HTTP on this connection.
+    tunnel: Option<Tunnel>,
 }
 
 impl Conn {
-    fn new(peer: SocketAddr, secured: Option<Secured>) -> Self {
+    fn new(peer: SocketAddr, secured: Option<Secured>, stop: watch::Receiver<bool>) -> Self {
         let now = Instant::now();
-        let state = ConnState { active: 0, quiet_since: now, head_since: Some(now), verdicts: VecDeque::new() };
-        Self { peer, secured, state: Mutex::new(state), changed: Notify::new() }
+        let (quiet_since, head_since) = (now, Some(now));
+        let state = ConnState { active: 0, quiet_since, head_since, verdicts: VecDeque::new(), tunnel: None };
+        Self { peer, secured, state: Mutex::new(state), changed: Notify::new(), stop }
     }
 
     fn state(&self) -> MutexGuard<'_, ConnState> {
@@ -89,6 +96,18 @@ impl Conn {
             }
         };
         (Busy(self.clone()), verdict)
+    }
+
+    /// Once the response is sent, something else than HTTP follows.
+    pub(super) fn change_over(&self, tunnel: Tunnel) {
+        if let Some(tunnel) = tunnel.detach(&self.stop) {
+            self.state().tunnel = Some(tunnel);
+        }
+    }
+
+    /// Whether a request is in work whose answer has not ended.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state().active > 0
     }
 
     /// When this connection will have been silent for too long, if nothing happens.
@@ -128,6 +147,10 @@ pub(super) struct Busy(Arc<Conn>);
 impl Busy {
     pub(super) fn peer(&self) -> SocketAddr {
         self.0.peer
+    }
+
+    pub(super) fn conn(&self) -> &Arc<Conn> {
+        &self.0
     }
 }
 
@@ -176,7 +199,7 @@ pub(super) async fn serve(
     timeouts: Timeouts,
     mut stop: watch::Receiver<bool>,
 ) {
-    let conn = Arc::new(Conn::new(peer, stream.secured().cloned()));
+    let conn = Arc::new(Conn::new(peer, stream.secured().cloned(), stop.clone()));
     // Answers are small and complete; waiting for more to send gains nothing.
     let _ = stream.tcp().set_nodelay(true);
     // hyper-util's own look at the preface has no timer, so it is done here, under the header timeout.
@@ -253,15 +276,15 @@ async fn serve_http1(
     timeouts: Timeouts,
     mut stop: watch::Receiver<bool>,
 ) {
-    let wire = Wire::new(stream, before, Some(Framing::default()), conn.clone(), timeouts.stream);
+    let wire = Wire::new(stream, before, Watch::Http1(Framing::default()), conn.clone(), timeouts.stream);
     let service = {
         let conn = conn.clone();
         service_fn(move |request| answer(&conn, &answering, Protocol::Http1, request))
     };
     let mut http = http1::Builder::new()
         .timer(TokioTimer::new())
-        // A caller that has closed its side is taken to be gone, and what was begun for it is given up: that also stops
-        // the work for callers that close half of their connection and still listen, of which there are few.
+        // What was begun for a caller that is gone is given up. Whether one that has closed its side is gone is for the
+        // wire to say.
         .half_close(false)
         // This connection keeps its own times; hyper's would also count a connection on which nothing is asked.
         .header_read_timeout(None)
@@ -280,10 +303,20 @@ async fn serve_http1(
             }
         }
     };
-    if let Err(error) = ended {
+    if let Err(error) = &ended {
         tracing::debug!(peer = %conn.peer, %error, "connection ended");
     }
-    linger(http.into_parts().io.into_inner().into_stream()).await;
+    let tunnel = conn.state().tunnel.take();
+    let parts = http.into_parts();
+    let (stream, unread) = parts.io.into_inner().into_parts();
+    match tunnel {
+        Some(tunnel) if ended.is_ok() => {
+            let (read, write) = tokio::io::split(stream);
+            let early = std::io::Cursor::new(parts.read_buf).chain(std::io::Cursor::new(unread));
+            tunnel.run(tokio::io::join(early.chain(read), write), conn.stop.clone()).await;
+        }
+        _ => linger(stream).await,
+    }
 }
 
 /// Tells a caller whose request never came, if one had begun; closes.
@@ -318,7 +351,7 @@ async fn serve_http2(
     timeouts: Timeouts,
     mut stop: watch::Receiver<bool>,
 ) {
-    let wire = Wire::new(stream, before, None, conn.clone(), timeouts.stream);
+    let wire = Wire::new(stream, before, Watch::Http2(Frames::default()), conn.clone(), timeouts.stream);
     let service = {
         let conn = conn.clone();
         service_fn(move |request| answer(&conn, &answering, Protocol::Http2, request))
@@ -326,6 +359,8 @@ async fn serve_http2(
     let http = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
+        // WebSockets (RFC 8441); every other CONNECT is refused.
+        .enable_connect_protocol()
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         // A peer that has vanished without a word is found out.
         .keep_alive_interval(timeouts.idle)

@@ -17,7 +17,9 @@ use super::body::records::Framing;
 use super::decide::{Decided, decide, tell_ending};
 use super::events::{Message, Stream};
 use super::generation::Standing;
-use super::headers::{Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop, remove_where};
+use super::headers::{
+    Identity, Route, add_vary, decorate, end_to_end, remove_hop_by_hop, remove_where, takes_trailers,
+};
 use super::record::Facts;
 use super::target::Target;
 use super::tls::Secured;
@@ -25,7 +27,7 @@ use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Outgoing, Payload, address};
 use super::validators::Representation;
-use super::{fallback, streaming};
+use super::{fallback, grpc, streaming, upgrade};
 use crate::plan::address::Surroundings;
 use crate::plan::{Exchange, Limits, ServicePlan};
 
@@ -44,6 +46,23 @@ pub(super) struct Call<'c> {
     pub(super) identity: &'c Identity,
     pub(super) facts: &'c Facts,
     pub(super) route: Route,
+    /// What of the connection that the request came on matters to the service's.
+    pub(super) manner: Manner,
+}
+
+/// How a caller speaks, beyond what its headers say from end to end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// It takes trailers.
+    pub(super) trailers: bool,
+    /// It speaks gRPC: both sides may be silent for long, and say much.
+    pub(super) grpc: bool,
+}
+
+impl Manner {
+    fn of(headers: &HeaderMap) -> Self {
+        Self { trailers: takes_trailers(headers), grpc: grpc::is_spoken(headers) }
+    }
 }
 
 impl Call<'_> {
@@ -120,7 +139,7 @@ impl Call<'_> {
     }
 
     /// Notes which route the request is of where none is needed to answer it: who calls what is counted all the same.
-    fn note_operation(&self) {
+    pub(super) fn note_operation(&self) {
         let target = (self.target.path.as_str(), self.target.query.as_deref());
         if let Some(label) = self.service.operation(self.asked, self.parts.method.as_str(), target) {
             self.facts.change(|known| known.route = Some(label.to_owned()));
@@ -140,12 +159,19 @@ impl Call<'_> {
         };
         let uri = address(base, path, query)?;
         decorate(&mut headers, &self.route, self.target, self.identity);
+        if self.manner.trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("TE"));
+        }
+        let times = &self.app.settings.timeouts;
+        let silence = if self.manner.grpc { times.tunnel } else { times.stream };
         let begun = Instant::now();
-        let answered = self.app.upstreams.send(Outgoing { method, uri, headers, body }).await;
+        let answered = self.app.upstreams.send(Outgoing { method, uri, headers, body, silence }).await;
         self.facts.change(|known| known.upstream += begun.elapsed());
         let mut response = answered?;
         remove_hop_by_hop(response.headers_mut());
         remove_where(response.headers_mut(), |name| name.as_str().starts_with("bifocal-"));
+        self.app.forget_own(response.headers_mut());
         Ok(response)
     }
 
@@ -154,8 +180,10 @@ impl Call<'_> {
         if body.is_end_stream() {
             return Payload::Whole(bytes::Bytes::new());
         }
-        let limit = self.app.settings.limits.body as u64;
-        Payload::Stream(Body::new(Guarded::new(body, limit, self.app.settings.timeouts.body_gap)))
+        let (limits, times) = (&self.app.settings.limits, &self.app.settings.timeouts);
+        let (limit, silence) =
+            if self.manner.grpc { (limits.streamed, times.tunnel) } else { (limits.body, times.body_gap) };
+        Payload::Stream(Body::new(Guarded::new(body, limit as u64, silence)))
     }
 }
 
@@ -226,6 +254,8 @@ async fn answer(
 ) -> Result<Response, Trouble> {
     let service = &standing.plan;
     let (asked, served) = (decided.asked, decided.served);
+    let manner = Manner::of(&parts.headers);
+    let upgrade = upgrade::wanted(&parts, &body, &app.settings.upgrades);
     // What passes needs its headers only once.
     let headers = if asked == served { std::mem::take(&mut parts.headers) } else { parts.headers.clone() };
     let call = |served| Call {
@@ -239,6 +269,7 @@ async fn answer(
         identity,
         facts,
         route: route(app, peer, parts.extensions.get::<Secured>()),
+        manner,
     };
     let first = call(served);
     facts.change(|known| {
@@ -254,7 +285,11 @@ async fn answer(
     if body.size_hint().lower() > app.settings.limits.body as u64 && !streaming::streams_request(&first) {
         return Err(too_large(app.settings.limits.body));
     }
-    let headers = end_to_end(headers, app.settings.forwarded);
+    let mut headers = end_to_end(headers, app.settings.forwarded);
+    app.forget_own(&mut headers);
+    if let Some(protocol) = upgrade {
+        return Box::pin(upgrade::serve(&first, protocol, headers)).await;
+    }
     if asked == served {
         return pass(&first, headers, body).await;
     }

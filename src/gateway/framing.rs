@@ -41,6 +41,11 @@ impl Framing {
         matches!(self.state, State::Head) && !self.head.is_empty()
     }
 
+    /// Whether everything that has begun has ended.
+    pub(super) fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Head) && self.head.is_empty()
+    }
+
     /// Takes the next bytes; every head that ends in them gives a verdict.
     pub(super) fn watch(&mut self, mut bytes: &[u8], mut verdict: impl FnMut(Verdict)) {
         while let [first, after @ ..] = bytes {

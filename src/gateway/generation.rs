@@ -26,8 +26,8 @@ pub(super) struct Generation {
     pub(super) plan: Plan,
     /// What the plan was made of.
     pub(super) services: BTreeMap<String, Serving>,
-    /// What each service's requests need to know beside its plan.
-    standings: BTreeMap<String, Arc<Standing>>,
+    /// What each service's requests need to know beside its plan, in the order of the plan's services.
+    standings: Vec<Arc<Standing>>,
 }
 
 /// A service as its requests see it: what need not be worked out for each of them.
@@ -107,14 +107,13 @@ impl Generation {
         // Twelve digits tell rule sets apart and can be read aloud.
         let hash = hex(digest.finalize().get(..6).unwrap_or_default());
         let plan = Plan::new(services.values().map(|serving| serving.plan.clone()).collect());
-        let standing = |(name, serving): (&String, &Serving)| (name.clone(), Arc::new(Standing::new(serving)));
-        let standings = services.iter().map(standing).collect();
+        let standings = services.values().map(|serving| Arc::new(Standing::new(serving))).collect();
         Self { number, hash, since: SystemTime::now(), plan, services, standings }
     }
 
     /// What serves a host and path.
     pub(super) fn service_for(&self, host: Option<&str>, path: &str) -> Option<&Arc<Standing>> {
-        self.standings.get(&self.plan.service_for(host, path)?.name)
+        self.standings.get(self.plan.find(host, path)?)
     }
 }
 

@@ -10,8 +10,6 @@ use super::target::Target;
 use super::tls::Secured;
 use crate::settings::Forwarded;
 
-/// Which version asked and which one answered: `asked=v1, served=v2`.
-pub(super) const VERSION: HeaderName = HeaderName::from_static("bifocal-version");
 /// The number of the rule set's generation that an exchange used.
 pub(super) const GENERATION: HeaderName = HeaderName::from_static("bifocal-generation");
 /// The request's id, in both directions.
@@ -50,6 +48,12 @@ pub(super) fn remove_where(headers: &mut HeaderMap, is_so: impl Fn(&HeaderName) 
     while let Some(name) = headers.keys().find(|name| is_so(name)).cloned() {
         headers.remove(name);
     }
+}
+
+/// Whether a caller takes trailers (RFC 9110, 10.1.4).
+pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("trailers"))
 }
 
 fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {

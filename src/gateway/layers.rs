@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -14,10 +14,11 @@ use super::exchange;
 use super::framing::Verdict;
 use super::headers::{connection_names_end_to_end, is_looping, vouch};
 use super::record::{Recorded, Recording};
-use super::rescue::rescue;
-use super::target::{Target, parse_target};
+use super::rescue::{Listener, rescue};
+use super::target::{Target, WHOLE, parse_target};
 use super::tls::Secured;
 use super::trouble::{Kind, Trouble};
+use super::upgrade::admit_connect;
 use crate::settings::Limits;
 
 /// What serves callers.
@@ -35,7 +36,7 @@ impl Answering for DataPlane {
         let mut request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         // First, so that whatever follows is recorded, and so that every answer carries the request's id.
         let mut recording = Recording::begin(&app, busy, &request);
-        let is_head = *request.method() == Method::HEAD;
+        let listener = Listener::of(&request);
         let peer = recording.peer();
         // Outside of all that may fail or panic, inside of what records the outcome.
         let response = {
@@ -46,9 +47,15 @@ impl Answering for DataPlane {
                 *admitted = Some(admit(&app)?);
                 // Before anything reads the request: from here on there is one target, one host, one framing.
                 let target = strict(&app, framed, &mut request)?;
+                if target.path == WHOLE {
+                    return Ok(options());
+                }
+                if target.path != request.uri().path() {
+                    facts.change(|known| known.path = Some(target.path.clone()));
+                }
                 exchange::handle(&app, (identity, facts, &target, peer), request).await
             });
-            rescue(identity, facts, is_head, inner).await
+            rescue(identity, facts, listener, inner).await
         };
         recording.answered(response)
     }
@@ -64,14 +71,21 @@ fn admit(app: &App) -> Result<OwnedSemaphorePermit, Trouble> {
 /// Refuses requests that hyper lets through and that two readers could understand differently.
 fn strict(app: &App, framed: Option<Verdict>, request: &mut Request<Body>) -> Result<Target, Trouble> {
     check_framing(framed, request.version(), request.headers()).map_err(Trouble::closing)?;
+    check_method(request, &app.settings.upgrades).map_err(Trouble::closing)?;
     check_head(request, &app.settings.limits).map_err(Trouble::closing)?;
     let secured = request.extensions().get::<Secured>().cloned();
     vouch(request.headers_mut(), secured.as_ref());
     if is_looping(request.headers(), &app.via) {
         return Err(Trouble::new(Kind::Loop));
     }
-    parse_target(request.uri(), request.version(), request.headers())
-        .map_err(|reason| Trouble::new(Kind::Target).detail(reason).closing())
+    parse_target(request).map_err(|reason| Trouble::new(Kind::Target).detail(reason).closing())
+}
+
+/// `OPTIONS *` is about the gateway itself, which has nothing to offer beyond what each resource has.
+fn options() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 fn check_framing(framed: Option<Verdict>, version: Version, headers: &HeaderMap) -> Result<(), Trouble> {
@@ -86,11 +100,15 @@ fn check_framing(framed: Option<Verdict>, version: Version, headers: &HeaderMap)
     Ok(())
 }
 
+/// No tunnels to where callers like, and no echo of what others have added on the way.
+fn check_method(request: &mut Request<Body>, upgrades: &[String]) -> Result<(), Trouble> {
+    let method = request.method();
+    let is_refused = *method == Method::TRACE || (*method == Method::CONNECT && !admit_connect(request, upgrades));
+    if is_refused { Err(Trouble::new(Kind::Method)) } else { Ok(()) }
+}
+
 fn check_head(request: &Request<Body>, limits: &Limits) -> Result<(), Trouble> {
     let headers = request.headers();
-    if *request.method() == Method::CONNECT || *request.method() == Method::TRACE {
-        return Err(Trouble::new(Kind::Method));
-    }
     let uri = request.uri();
     let target_length = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
     if target_length > limits.uri {

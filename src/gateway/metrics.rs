@@ -34,6 +34,9 @@ pub(super) struct Metrics {
     pub(super) refused_certificates: Gauge<i64, AtomicI64>,
     /// Connections that are open.
     pub(super) connections: Gauge<i64, AtomicI64>,
+    /// Connections and streams that have changed to another protocol and are open.
+    pub(super) tunnels: Gauge<i64, AtomicI64>,
+    upgrades: Family<UpgradeLabels, Counter>,
     dropped_lines: Gauge<i64, AtomicI64>,
 }
 
@@ -74,6 +77,13 @@ struct ResultLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpgradeLabels {
+    /// As the settings name it.
+    protocol: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CertificateLabels {
     /// As the settings name it.
     file: String,
@@ -93,6 +103,7 @@ impl Metrics {
         let (generation, refused_services, connections, dropped_lines) =
             (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
         let refused_certificates = Gauge::default();
+        let (tunnels, upgrades) = (Gauge::default(), Family::default());
         registry.register("requests", "Finished requests by route, versions and status class", requests.clone());
         registry.register("request_duration_seconds", "From head to the end of the response", durations.clone());
         registry.register("translate_duration_seconds", "Time spent translating one exchange", translations.clone());
@@ -107,6 +118,8 @@ impl Metrics {
         registry.register("generation", "Number of the generation that serves", generation.clone());
         registry.register("refused_services", "Services whose newest files are refused", refused_services.clone());
         registry.register("connections", "Open connections of callers", connections.clone());
+        registry.register("tunnels", "Open connections that have changed their protocol", tunnels.clone());
+        registry.register("upgrades", "Requests for another protocol, by what came of it", upgrades.clone());
         registry.register("access_log_dropped", "Access log lines that were dropped", dropped_lines.clone());
         Self {
             registry,
@@ -123,6 +136,8 @@ impl Metrics {
             refused_services,
             refused_certificates,
             connections,
+            tunnels,
+            upgrades,
             dropped_lines,
         }
     }
@@ -172,6 +187,11 @@ impl Metrics {
     /// Counts a handshake.
     pub(super) fn shook_hands(&self, result: &'static str) {
         self.handshakes.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Counts a service's answer to a request for another protocol.
+    pub(super) fn upgraded(&self, protocol: &str, result: &'static str) {
+        self.upgrades.get_or_create(&UpgradeLabels { protocol: protocol.to_owned(), result }).inc();
     }
 
     /// All of it as text.

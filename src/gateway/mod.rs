@@ -6,6 +6,7 @@
 //! errors become responses. [`reload`] replaces what [`generation`] holds.
 
 mod connection;
+mod frames;
 mod framing;
 mod listener;
 mod tls;
@@ -26,6 +27,7 @@ mod decide;
 mod events;
 mod exchange;
 mod fallback;
+mod grpc;
 mod headers;
 mod location;
 mod merge;
@@ -33,6 +35,8 @@ mod receive;
 mod restate;
 mod streaming;
 mod translate;
+mod tunnel;
+mod upgrade;
 mod upstream;
 mod validators;
 
@@ -54,7 +58,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch as channel};
@@ -87,15 +91,26 @@ struct App {
     upstreams: Upstreams,
     certificates: Arc<Certificates>,
     in_flight: Arc<Semaphore>,
+    /// What has changed to another protocol and is open.
+    tunnels: Arc<Semaphore>,
     /// This process in `Via`.
     via: HeaderValue,
     metrics: Arc<Metrics>,
     access: Arc<AccessLog>,
     ledger: Arc<Ledger>,
     draining: Arc<AtomicBool>,
+    /// The version header's name, where it is not one that begins as all of ours do.
+    own_header: Option<HeaderName>,
 }
 
 impl App {
+    /// Removes what others say in our name.
+    fn forget_own(&self, headers: &mut HeaderMap) {
+        if let Some(name) = &self.own_header {
+            headers.remove(name);
+        }
+    }
+
     /// The same for another worker.
     fn share(&self) -> Self {
         Self {
@@ -105,11 +120,13 @@ impl App {
             upstreams: Upstreams::new(self.settings.timeouts, self.certificates.clone()),
             certificates: self.certificates.clone(),
             in_flight: self.in_flight.clone(),
+            tunnels: self.tunnels.clone(),
             via: self.via.clone(),
             metrics: self.metrics.clone(),
             access: self.access.clone(),
             ledger: self.ledger.clone(),
             draining: self.draining.clone(),
+            own_header: self.own_header.clone(),
         }
     }
 }
@@ -190,11 +207,13 @@ impl Server {
             upstreams: Upstreams::new(settings.timeouts, certificates.clone()),
             certificates,
             in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
+            tunnels: Arc::new(Semaphore::new(settings.limits.tunnels)),
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
             access: Arc::new(access),
             ledger: Arc::new(Ledger::new()),
             draining: Arc::default(),
+            own_header: Some(settings.version_header.clone()).filter(|name| !headers::is_managed(name)),
             settings: Arc::new(settings),
         });
         let workers = Workers::start(&app).map_err(StartError::Thread)?;

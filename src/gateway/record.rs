@@ -18,7 +18,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::App;
 use super::connection::Busy;
 use super::generation::{Generation, Standing};
-use super::headers::{GENERATION, Identity, REQUEST_ID, VERSION};
+use super::headers::{GENERATION, Identity, REQUEST_ID};
+use super::trouble::Side;
+use super::tunnel::{Switched, Tunnel};
+use crate::settings::Timeouts;
 
 /// What a request's handlers learn of it.
 #[derive(Debug, Default)]
@@ -36,6 +39,12 @@ pub(super) struct Known {
     /// The version whose service failed to answer before the one that did, and how.
     pub(super) fallback: Option<(usize, &'static str)>,
     pub(super) fault: Option<&'static str>,
+    /// Whose fault, where the response's status does not say that there is one.
+    pub(super) to_blame: Option<Side>,
+    /// The target's one spelling, where the caller had another.
+    pub(super) path: Option<String>,
+    /// The service has agreed to another protocol.
+    pub(super) switched: Option<Switched>,
     pub(super) translating: Duration,
     pub(super) upstream: Duration,
     pub(super) request_bytes: u64,
@@ -84,8 +93,8 @@ impl Known {
 pub(super) struct Facts(Arc<Mutex<Known>>);
 
 impl Facts {
-    pub(super) fn change(&self, change: impl FnOnce(&mut Known)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -125,11 +134,14 @@ pub(super) struct Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
+        let to_blame = self.facts.change(|known| known.to_blame);
         let outcome = match self.status {
             None => "client_gone",
             Some(_) if !self.finished => "aborted",
             Some(status) if status.is_server_error() => "failed",
             Some(status) if status.is_client_error() => "refused",
+            Some(_) if to_blame == Some(Side::Caller) => "refused",
+            Some(_) if to_blame.is_some() => "failed",
             Some(_) => "ok",
         };
         // 499 is what logs commonly call a caller that did not wait.
@@ -139,7 +151,7 @@ impl Drop for Recording {
                 at: self.at,
                 identity: &self.identity,
                 method: self.method.as_str(),
-                path: self.uri.path(),
+                path: known.path.as_deref().unwrap_or_else(|| self.uri.path()),
                 peer: self.busy.peer(),
                 protocol: self.protocol,
                 status,
@@ -188,26 +200,53 @@ impl Recording {
         if let Ok(id) = HeaderValue::from_str(&self.identity.request) {
             headers.insert(REQUEST_ID, id);
         }
-        self.facts.change(|known| {
+        let name = &self.app.settings.version_header;
+        let switched = self.facts.change(|known| {
             if let Some(generation) = known.generation.as_ref().filter(|generation| generation.number != 0) {
                 headers.insert(GENERATION, generation.number.into());
             }
             let told = known.standing.as_ref().zip(known.versions);
             if let Some(told) = told.and_then(|(standing, (asked, served))| standing.told(asked, served)) {
-                headers.insert(VERSION, told.clone());
+                headers.insert(name.clone(), told.clone());
             }
+            known.switched.take()
         });
+        if let Some(switched) = switched {
+            self.hand_over(switched);
+            return response.map(|body| Recorded { inner: body, recording: None });
+        }
         response.map(|body| {
             self.finished = http_body::Body::is_end_stream(&body);
-            Recorded { inner: body, recording: self }
+            Recorded { inner: body, recording: Some(self) }
         })
+    }
+
+    /// Goes on with what follows the response: the connection, or a stream of it.
+    fn hand_over(self: Box<Self>, switched: Switched) {
+        let conn = self.busy.conn().clone();
+        conn.change_over(Tunnel::new(switched, self));
+    }
+
+    /// From here on it is no request in work any more, only a connection.
+    pub(super) fn tunnel_begins(&mut self) -> Timeouts {
+        self.admitted = None;
+        self.app.metrics.tunnels.inc();
+        self.app.settings.timeouts
+    }
+
+    /// So many bytes have passed up and down; not whole: it was ended from here, or broke off.
+    pub(super) fn tunnel_ended(&mut self, up: u64, down: u64, is_whole: bool) {
+        self.app.metrics.tunnels.dec();
+        (self.sent, self.finished) = (down, is_whole);
+        self.facts.change(|known| known.request_bytes = up);
     }
 }
 
 /// A response body that knows when it is over.
 pub(super) struct Recorded {
     inner: Body,
-    recording: Box<Recording>,
+    /// None: something else goes on with it.
+    recording: Option<Box<Recording>>,
 }
 
 impl http_body::Body for Recorded {
@@ -217,15 +256,16 @@ impl http_body::Body for Recorded {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
         let next = Pin::new(&mut this.inner).poll_frame(cx);
+        let Some(recording) = &mut this.recording else { return next };
         match &next {
-            Poll::Ready(None) => this.recording.finished = true,
+            Poll::Ready(None) => recording.finished = true,
             Poll::Ready(Some(Ok(frame))) => {
-                this.recording.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-                this.recording.finished = this.inner.is_end_stream();
+                recording.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                recording.finished = this.inner.is_end_stream();
             }
             Poll::Ready(Some(Err(error))) => {
                 let cause = error.source().map(ToString::to_string).unwrap_or_default();
-                tracing::debug!(request_id = %this.recording.identity.request, cause, "response broke off");
+                tracing::debug!(request_id = %recording.identity.request, cause, "response broke off");
             }
             Poll::Pending => {}
         }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, header};
 use serde_json::json;
 
+use super::grpc;
 use super::headers::Identity;
 use super::panics::CatchPanic;
 use super::record::Facts;
@@ -24,38 +25,61 @@ impl IntoResponse for Trouble {
     }
 }
 
+/// Who is told what went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listener {
+    Any,
+    /// Of a HEAD request: it gets no body.
+    Head,
+    Grpc,
+}
+
+impl Listener {
+    pub(super) fn of(request: &Request) -> Self {
+        match *request.method() {
+            Method::HEAD => Self::Head,
+            Method::POST if grpc::is_spoken(request.headers()) => Self::Grpc,
+            _ => Self::Any,
+        }
+    }
+}
+
 /// Turns whatever went wrong further in, panics included, into a response.
 pub(super) async fn rescue(
     identity: &Identity,
     facts: &Facts,
-    is_head: bool,
+    listener: Listener,
     inner: Pin<&mut impl Future<Output = Result<Response, Trouble>>>,
 ) -> Response {
     let answered = CatchPanic::new(inner).await;
     match answered.unwrap_or_else(|panic| Err(Trouble::new(Kind::Internal).cause(panic).closing())) {
         Ok(response) => response,
         Err(trouble) => {
-            facts.change(|facts| facts.fault = Some(trouble.kind.row().1));
-            told(&trouble, &identity.request, is_head)
+            let (_, code, _, side) = trouble.kind.row();
+            facts.change(|facts| {
+                facts.fault = Some(code);
+                facts.to_blame = Some(side).filter(|_| listener == Listener::Grpc);
+            });
+            told(&trouble, &identity.request, listener)
         }
     }
 }
 
 /// The same as a layer of a router, whose handlers leave their trouble on an empty response.
 pub(super) async fn rescue_layer(request: Request, next: Next) -> Response {
-    let is_head = request.method() == Method::HEAD;
+    let listener = Listener::of(&request);
     let identity = request.extensions().get::<Identity>().cloned();
     let answered = CatchPanic::new(pin!(next.run(request))).await;
     let mut response =
         answered.unwrap_or_else(|panic| Trouble::new(Kind::Internal).cause(panic).closing().into_response());
     match response.extensions_mut().remove::<Trouble>() {
-        Some(trouble) => told(&trouble, identity.as_ref().map_or("", |identity| &identity.request), is_head),
+        Some(trouble) => told(&trouble, identity.as_ref().map_or("", |identity| &identity.request), listener),
         None => response,
     }
 }
 
 /// The response that says what went wrong.
-fn told(trouble: &Trouble, id: &str, is_head: bool) -> Response {
+fn told(trouble: &Trouble, id: &str, listener: Listener) -> Response {
     let (_, code, _, side) = trouble.kind.row();
     let mut response = Response::new(Body::empty());
     *response.status_mut() = trouble.status.unwrap_or(trouble.kind.row().0);
@@ -65,6 +89,9 @@ fn told(trouble: &Trouble, id: &str, is_head: bool) -> Response {
         Side::Caller => tracing::debug!(request_id = %id, code, status, cause, detail = %trouble.detail, "refused"),
         Side::Upstream => tracing::warn!(request_id = %id, code, status, cause, "upstream failed"),
         Side::Gateway => tracing::error!(request_id = %id, code, status, cause, "gateway failed"),
+    }
+    if listener == Listener::Grpc {
+        return grpc::told(trouble);
     }
     let text = problem(trouble, id);
     let headers = response.headers_mut();
@@ -76,7 +103,7 @@ fn told(trouble: &Trouble, id: &str, is_head: bool) -> Response {
     if trouble.closes {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if !is_head {
+    if listener == Listener::Any {
         *response.body_mut() = Body::from(text);
     }
     response

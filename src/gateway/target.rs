@@ -5,7 +5,7 @@
 //! other escapes in upper case (RFC 3986, 6.2.2).
 
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Uri, Version, header};
+use http::{HeaderMap, Method, Request, Uri, Version, header};
 
 use crate::path::percent;
 
@@ -16,23 +16,28 @@ pub(super) struct Target {
     pub(super) host: Option<String>,
     /// Host and port as the caller wrote them, for `X-Forwarded-Host`.
     pub(super) authority: Option<String>,
-    /// Canonical, begins with `/`.
+    /// Canonical, begins with `/`; or [`WHOLE`].
     pub(super) path: String,
     /// As on the wire, without `?`.
     pub(super) query: Option<String>,
 }
 
+/// The path of a request that is about the server and none of its resources (RFC 9110, 9.3.7).
+pub(super) const WHOLE: &str = "*";
+
 /// Reads where a request is going.
 ///
 /// # Errors
 /// What is wrong with it, for people.
-pub(super) fn parse_target(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<Target, &'static str> {
+pub(super) fn parse_target<B>(request: &Request<B>) -> Result<Target, &'static str> {
+    let (uri, version, headers) = (request.uri(), request.version(), request.headers());
     let authority = one_authority(uri, version, headers)?;
     let host = match &authority {
         Some(text) => Some(parse_host(text)?),
         None => None,
     };
-    let path = canonical_path(uri.path())?;
+    let is_whole = uri.path() == WHOLE && *request.method() == Method::OPTIONS;
+    let path = if is_whole { WHOLE.to_owned() } else { canonical_path(uri.path())? };
     let query = uri.query().map(str::to_owned);
     if query.as_deref().unwrap_or_default().bytes().any(|byte| !byte.is_ascii_graphic()) {
         return Err("the query has characters that must be percent-encoded");
@@ -230,7 +235,10 @@ mod tests {
             for (name, value) in hosts {
                 headers.append(name, value);
             }
-            parse_target(&uri.parse().unwrap(), version, &headers).map(|target| target.host)
+            let mut request = Request::new(());
+            (*request.uri_mut(), *request.version_mut()) = (uri.parse().unwrap(), version);
+            *request.headers_mut() = headers;
+            parse_target(&request).map(|target| target.host)
         };
         assert_eq!(read("/a", Version::HTTP_11, &["x"]), Ok(Some("x".into())));
         assert_eq!(read("http://x/a", Version::HTTP_11, &["X"]), Ok(Some("x".into())));

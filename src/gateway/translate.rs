@@ -403,7 +403,7 @@ async fn respond(
 }
 
 /// The fields that speak of the caller's version instead of the service's.
-fn finish(call: &Call<'_>, asked_for: &str, mut headers: HeaderMap, recoded: bool) -> HeaderMap {
+pub(super) fn finish(call: &Call<'_>, asked_for: &str, mut headers: HeaderMap, recoded: bool) -> HeaderMap {
     remove_hop_by_hop(&mut headers);
     call.representation().scope_etag(&mut headers, recoded);
     relocate(call, asked_for, &mut headers);

@@ -8,6 +8,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
+use super::index::Asked;
 use super::message::cookies;
 use super::route::{self, Side};
 use super::{Direction, ServicePlan, StepPlan, VersionPlan};
@@ -108,12 +109,8 @@ impl ServicePlan {
         let up = self.steps.get(asked).map(|step| (step, Direction::Up));
         let down = asked.checked_sub(1).and_then(|before| self.steps.get(before)).map(|step| (step, Direction::Down));
         up.into_iter().chain(down).filter_map(move |(step, direction): (&StepPlan, _)| {
-            let of_path = step.routes_with(direction, |side| {
-                route::takes(&side.template, method)
-                    && route::match_path(&side.template, path).is_some()
-                    && super::query::has_query(&side.template, query)
-            });
-            route::best(of_path, method).map(|route| route.sides(direction).0)
+            let route = step.best_route(direction, method, Asked::Target(path, query))?;
+            Some(route.sides(direction).0)
         })
     }
 }

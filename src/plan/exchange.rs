@@ -6,9 +6,10 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::address::Surroundings;
 use super::general::Requests;
+use super::index::Asked;
 use super::line::Line;
 use super::message::{self, Envelope, Source};
-use super::route::{self, Mapped, Message, Params, Route, Side};
+use super::route::{Mapped, Message, Params, Route, Side};
 use super::{Direction, Fault, Limits, Scratch, ServicePlan, StepPlan, TypeId, Unplaced};
 use crate::path::template::Template;
 use crate::rules::ast::WriteMode;
@@ -164,8 +165,7 @@ impl ServicePlan {
         };
         let mut way = Exchange { hops: Vec::with_capacity(steps.len()), line: Some((&self.line, asked.min(served))) };
         for step in steps {
-            let route =
-                step.find_route(direction, way.next_method(method), |side| way.leads_to(&side.template, target))?;
+            let route = step.find_route(direction, way.next_method(method), way.seeks(target))?;
             way.hops.push(Hop { step, route, direction, surroundings: None });
         }
         Ok(way)
@@ -173,26 +173,26 @@ impl ServicePlan {
 }
 
 impl StepPlan {
-    /// The most specific route whose caller's side has the method and passes the test.
-    pub(super) fn find_route(
-        &self,
-        direction: Direction,
-        method: &str,
-        matches: impl Fn(&Side) -> bool,
-    ) -> Result<&Route, NoRoute> {
-        let of_path = || self.routes_with(direction, &matches);
-        route::best(of_path(), method)
-            .ok_or_else(|| NoRoute { methods: of_path().map(|(_, side)| side.template.method.clone()).collect() })
+    /// The most specific route whose caller's side has the method and matches.
+    pub(super) fn find_route(&self, direction: Direction, method: &str, asked: Asked<'_>) -> Result<&Route, NoRoute> {
+        self.best_route(direction, method, asked).ok_or_else(|| {
+            let index = self.index(direction);
+            let of_path =
+                index.all(asked, |id| self.side(direction, id).is_some_and(|side| asked.has_query(&side.template)));
+            let method = |id: &usize| Some(self.side(direction, *id)?.template.method.clone());
+            NoRoute { methods: of_path.iter().filter_map(method).collect() }
+        })
     }
 
-    /// The routes whose caller's side passes the test, with that side.
-    pub(super) fn routes_with(
-        &self,
-        direction: Direction,
-        matches: impl Fn(&Side) -> bool,
-    ) -> impl Iterator<Item = (&Route, &Side)> {
-        let sides = self.routes.iter().map(move |route| (route, route.sides(direction).0));
-        sides.filter(move |(_, side)| matches(side))
+    /// The same, where it does not matter what else there is.
+    pub(super) fn best_route(&self, direction: Direction, method: &str, asked: Asked<'_>) -> Option<&Route> {
+        let passes = |id| self.side(direction, id).is_some_and(|side| asked.is_of(&side.template, method));
+        self.routes.get(self.index(direction).best(asked, passes)?)
+    }
+
+    /// The caller's side of a route.
+    fn side(&self, direction: Direction, id: usize) -> Option<&Side> {
+        self.routes.get(id).map(|route| route.sides(direction).0)
     }
 }
 
@@ -231,12 +231,20 @@ impl<'p> Exchange<'p> {
         self.served_template().map_or(asked, |known| if known.method == "*" { asked } else { &known.method })
     }
 
-    /// Whether a request that has come the way so far, or begins it with this path and query, is one of the template's.
-    pub(super) fn leads_to(&self, template: &Template, (path, query): (&str, Option<&str>)) -> bool {
-        match self.served_template() {
-            None => route::match_path(template, path).is_some() && super::query::has_query(template, query),
-            Some(known) => route::covers(template, known),
-        }
+    /// What a request that has come the way so far, or begins it with this path and query, looks for.
+    pub(super) fn seeks<'a>(&self, (path, query): (&'a str, Option<&'a str>)) -> Asked<'a>
+    where
+        'p: 'a,
+    {
+        self.served_template().map_or(Asked::Target(path, query), Asked::Template)
+    }
+
+    /// Whether its rules say where a request goes and nothing else.
+    pub fn is_bare(&self) -> bool {
+        self.hops.iter().all(|hop| {
+            let Route { request, responses, mapped, .. } = hop.route;
+            request.is_none() && responses.is_empty() && mapped.is_empty()
+        })
     }
 
     /// Whether translating the request needs its body.

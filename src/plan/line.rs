@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fuse::{Fused, Pair, Table};
+use super::index::Asked;
 use super::lens::Lenses;
 use super::route::{Message, Route};
 use super::way::{Leg, Way};
-use super::{Direction, StepPlan, TypeId, compile, route};
+use super::{Direction, StepPlan, TypeId, compile};
 use crate::rules::ast::StatusKey;
 use crate::rules::checked::CheckedStep;
 
@@ -192,8 +193,8 @@ fn follow<'p>(first: &'p Route, further: impl Iterator<Item = &'p StepPlan>, dir
         if target.method != "*" {
             method = &target.method;
         }
-        let found = step.find_route(direction, method, |side| route::covers(&side.template, target));
-        let Ok(found) = found else { break };
+        let found = step.best_route(direction, method, Asked::Template(target));
+        let Some(found) = found else { break };
         routes.push(found);
     }
     routes

@@ -8,6 +8,7 @@ mod channel;
 mod compile;
 mod consumer;
 mod cut;
+mod directory;
 mod edit;
 mod engine;
 mod exchange;
@@ -15,6 +16,7 @@ mod fault;
 mod fuse;
 mod general;
 mod hop;
+mod index;
 mod keys;
 mod lay;
 mod lens;
@@ -89,12 +91,14 @@ pub enum Unplaced {
 #[derive(Debug, Default)]
 pub struct Plan {
     services: Vec<Arc<ServicePlan>>,
+    directory: directory::Directory,
 }
 
 impl Plan {
     /// Joins services into one plan.
     pub fn new(services: Vec<Arc<ServicePlan>>) -> Self {
-        Self { services }
+        let directory = directory::Directory::new(services.iter().map(|service| &**service));
+        Self { services, directory }
     }
 
     /// The services.
@@ -103,10 +107,15 @@ impl Plan {
     }
 
     /// The service that answers for a host (without port, any case) and path: a named host before any host, then the
-    /// longest path prefix.
+    /// longest path prefix; of equals the last one.
     pub fn service_for(&self, host: Option<&str>, path: &str) -> Option<&Arc<ServicePlan>> {
-        let ranked = self.services.iter().filter_map(|service| Some((service.rank(host, path)?, service)));
-        ranked.max_by_key(|(rank, _)| *rank).map(|(_, service)| service)
+        self.services.get(self.find(host, path)?)
+    }
+
+    /// Its place among the services.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn find(&self, host: Option<&str>, path: &str) -> Option<usize> {
+        self.directory.find(host, path)
     }
 }
 
@@ -193,6 +202,12 @@ pub struct StepPlan {
     calls: Vec<calls::Calls>,
     /// Of channels.
     messages: Vec<route::Route>,
+    /// The older sides of routes.
+    olds: index::Index,
+    /// Their newer sides.
+    news: index::Index,
+    /// What becomes several calls.
+    called: index::Index,
 }
 
 impl StepPlan {
@@ -232,7 +247,15 @@ impl StepPlan {
             routes: step.routes.iter().map(|route| route::Route::compile(route, step, bodies, needs)).collect(),
             calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, step, needs)).collect(),
             messages: step.messages.iter().map(|one| route::Route::compile(one, step, bodies, needs)).collect(),
+            olds: index::Index::new(step.routes.iter().map(|route| &route.old)),
+            news: index::Index::new(step.routes.iter().map(|route| &route.new)),
+            called: index::Index::new(step.calls.iter().map(|calls| &calls.old)),
         }
+    }
+
+    /// The routes by the caller's side.
+    fn index(&self, direction: Direction) -> &index::Index {
+        direction.order(&self.olds, &self.news).0
     }
 
     /// What rules did since this was last asked; nothing where the plan is not [`StepPlan::traced`].
@@ -372,24 +395,5 @@ impl ServicePlan {
             channels: service.channels.clone(),
             line: line::Line::default(),
         }
-    }
-
-    /// Whether it answers for a host and path; better matches compare greater.
-    fn rank(&self, host: Option<&str>, path: &str) -> Option<(bool, usize)> {
-        // A service of channels alone has nobody who could answer.
-        if self.versions.iter().all(|version| version.upstream.is_none()) {
-            return None;
-        }
-        let named = match (self.hosts.is_empty(), host) {
-            (true, _) => false,
-            (false, Some(host)) if self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host)) => true,
-            (false, _) => return None,
-        };
-        let is_below = |prefix: &str| {
-            let prefix = prefix.trim_end_matches('/');
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let longest = self.paths.iter().filter(|prefix| is_below(prefix)).map(String::len).max();
-        if self.paths.is_empty() { Some((named, 0)) } else { longest.map(|length| (named, length)) }
     }
 }

@@ -315,37 +315,16 @@ pub(super) fn match_path<'a>(template: &'a Template, path: &'a str) -> Option<Pa
     segments.next().is_none().then_some(params)
 }
 
-/// Whether a template matches everything that another one stands for, literal by literal.
-pub(super) fn covers(template: &Template, other: &Template) -> bool {
-    let is_open = matches!(template.segments.last(), Some(Segment::Rest(_)));
-    let count = template.segments.len();
-    (count == other.segments.len() || (is_open && other.segments.len() >= count))
-        && template.segments.iter().zip(&other.segments).all(|pair| match pair {
-            (Segment::Rest(_), _) => true,
-            (Segment::Param(_), other) => !matches!(other, Segment::Rest(_)),
-            (Segment::Literal(a), Segment::Literal(b)) => a == b,
-            (Segment::Part { prefix, suffix, .. }, Segment::Literal(text)) => {
-                text.len() > prefix.len() + suffix.len() && text.starts_with(prefix) && text.ends_with(suffix)
-            }
-            (Segment::Part { prefix: a, suffix: b, .. }, Segment::Part { prefix: c, suffix: d, .. }) => {
-                a == c && b == d
-            }
-            _ => false,
-        })
-        && template.query.iter().all(|(name, value)| {
-            let given = other.query.iter().find(|(known, _)| known == name).map(|(_, value)| value);
-            match (value, given) {
-                (QueryValue::Param(_), Some(_)) => true,
-                (value, Some(given)) => value == given,
-                (_, None) => false,
-            }
-        })
-}
-
-/// Of routes of one path the most specific one that takes a method.
-pub(super) fn best<'r>(routes: impl Iterator<Item = (&'r Route, &'r Side)>, method: &str) -> Option<&'r Route> {
-    let of_method = routes.filter(|(_, side)| takes(&side.template, method));
-    of_method.max_by_key(|(_, side)| side.template.specificity()).map(|(route, _)| route)
+/// Whether a template asks nothing of a query that another one does not have.
+pub(super) fn covers_query(template: &Template, other: &Template) -> bool {
+    template.query.iter().all(|(name, value)| {
+        let given = other.query.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        match (value, given) {
+            (QueryValue::Param(_), Some(_)) => true,
+            (value, Some(given)) => value == given,
+            (_, None) => false,
+        }
+    })
 }
 
 /// Whether a template takes a method. A HEAD is a GET without its body (RFC 9110, 9.3.2).

@@ -15,7 +15,7 @@ use super::yaml::Limits;
 use crate::diagnostic::{Diagnostics, Source, SourceId, Sources, Span, codes};
 
 /// Files read from one rules folder.
-const MAX_FILES: usize = 1_000;
+const MAX_FILES: usize = 10_000;
 /// Folders below a service's folder.
 const MAX_LEVELS: usize = 8;
 /// Bytes read from one rules folder.

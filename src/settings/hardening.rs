@@ -31,6 +31,7 @@ const SIZES: &[Size] = &[
     ("limits.depth", |limits| limits.depth, "services and clients may not survive a document that is nested so deep"),
     ("limits.in_flight", |limits| limits.in_flight, "memory grows with the requests in work, and all become slower"),
     ("limits.connections", |limits| limits.connections, "each connection takes memory and a descriptor"),
+    ("limits.tunnels", |limits| limits.tunnels, "each one takes two connections, for as long as the two sides like"),
     ("limits.streams", |limits| streams(limits), "one connection may ask for more at once than is fair to others"),
 ];
 
@@ -44,6 +45,7 @@ const TIMES: &[Time] = &[
     ("timeouts.response", |times| times.response, "a service that hangs holds requests in work"),
     ("timeouts.response_body", |times| times.response_body, "a service that answers slowly holds requests in work"),
     ("timeouts.stream", |times| times.stream, "a side that falls silent holds the other"),
+    ("timeouts.tunnel", |times| times.tunnel, "callers that fall silent hold connections to services"),
 ];
 
 fn streams(limits: &Limits) -> usize {

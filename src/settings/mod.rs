@@ -3,6 +3,7 @@
 //! [`DEFAULTS`] lists every setting with its story; what is not in it is not a setting.
 
 mod hardening;
+mod protocols;
 mod read;
 mod source;
 mod tls;
@@ -38,6 +39,10 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// What happens to callers' forwarding headers.
     pub forwarded: Forwarded,
+    /// The response header that says which version asked and which one answered.
+    pub version_header: http::HeaderName,
+    /// Protocols that callers may change to, in lower case.
+    pub upgrades: Vec<String>,
     /// Where services run, instead of what rules say.
     pub upstreams: Upstreams,
     /// TLS towards callers.
@@ -101,6 +106,7 @@ pub struct Limits {
     pub in_flight: usize,
     pub connections: usize,
     pub streams: u32,
+    pub tunnels: usize,
 }
 
 /// How long things may take.
@@ -116,6 +122,7 @@ pub struct Timeouts {
     pub response: Duration,
     pub response_body: Duration,
     pub stream: Duration,
+    pub tunnel: Duration,
     pub drain: Duration,
 }
 

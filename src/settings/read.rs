@@ -55,6 +55,8 @@ impl Reader {
             rules: self.path("rules").unwrap_or_default(),
             state: self.path("state"),
             forwarded: self.choice("forwarded", &[("replace", Forwarded::Replace), ("append", Forwarded::Append)]),
+            version_header: self.version_header(),
+            upgrades: self.upgrades(),
             upstreams: self.upstreams(),
             tls,
             upstream_tls: self.upstream_tls(),
@@ -100,6 +102,7 @@ impl Reader {
             in_flight: self.size("limits.in_flight"),
             connections: self.size("limits.connections"),
             streams: u32::try_from(self.size("limits.streams")).unwrap_or(u32::MAX),
+            tunnels: self.size("limits.tunnels"),
         };
         // hyper cannot go below its own smallest buffer, and a deeper document than this could end a thread's stack.
         for (key, value, range) in [
@@ -108,6 +111,7 @@ impl Reader {
             ("limits.depth", limits.depth, 1..=512),
             ("limits.in_flight", limits.in_flight, 1..=1 << 20),
             ("limits.connections", limits.connections, 1..=1 << 20),
+            ("limits.tunnels", limits.tunnels, 1..=1 << 20),
         ] {
             if value != 0 && !range.contains(&value) {
                 self.wrong(key, &format!("must be between {} and {}", range.start(), range.end()));
@@ -127,6 +131,7 @@ impl Reader {
             response: self.time("timeouts.response"),
             response_body: self.time("timeouts.response_body"),
             stream: self.time("timeouts.stream"),
+            tunnel: self.time("timeouts.tunnel"),
             drain: self.time("timeouts.drain"),
         }
     }

@@ -145,10 +145,10 @@ fn nothing_leads_out_and_only_regular_files_are_read() {
 #[test]
 fn too_many_files_are_refused() {
     let dir = folder();
-    for number in 0..1_100 {
-        write(dir.path(), &format!("shop/openapi/{number}.json"), "{}");
+    for number in 0..10_100 {
+        write(dir.path(), &format!("shop/openapi/{number:05}.json"), "{}");
     }
-    assert_eq!(found(&load(dir.path())), ["shop/openapi/909.json: more than 1000 files in the rules folder"]);
+    assert_eq!(found(&load(dir.path())), ["shop/openapi/10000.json: more than 10000 files in the rules folder"]);
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod load;
 mod looking_on;
 mod memory;
 mod messaging;
+mod routes;
 mod stencils;
 mod streams;
 mod tidy;

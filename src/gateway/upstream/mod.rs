@@ -2,14 +2,17 @@
 //!
 //! A service sees its own authority as `Host` (it may serve several names); the caller's is in `X-Forwarded-Host`.
 
+mod http1;
 mod payload;
 mod pool;
+mod switch;
 
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::uri::PathAndQuery;
@@ -23,6 +26,7 @@ use super::body::{Guarded, find_fault, find_stream_fault};
 use super::tls::{Certificates, Connector};
 use super::trouble::{Kind, Trouble};
 use crate::settings::Timeouts;
+use http1::Unsent;
 use payload::Answer;
 use pool::{ConnectError, Pool};
 
@@ -30,6 +34,7 @@ use pool::{ConnectError, Pool};
 #[derive(Debug)]
 pub(super) struct Upstreams {
     pool: Arc<Pool>,
+    connector: Connector,
     timeouts: Timeouts,
 }
 
@@ -39,6 +44,8 @@ pub(super) struct Outgoing {
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Payload,
+    /// How long the response's body may be silent.
+    pub(super) silence: Duration,
 }
 
 /// Why there is no answer.
@@ -52,7 +59,7 @@ enum Unanswered {
 impl Upstreams {
     pub(super) fn new(timeouts: Timeouts, certificates: Arc<Certificates>) -> Self {
         let connector = Connector::new(certificates, timeouts.connect);
-        Self { pool: Arc::new(Pool::new(connector)), timeouts }
+        Self { pool: Arc::new(Pool::new(connector.clone())), connector, timeouts }
     }
 
     /// Closes connections that nobody uses, as long as there are any to be had.
@@ -75,7 +82,7 @@ impl Upstreams {
     /// # Errors
     /// The service cannot be reached, does not answer in time, or answers what is not HTTP.
     pub(super) async fn send(&self, request: Outgoing) -> Result<Response<Body>, Trouble> {
-        let Outgoing { method, uri, mut headers, body } = request;
+        let Outgoing { method, uri, mut headers, body, silence } = request;
         name_host(&uri, &mut headers);
         let again = match &body {
             Payload::Whole(bytes) if method.is_safe() => Some((bytes.clone(), headers.clone())),
@@ -110,19 +117,19 @@ impl Upstreams {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Trouble::new(Kind::UpstreamContract).cause("101 though no upgrade was asked for"));
         }
-        Ok(response.map(|body| Body::new(Guarded::new(body, u64::MAX, self.timeouts.stream))))
+        Ok(response.map(|body| Body::new(Guarded::new(body, u64::MAX, silence))))
     }
 
     /// Sends a request on a connection that takes it.
     async fn exchange(&self, uri: &Uri, mut request: Request<Payload>) -> Result<Response<Answer>, Unanswered> {
         loop {
             let mut connection = self.pool.connection(uri).await.map_err(Unanswered::Connect)?;
-            match connection.sender.try_send_request(request).await {
+            match connection.http.exchange(request).await {
                 Ok(response) => return Ok(response.map(|body| Answer::new(body, connection))),
-                Err(mut error) => match error.take_message() {
+                Err(failed) => match *failed {
                     // It was closed while it waited, and nothing of the request was written: as if it had not been there.
-                    Some(unsent) if connection.is_used => request = unsent,
-                    _ => return Err(Unanswered::Exchange(error.into_error())),
+                    Unsent { request: Some(unsent), .. } if connection.is_used => request = unsent,
+                    Unsent { error, .. } => return Err(Unanswered::Exchange(error)),
                 },
             }
         }

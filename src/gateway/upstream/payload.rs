@@ -57,11 +57,12 @@ impl http_body::Body for Payload {
 pub(super) struct Answer {
     body: Incoming,
     connection: Option<Connection>,
+    broken: Option<hyper::Error>,
 }
 
 impl Answer {
     pub(super) fn new(body: Incoming, connection: Connection) -> Self {
-        let mut answer = Self { body, connection: Some(connection) };
+        let mut answer = Self { body, connection: Some(connection), broken: None };
         answer.release_at_end();
         answer
     }
@@ -85,11 +86,23 @@ impl http_body::Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
-        let next = Pin::new(&mut this.body).poll_frame(cx);
+        if let Some(error) = this.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let next = match &mut this.connection {
+            Some(connection) => connection.http.poll_body(&mut this.body, cx),
+            None => Pin::new(&mut this.body).poll_frame(cx),
+        };
         match &next {
             Poll::Ready(Some(Ok(_))) => this.release_at_end(),
             Poll::Ready(None) => this.release(),
             Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        if let Poll::Ready(Some(Err(error))) = next {
+            // What came before is written first: a caller's connection that hears of a failure writes nothing more.
+            (this.connection, this.broken) = (None, Some(error));
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         next
     }

@@ -7,16 +7,13 @@ use std::time::{Duration, Instant};
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
-use hyper::client::conn::http1::{self, SendRequest};
 use tower::{Service, ServiceExt};
 
-use super::payload::Payload;
+use super::http1::Http1;
 use crate::gateway::tls::Connector;
 
 /// Below the idle time at which common servers close, so that few requests meet a closing connection.
 const LONGEST_IDLE: Duration = Duration::from_secs(4);
-/// Response heads larger than this are a service's mistake.
-const LARGEST_HEAD: usize = 256 << 10;
 
 /// Why there is no connection.
 pub(super) type ConnectError = Box<dyn Error + Send + Sync>;
@@ -33,14 +30,14 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Payload>,
+    http: Http1,
     since: Instant,
 }
 
 /// A connection for one request.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) sender: SendRequest<Payload>,
+    pub(super) http: Http1,
     /// Whether it has served before: then its other end may be about to close it.
     pub(super) is_used: bool,
     place: Place,
@@ -59,39 +56,30 @@ impl Pool {
     pub(super) async fn connection(self: &Arc<Self>, uri: &Uri) -> Result<Connection, ConnectError> {
         let authority = uri.authority().cloned().ok_or("the address names no host")?;
         let place = (uri.scheme().cloned(), authority);
-        if let Some(sender) = self.take(&place) {
-            return Ok(Connection { sender, is_used: true, place, pool: self.clone() });
+        if let Some(http) = self.take(&place) {
+            return Ok(Connection { http, is_used: true, place, pool: self.clone() });
         }
-        let sender = self.connect(uri.clone()).await?;
-        Ok(Connection { sender, is_used: false, place, pool: self.clone() })
+        let http = self.connect(uri.clone()).await?;
+        Ok(Connection { http, is_used: false, place, pool: self.clone() })
     }
 
-    async fn connect(&self, uri: Uri) -> Result<SendRequest<Payload>, ConnectError> {
+    async fn connect(&self, uri: Uri) -> Result<Http1, ConnectError> {
         let io = self.connector.clone().ready().await?.call(uri).await?;
-        let (mut sender, connection) =
-            http1::Builder::new().max_buf_size(LARGEST_HEAD).max_headers(256).handshake(io).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a service ended");
-            }
-        });
-        sender.ready().await?;
-        Ok(sender)
+        Ok(Http1::begin(io).await?)
     }
 
-    fn take(&self, place: &Place) -> Option<SendRequest<Payload>> {
+    /// Whether its other end has closed it meanwhile is seen when it is used: before anything is written.
+    fn take(&self, place: &Place) -> Option<Http1> {
         let mut idle = self.idle();
         let waiting = idle.get_mut(place)?;
-        // The newest first: the others may rest until they are too old.
-        let newest_first = (0..waiting.len()).rev();
-        let free = newest_first.into_iter().find(|at| waiting.get(*at).is_some_and(|one| one.sender.is_ready()))?;
-        let one = waiting.remove(free);
-        (one.since.elapsed() < LONGEST_IDLE).then_some(one.sender)
+        // The newest: the others may rest until they are too old.
+        let newest = waiting.pop_if(|one| one.since.elapsed() < LONGEST_IDLE)?;
+        Some(newest.http)
     }
 
-    fn put(&self, place: Place, sender: SendRequest<Payload>) {
-        if !sender.is_closed() {
-            self.idle().entry(place).or_default().push(Idle { sender, since: Instant::now() });
+    fn put(&self, place: Place, mut http: Http1) {
+        if http.settle() {
+            self.idle().entry(place).or_default().push(Idle { http, since: Instant::now() });
         }
     }
 
@@ -99,7 +87,7 @@ impl Pool {
     pub(super) fn forget_idle(&self) {
         let now = Instant::now();
         self.idle().retain(|_, waiting| {
-            waiting.retain(|one| !one.sender.is_closed() && now.duration_since(one.since) < LONGEST_IDLE);
+            waiting.retain_mut(|one| now.duration_since(one.since) < LONGEST_IDLE && one.http.is_open());
             !waiting.is_empty()
         });
     }
@@ -117,7 +105,7 @@ impl Pool {
 impl Connection {
     /// Gives it back: its answer has been read to the end.
     pub(super) fn give_back(self) {
-        let Self { sender, place, pool, .. } = self;
-        pool.put(place, sender);
+        let Self { http, place, pool, .. } = self;
+        pool.put(place, http);
     }
 }

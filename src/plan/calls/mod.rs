@@ -13,10 +13,9 @@ use http::StatusCode;
 use super::address::Surroundings;
 use super::exchange::Exchange;
 use super::general::Requests;
-use super::route::{self, Mapped, Message, Side};
+use super::route::{Mapped, Message, Side};
 use super::{Direction, Fault, Needs, ServicePlan, StepPlan};
 use crate::path::query::Query;
-use crate::path::template::Template;
 use crate::rules::ast::StatusKey;
 use crate::rules::calls::{CheckedCalls, How, Target};
 use crate::rules::checked::CheckedStep;
@@ -108,10 +107,11 @@ impl ServicePlan {
             let Some(step) = self.steps.get(at).filter(|step| !step.calls.is_empty()) else { continue };
             let Ok(before) = self.exchange(asked, at, method, target) else { continue };
             let method = before.next_method(method);
-            let fits = |one: &Template| route::takes(one, method) && before.leads_to(one, target);
-            let other = step.routes.iter().map(|route| &route.old.template).filter(|one| fits(one));
-            let other = other.map(Template::specificity).max();
-            let mut found: Vec<&Calls> = step.calls.iter().filter(|one| fits(&one.old.template)).collect();
+            let asked = before.seeks(target);
+            let other = step.best_route(Direction::Up, method, asked).map(|route| route.old.template.specificity());
+            let fits = |id: usize| step.calls.get(id).is_some_and(|one| asked.is_of(&one.old.template, method));
+            let found = step.called.all(asked, fits);
+            let mut found: Vec<&Calls> = found.into_iter().filter_map(|id| step.calls.get(id)).collect();
             found.retain(|one| other.as_ref().is_none_or(|other| one.old.template.specificity() >= *other));
             // The sort is stable: of equals the first written comes first.
             found.sort_by_key(|one| std::cmp::Reverse(one.old.template.specificity()));

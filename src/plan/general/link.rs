@@ -6,13 +6,16 @@ use super::value::Out;
 use super::{Direction, Fault, Limits, Run};
 use crate::json::{Tree, write_string};
 use crate::plan::address::{Found, METHODS, Surroundings, restate};
-use crate::plan::exchange::{Exchange, Hop, RequestIn};
-use crate::plan::route::{self, Side};
+use crate::plan::exchange::{Hop, RequestIn};
+use crate::plan::index::Asked;
 use crate::plan::{Scratch, StepPlan};
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedStep, TypeId};
 
 /// How often addresses may stand in the query of addresses: what stands deeper passes.
 pub(in crate::plan) const NESTED: usize = 2;
+
+/// How much work finding an address is, beside that of a rule.
+const COST: usize = 8;
 
 /// What addresses are translated by.
 #[derive(Debug)]
@@ -40,21 +43,13 @@ impl Links {
     fn find(&self, direction: Direction, path: &str, query: Option<&str>, limits: Limits) -> Option<Found> {
         let query = query.map(|query| self.restated(direction, query));
         let (query, headers) = (query.as_deref(), HeaderMap::new());
-        let start = Exchange { hops: Vec::new(), line: None };
-        let of_path = |side: &Side| start.leads_to(&side.template, (path, query));
-        let routes: Vec<_> = self.step.routes_with(direction, of_path).collect();
         METHODS.iter().find_map(|method| {
-            let route = route::best(routes.iter().copied(), method.as_str())?;
+            let route = self.step.best_route(direction, method.as_str(), Asked::Target(path, query))?;
             let hop = Hop { step: &self.step, route, direction, surroundings: None };
             let request = RequestIn { method, path, query, headers: &headers, body: None };
             let out = hop.request(&request, None, &mut Scratch::default(), limits).ok()?;
             Some((out.path, out.query))
         })
-    }
-
-    /// How much work finding an address is, beside that of a rule.
-    fn cost(&self) -> usize {
-        self.step.routes.len() / 8
     }
 
     fn restated(&self, direction: Direction, query: &str) -> String {
@@ -101,7 +96,7 @@ impl<'a> Run<'a> {
         let Some(links) = self.general.links.as_deref().filter(|_| !told.is_empty() && !told.starts_with('#')) else {
             return Ok(Out::Tree(tree));
         };
-        self.spend_all(links.cost())?;
+        self.spend_all(COST)?;
         // A rule that is flipped is still about documents that travel this way.
         let direction = if self.flipped.get() { direction.reverse() } else { direction };
         let find = |path: &str, query: Option<&str>| links.find(direction, path, query, self.limits);
