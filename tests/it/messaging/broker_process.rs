@@ -1,6 +1,9 @@
 //! Real brokers as child processes: on free ports of this machine alone, with a folder of their own, killed and started
 //! again as a test likes.
 
+#![expect(clippy::print_stderr, reason = "who runs the tests must know what was left out")]
+#![expect(clippy::disallowed_methods, reason = "another process says by nothing but its port that it is there")]
+
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -112,9 +115,9 @@ impl Process {
 
     fn nats(&self) -> Command {
         let configuration = format!(
-            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: {:?}, sync_interval: always }}\n",
+            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"{}\", sync_interval: always }}\n",
             self.port,
-            self.folder.path().join("store")
+            self.folder.path().join("store").display()
         );
         let file = self.folder.path().join("nats.conf");
         std::fs::write(&file, configuration).unwrap();
@@ -156,11 +159,11 @@ impl Process {
     }
 
     pub(crate) fn amqp(&self) -> Amqp {
-        self.amqp_at(self.port)
+        Self::amqp_at(self.port)
     }
 
     /// Through something that listens at another port.
-    pub(crate) fn amqp_at(&self, port: u16) -> Amqp {
+    pub(crate) fn amqp_at(port: u16) -> Amqp {
         let urls = vec![format!("amqp://guest:guest@127.0.0.1:{port}/%2f")];
         Amqp::new(amqp::Settings { urls, ..amqp::Settings::default() })
     }

@@ -1,4 +1,4 @@
-//! What every broker must do, tried on all of them: the one inside the process, RabbitMQ and NATS.
+//! What every broker must do, tried on all of them: the one inside the process, `RabbitMQ` and NATS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) fn subject(name: &str) -> Address {
 }
 
 async fn next(source: &mut Box<dyn Source>) -> Inbound {
-    timeout(Duration::from_secs(30), source.next()).await.expect("a message in time").unwrap()
+    timeout(Duration::from_secs(30), source.next()).await.unwrap().unwrap()
 }
 
 async fn publish(bench: &Bench, to: &Address, messages: Vec<(Message, Option<&str>)>) -> Vec<Result<(), Unpublished>> {
@@ -38,7 +38,7 @@ async fn publish(bench: &Bench, to: &Address, messages: Vec<(Message, Option<&st
         confirms.push(sink.enqueue(to, message, once.map(str::to_owned)).await.unwrap());
     }
     let all = futures_util::future::join_all(confirms);
-    timeout(Duration::from_secs(30), all).await.expect("confirmations in time")
+    timeout(Duration::from_secs(30), all).await.unwrap()
 }
 
 async fn all(bench: &Bench) {

@@ -43,7 +43,7 @@ impl Proxy {
 async fn an_acknowledgement_never_meets_another_connections_message() {
     let Some(process) = Process::start(Kind::Rabbit) else { return };
     let proxy = Proxy::to(process.port).await;
-    let (direct, cut) = (process.amqp(), process.amqp_at(proxy.port));
+    let (direct, cut) = (process.amqp(), Process::amqp_at(proxy.port));
     let at = queue("cut");
     direct.make(&at).await.unwrap();
     let mut sink = direct.sink().await.unwrap();

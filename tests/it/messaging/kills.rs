@@ -3,6 +3,8 @@
 //! The process that is killed is this program, started again for [`runs_flows`] alone. `tests/full/messages` runs the long
 //! form.
 
+#![expect(clippy::print_stdout, reason = "the long form is run for its table")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -56,10 +58,11 @@ pub(super) fn flow(source: (Kind, Arc<dyn Broker>, &str), target: (Kind, Arc<dyn
     );
     let rules = Fixed::new(plan(&service, RULES));
     let plan = rules.snapshot("shop").unwrap().plan;
-    let of = plan.channels[0].flows[0].clone();
+    let channel = plan.channels.first().unwrap();
+    let of = channel.flows.first().unwrap().clone();
     Flow {
         service: "shop".into(),
-        channel: plan.channels[0].name.clone(),
+        channel: channel.name.clone(),
         status: Flow::status("shop", &of),
         of,
         dead: (source.1.clone(), address(source.0, &format!("{}-dead", source.2))),
@@ -251,7 +254,7 @@ impl Judge {
         Outcome {
             lost: count - self.seen.len(),
             duplicates: self.seen.values().map(|times| times - 1).sum(),
-            reordered: self.firsts.windows(2).filter(|pair| pair[0] > pair[1]).count(),
+            reordered: self.firsts.iter().zip(self.firsts.iter().skip(1)).filter(|(one, next)| one > next).count(),
             wrong: self.bodies.iter().filter(|(id, body)| is_translated && *body != reference(*id)).count(),
         }
     }

@@ -55,7 +55,7 @@ type Resolved = (u64, lapin::Result<Confirmation>);
 
 /// Tells everybody who published over a channel what became of it.
 pub(super) struct Confirms {
-    new: mpsc::UnboundedReceiver<(Publishing, Published)>,
+    new: mpsc::Receiver<(Publishing, Published)>,
     is_closed: bool,
     out: FuturesUnordered<Boxed<'static, Resolved>>,
     next: u64,
@@ -76,7 +76,7 @@ struct Open {
 }
 
 impl Confirms {
-    pub(super) fn new(new: mpsc::UnboundedReceiver<(Publishing, Published)>, link: Arc<Link>, learn: Learn) -> Self {
+    pub(super) fn new(new: mpsc::Receiver<(Publishing, Published)>, link: Arc<Link>, learn: Learn) -> Self {
         let (out, open) = (FuturesUnordered::new(), std::collections::BTreeMap::new());
         Self { new, is_closed: false, out, next: 0, open, link, learn }
     }
@@ -169,16 +169,15 @@ impl Confirms {
     fn note(&mut self, returned: Option<BasicReturnMessage>) -> bool {
         let Some(returned) = returned else { return false };
         let known = self.open.values_mut().find(|open| !open.is_returned && open.published.what.is(&returned));
-        match known {
-            Some(open) => open.is_returned = true,
-            // Whose it is nobody can tell: none of those that are out may count as stored.
-            None => {
-                self.link.spoil();
-                let all: Vec<u64> = self.open.keys().copied().collect();
-                for at in all {
-                    self.tell(at, Err(Unpublished::Lost("a message was returned that nobody knows".to_owned())));
-                }
-            }
+        if let Some(open) = known {
+            open.is_returned = true;
+            return true;
+        }
+        // Whose it is nobody can tell: none of those that are out may count as stored.
+        self.link.spoil();
+        let all: Vec<u64> = self.open.keys().copied().collect();
+        for at in all {
+            self.tell(at, Err(Unpublished::Lost("a message was returned that nobody knows".to_owned())));
         }
         true
     }

@@ -212,6 +212,7 @@ impl Reactor for Kit {
         self.0.interval(time)
     }
 
+    #[expect(clippy::manual_async_fn, reason = "it must not borrow the runtime")]
     fn tcp_connect_addr(
         &self,
         address: SocketAddr,

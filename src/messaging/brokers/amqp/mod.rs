@@ -1,4 +1,4 @@
-//! RabbitMQ and other brokers that speak AMQP 0-9-1.
+//! `RabbitMQ` and other brokers that speak AMQP 0-9-1.
 //!
 //! A source has a connection of its own: what it has not settled is given out again when it goes, and an acknowledgement can
 //! never meet another connection's message of the same number. What is published goes over another one, since a broker in

@@ -16,12 +16,15 @@ use super::connect::Link;
 use super::{Shared, properties};
 use crate::rules::channel::Address;
 
+/// Publications that may be on their way to whoever follows them: more than any flow has under way.
+const MOST: usize = 1 << 16;
+
 /// Opens a channel that confirms.
 pub(super) async fn open(link: Arc<Link>, shared: Arc<Shared>) -> Result<Box<dyn Sink>, Lost> {
     let channel = link.channel().await?;
     let selected = channel.confirm_select(ConfirmSelectOptions::default()).await;
     selected.map_err(|error| Lost::when("confirmations", error))?;
-    let (published, new) = mpsc::unbounded_channel();
+    let (published, new) = mpsc::channel(MOST);
     let learning = shared.clone();
     let learn = Box::new(move |text: &str| {
         if let Some(largest) = largest_of(text) {
@@ -42,7 +45,7 @@ struct Writer {
     channel: Channel,
     link: Arc<Link>,
     shared: Arc<Shared>,
-    published: mpsc::UnboundedSender<(Publishing, Published)>,
+    published: mpsc::Sender<(Publishing, Published)>,
 }
 
 impl Writer {
@@ -78,7 +81,7 @@ impl Writer {
         };
         let (tell, told) = oneshot::channel();
         let gone = || Unpublished::Lost("the connection is gone".to_owned());
-        self.published.send((publishing, Published { what, tell })).map_err(|_| gone())?;
+        self.published.try_send((publishing, Published { what, tell })).map_err(|_| gone())?;
         let waiting = Waiting { link: self.link.clone(), is_over: false };
         Ok(Box::pin(async move {
             let mut waiting = waiting;

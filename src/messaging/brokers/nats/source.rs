@@ -34,12 +34,11 @@ const BATCH: usize = 256;
 
 /// The stream of a subject.
 pub(super) async fn stream(link: &Link, subject: &str, stream: Option<&str>) -> Result<Stream, Lost> {
-    let name = match stream {
-        Some(name) => name.to_owned(),
-        None => {
-            let found = link.context.stream_by_subject(subject).await;
-            found.map_err(|error| Lost::when(&format!("subject {subject}"), error))?
-        }
+    let name = if let Some(name) = stream {
+        name.to_owned()
+    } else {
+        let found = link.context.stream_by_subject(subject).await;
+        found.map_err(|error| Lost::when(&format!("subject {subject}"), error))?
     };
     link.context.get_stream(&name).await.map_err(|error| Lost::when(&format!("stream {name}"), error))
 }
