@@ -21,6 +21,7 @@ mod rescue;
 mod target;
 mod trouble;
 
+mod asynchronous;
 mod body;
 mod calls;
 mod decide;
@@ -29,6 +30,7 @@ mod exchange;
 mod fallback;
 mod grpc;
 mod headers;
+mod idempotency;
 mod location;
 mod merge;
 mod receive;
@@ -67,8 +69,11 @@ pub(crate) use access_log::rfc3339;
 pub use listener::BindError;
 
 use crate::settings::Settings;
+use crate::store::{Keeper, StoreError};
 use access_log::AccessLog;
 use admin::Admin;
+use asynchronous::Asynchronous;
+use asynchronous::runner::Runner;
 use generation::Current;
 use last_good::LastGood;
 use layers::DataPlane;
@@ -98,6 +103,7 @@ struct App {
     metrics: Arc<Metrics>,
     access: Arc<AccessLog>,
     ledger: Arc<Ledger>,
+    asynchronous: Arc<Asynchronous>,
     draining: Arc<AtomicBool>,
     /// The version header's name, where it is not one that begins as all of ours do.
     own_header: Option<HeaderName>,
@@ -125,6 +131,7 @@ impl App {
             metrics: self.metrics.clone(),
             access: self.access.clone(),
             ledger: self.ledger.clone(),
+            asynchronous: self.asynchronous.clone(),
             draining: self.draining.clone(),
             own_header: self.own_header.clone(),
         }
@@ -151,6 +158,8 @@ pub enum StartError {
     Certificates(Vec<String>),
     /// The access log cannot be opened.
     AccessLog(io::Error),
+    /// What must survive a restart cannot be kept.
+    Store(StoreError),
     /// There is no thread to serve with.
     Thread(io::Error),
 }
@@ -161,6 +170,7 @@ impl fmt::Display for StartError {
             Self::Bind(error) => error.fmt(f),
             Self::Certificates(problems) => write!(f, "the certificates are not valid\n{}", problems.join("\n")),
             Self::AccessLog(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }
@@ -200,6 +210,11 @@ impl Server {
         let kept = LastGood::new(settings.state.as_deref());
         let reloader = Arc::new(Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone()));
         reloader.reload("start").await;
+        let asynchronous = Arc::new(Asynchronous::new(Keeper::new(settings.state.clone())));
+        let services = current.snapshot();
+        if services.services.values().any(|serving| serving.plan.keeps_requests()) {
+            asynchronous.keeper.store().map_err(StartError::Store)?;
+        }
         let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));
         let app = Arc::new(App {
             current,
@@ -212,6 +227,7 @@ impl Server {
             metrics,
             access: Arc::new(access),
             ledger: Arc::new(Ledger::new()),
+            asynchronous,
             draining: Arc::default(),
             own_header: Some(settings.version_header.clone()).filter(|name| !headers::is_managed(name)),
             settings: Arc::new(settings),
@@ -277,6 +293,16 @@ impl Server {
         let tls_serving = Serving { certificates: Some(app.certificates.clone()), ..serving.clone() };
         let watched = (app.reloader.clone(), app.certificates.clone());
         tokio::spawn(watch::watch(watched, app.settings.reload, hangup, stopped));
+        let work = match app.asynchronous.take_waiting() {
+            Some(waiting) => {
+                let (runner, work) = Runner::new(&app, waiting);
+                if let Err(error) = runner.recover().await {
+                    tracing::error!(%error, "operations of before cannot be taken up");
+                }
+                Some((tokio::spawn(runner.run()), work))
+            }
+            None => None,
+        };
         let door = Seat::new(Handle::current(), Admin::new(app.clone()));
         let admin = tokio::spawn(listener::accept(admin, vec![door], admin_serving));
         let plain = listeners.into_iter().map(|listener| (listener, serving.clone()));
@@ -296,7 +322,17 @@ impl Server {
             // A listener's task ends when told so; a panic there is an end, too.
             let _ = door.await;
         }
-        let drained = tokio::time::timeout(app.settings.timeouts.drain, all_gone.closed()).await.is_ok();
+        app.asynchronous.end();
+        let finished = async {
+            all_gone.closed().await;
+            if let Some((runner, work)) = work {
+                // Nobody asks for anything any more; what has begun comes to its end.
+                runner.abort();
+                let _ = runner.await;
+                work.finished().await;
+            }
+        };
+        let drained = tokio::time::timeout(app.settings.timeouts.drain, finished).await.is_ok();
         if !drained {
             tracing::warn!("the drain time is over; cutting what is left");
         }

@@ -122,13 +122,13 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
 }
 
 /// What a response answers.
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     /// The request as its caller sent it.
-    request: &'a RequestIn<'a>,
+    pub(super) request: &'a RequestIn<'a>,
     /// The method that the service got.
-    sent: &'a Method,
+    pub(super) sent: &'a Method,
     /// The path that the service got.
-    path: &'a str,
+    pub(super) path: &'a str,
 }
 
 /// The request as rules see it.
@@ -273,7 +273,11 @@ pub(super) fn busy<T>(size: usize, work: impl FnOnce() -> T) -> T {
 }
 
 /// Frames a translated request.
-fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Result<(RequestOut, Payload), Trouble> {
+pub(super) fn outgoing(
+    call: &Call<'_>,
+    mut out: RequestOut,
+    received: &mut Received,
+) -> Result<(RequestOut, Payload), Trouble> {
     remove_hop_by_hop(&mut out.headers);
     out.headers.remove(header::CONTENT_LENGTH);
     check_head(&out, &call.app.settings.limits)?;
@@ -329,7 +333,7 @@ fn encoded(headers: &mut HeaderMap, mut body: Vec<u8>, codings: &[Coding]) -> Re
 }
 
 /// Brings the service's response to the caller's version.
-async fn respond(
+pub(super) async fn respond(
     call: &Call<'_>,
     exchange: &Exchange<'_>,
     asked: &Asked<'_>,

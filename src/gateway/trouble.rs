@@ -59,6 +59,16 @@ pub(super) enum Kind {
     UpstreamBroken,
     UpstreamContract,
     UpstreamError,
+    IdempotencyKey,
+    IdempotencyBusy,
+    IdempotencyReused,
+    IdempotencyUnknown,
+    NoOperation,
+    OperationOpen,
+    OperationGone,
+    OperationInterrupted,
+    StoreFailed,
+    StoreFull,
     NotReady,
     AdminHost,
     AdminOrigin,
@@ -128,6 +138,34 @@ impl Kind {
             Self::UpstreamError => {
                 (S::BAD_GATEWAY, "upstream_error", "The service answered with an error of its own", Upstream)
             }
+            Self::IdempotencyKey => {
+                (S::BAD_REQUEST, "idempotency_key", "The request needs a sound Idempotency-Key", Caller)
+            }
+            Self::IdempotencyBusy => {
+                (S::CONFLICT, "idempotency_busy", "The first request with this key is still in work", Caller)
+            }
+            Self::IdempotencyReused => {
+                (S::UNPROCESSABLE_ENTITY, "idempotency_reused", "The key belongs to another request", Caller)
+            }
+            Self::IdempotencyUnknown => (
+                S::CONFLICT,
+                "idempotency_unknown",
+                "What became of the first request with this key is not known",
+                Gateway,
+            ),
+            Self::NoOperation => (S::NOT_FOUND, "no_operation", "There is no such operation", Caller),
+            Self::OperationOpen => (S::NOT_FOUND, "operation_open", "The operation has no result yet", Caller),
+            Self::OperationGone => (S::GONE, "operation_gone", "The operation is kept no more", Caller),
+            Self::OperationInterrupted => (
+                S::INTERNAL_SERVER_ERROR,
+                "operation_interrupted",
+                "What became of the operation is not known",
+                Gateway,
+            ),
+            Self::StoreFailed => (S::SERVICE_UNAVAILABLE, "store", "Nothing can be kept at the moment", Gateway),
+            Self::StoreFull => {
+                (S::SERVICE_UNAVAILABLE, "store_full", "No more of this can be kept at the moment", Gateway)
+            }
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "No rules are loaded yet", Gateway),
             Self::AdminHost => (S::MISDIRECTED_REQUEST, "admin_host", "The admin interface has another name", Caller),
             Self::AdminOrigin => (S::FORBIDDEN, "admin_origin", "Web pages may not change anything here", Caller),
@@ -162,6 +200,8 @@ pub(super) struct Details {
     pub(super) cause: Option<String>,
     /// Whether the connection must not be used again.
     pub(super) closes: bool,
+    /// Whether nothing of the request has reached the service.
+    pub(super) unsent: bool,
 }
 
 impl Deref for Trouble {
@@ -190,6 +230,7 @@ impl Trouble {
             headers: Vec::new(),
             cause: None,
             closes: false,
+            unsent: false,
         }))
     }
 

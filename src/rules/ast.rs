@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::answer::{AnsweredBy, AssignDecl, ConsumerSource, DeprecatedDecl, ListDecl, PinDecl};
+use super::asynchronous::{IdempotencyDecl, OperationsDecl};
 use super::channel::ChannelDecl;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
@@ -45,6 +46,10 @@ pub struct ServiceFile {
     pub pins: Vec<PinDecl>,
     /// The services that it changes together with.
     pub lockstep: Option<Lockstep>,
+    /// Requests that are carried out once.
+    pub idempotency: Option<IdempotencyDecl>,
+    /// Requests that may be carried out later.
+    pub operations: Option<OperationsDecl>,
     /// Its queues and topics.
     pub channels: Vec<ChannelDecl>,
     /// Where the whole is written.

@@ -2,6 +2,7 @@
 
 use super::answer::{Admission, Assign, ConsumerSource, Deprecation};
 use super::ast::{Negotiator, StatusKey, WriteMode};
+use super::asynchronous::{Idempotency, Operations};
 use super::channel::Channel;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
@@ -39,6 +40,10 @@ pub struct CheckedService {
     pub pins: Vec<(String, usize)>,
     /// The services that it changes together with.
     pub lockstep: Option<Lockstep>,
+    /// Requests that are carried out once.
+    pub idempotency: Option<Idempotency>,
+    /// Requests that may be carried out later.
+    pub operations: Option<Operations>,
     /// Its queues and topics.
     pub channels: Vec<Channel>,
     /// Rules between version `i` and `i + 1`; one fewer than versions.

@@ -203,9 +203,11 @@ fn failure(unanswered: &Unanswered, uri: &Uri) -> Trouble {
         (false, _) => Kind::UpstreamBroken,
     };
     let chain: Vec<String> = causes(error).map(ToString::to_string).collect();
-    Trouble::new(kind).cause(format!(
+    let mut trouble = Trouble::new(kind).cause(format!(
         "{}: {}",
         uri.authority().map_or("", |authority| authority.as_str()),
         chain.join(": ")
-    ))
+    ));
+    trouble.unsent = is_connect;
+    trouble
 }

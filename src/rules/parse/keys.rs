@@ -34,8 +34,15 @@ pub(in crate::rules) const SERVICE: &[&str] = &[
     "consumer",
     "pins",
     "lockstep",
+    "idempotency",
+    "async",
     "channels",
 ];
+/// Of `idempotency`.
+pub(in crate::rules) const IDEMPOTENCY: &[&str] =
+    &["required", "methods", "routes", "keep", "most", "keep_errors", "interrupted"];
+/// Of `async`.
+pub(in crate::rules) const ASYNC: &[&str] = &["path", "routes", "keep", "timeout", "most", "at_once"];
 /// Of `match`.
 pub(in crate::rules) const MATCH: &[&str] = &["hosts", "paths"];
 /// Of a version.

@@ -3,6 +3,7 @@
 //! A part that cannot be read is left out after it was reported, so that nothing that follows from it is reported too.
 
 mod answer;
+mod asynchronous;
 mod calls;
 mod channel;
 mod convert;

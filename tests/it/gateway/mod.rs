@@ -6,18 +6,22 @@
 mod authority;
 mod support;
 
+mod asynchronous;
+mod asynchronous_page;
 mod bodies;
 mod cache;
 mod calls;
 mod conditional;
 mod exchange;
 mod http;
+mod idempotency;
 mod links;
 mod lists;
 mod lockstep;
 mod negotiate;
 mod operate;
 mod patches;
+mod process;
 mod reload;
 mod rollout;
 mod streams;
