@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::aside::LARGE;
+use super::asynchronous::follow;
 use super::body::coding::{Coding, accepts, content_encoding, encode, readable_accept_encoding};
 use super::body::media::Media;
 use super::body::records::Framing;
@@ -46,6 +47,9 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
     };
     let exchange = find_route(call)?;
     call.facts.change(|known| known.route = Some(exchange.label().to_owned()));
+    if let Some(follow) = exchange.follows() {
+        return Box::pin(follow::serve(call, follow, headers, body)).await;
+    }
 
     // What the caller's conditions, codings and version header mean to the service.
     let own_bytes =

@@ -14,6 +14,7 @@ mod edit;
 mod engine;
 mod exchange;
 mod fault;
+mod follow;
 mod fuse;
 mod general;
 mod hop;

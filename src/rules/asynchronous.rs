@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ast::Spanned;
 use crate::diagnostic::Span;
+use crate::path::query::Query;
 use crate::path::template::Template;
 
 /// `idempotency:` as written.
@@ -78,4 +79,26 @@ pub struct Operations {
     pub most: u64,
     /// How many are carried out at once.
     pub at_once: usize,
+}
+
+/// The longest time that a caller can be made to wait for an asynchronous service.
+pub const LONGEST_FOLLOW: Duration = Duration::from_secs(300);
+
+/// How the gateway waits for a service that answers 202, for callers who know of no such thing.
+#[derive(Debug, Clone)]
+pub struct Follow {
+    /// What is true of the status resource's answer once it is over; none: any answer but 202 is the end.
+    pub until: Option<Query>,
+    /// Where in its body the result's address is; none: the answer itself is the result.
+    pub result: Option<Vec<String>>,
+    /// How long the caller waits.
+    pub limit: Duration,
+    /// Whether the service is told with DELETE that nobody waits any more.
+    pub cancel: bool,
+}
+
+impl Default for Follow {
+    fn default() -> Self {
+        Self { until: None, result: None, limit: Duration::from_secs(30), cancel: false }
+    }
 }

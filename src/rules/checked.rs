@@ -2,7 +2,7 @@
 
 use super::answer::{Admission, Assign, ConsumerSource, Deprecation};
 use super::ast::{Negotiator, StatusKey, WriteMode};
-use super::asynchronous::{Idempotency, Operations};
+use super::asynchronous::{Follow, Idempotency, Operations};
 use super::channel::Channel;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
@@ -263,6 +263,8 @@ pub struct CheckedRoute {
     pub new: Template,
     /// How old writes reach the new service.
     pub write: WriteMode,
+    /// How the new side is waited for where it answers later.
+    pub follow: Option<Follow>,
     /// Message type of requests; its places begin with `body`, `header`, `query`, `path`, `cookie`.
     pub request: Option<TypeId>,
     /// Message types of responses.

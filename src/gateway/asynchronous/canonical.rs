@@ -43,13 +43,33 @@ pub(in crate::gateway) async fn read(call: &Call<'_>, headers: HeaderMap, body: 
 /// # Errors
 /// It cannot be translated: better now than later, when nobody listens.
 pub(in crate::gateway) async fn order(call: &Call<'_>, read: &Read) -> Result<Order, Trouble> {
+    let translated = translated(call, read, false).await?;
+    ordered(call, read, translated)
+}
+
+/// The request in the terms of a version between its caller's and the one that answers.
+///
+/// # Errors
+/// It cannot be translated.
+pub(in crate::gateway) async fn order_in(call: &Call<'_>, version: usize, read: &Read) -> Result<Order, Trouble> {
+    let between = Call { served: version, route: call.route.clone(), ..*call };
+    let translated = translated(&between, read, true).await?;
+    // As it was sent it would come to the same route again.
+    let detail = "a stream or a patch cannot be sent to a service that is waited for";
+    let translated = translated.ok_or_else(|| Trouble::new(Kind::UnsupportedType).detail(detail))?;
+    ordered(call, read, Some(translated))
+}
+
+type Translated = (Address, HeaderMap, Bytes);
+
+fn ordered(call: &Call<'_>, read: &Read, translated: Option<Translated>) -> Result<Order, Trouble> {
     let from = Address {
         version: call.version(call.asked).to_owned(),
         method: call.parts.method.as_str().to_owned(),
         path: call.target.path.clone(),
         query: call.target.query.clone(),
     };
-    let (to, mut headers, body) = match translated(call, read).await? {
+    let (to, mut headers, body) = match translated {
         Some(translated) => translated,
         None => (from.clone(), read.headers.clone(), read.raw.clone()),
     };
@@ -72,7 +92,7 @@ pub(in crate::gateway) async fn order(call: &Call<'_>, read: &Read) -> Result<Or
 }
 
 /// The request in the terms of the version that answers; none where more than one translation leads there.
-async fn translated(call: &Call<'_>, read: &Read) -> Result<Option<(Address, HeaderMap, Bytes)>, Trouble> {
+async fn translated(call: &Call<'_>, read: &Read, follows: bool) -> Result<Option<Translated>, Trouble> {
     let target = (call.target.path.as_str(), call.target.query.as_deref());
     let method = &call.parts.method;
     if call.asked == call.served
@@ -85,7 +105,7 @@ async fn translated(call: &Call<'_>, read: &Read) -> Result<Option<(Address, Hea
     call.facts.change(|known| known.route = Some(exchange.label().to_owned()));
     let mut headers = read.headers.clone();
     let streams = exchange.reads_request_body() && Framing::of(&media_type(&headers)).is_some();
-    if streams || exchange.writes_onto_live() {
+    if streams || exchange.writes_onto_live() || (exchange.follows().is_some() && !follows) {
         return Ok(None);
     }
     call.representation().unscope_conditions(&mut headers, false).map_err(|_| {

@@ -7,6 +7,7 @@
 mod begin;
 pub(super) mod canonical;
 pub(super) mod carry;
+pub(super) mod follow;
 mod operation;
 pub(super) mod order;
 mod prefer;

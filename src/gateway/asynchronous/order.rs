@@ -110,6 +110,10 @@ impl Answer {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY)
     }
 
+    pub(in crate::gateway) fn headers(&self) -> HeaderMap {
+        headers(&self.fields)
+    }
+
     /// As it is.
     pub(in crate::gateway) fn response(&self) -> Response {
         let mut response = Response::new(Body::from(self.body.clone()));

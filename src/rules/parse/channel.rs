@@ -42,7 +42,7 @@ impl Parser<'_> {
         let request = request.map(|rules| MessageRules { span: name.span, ..rules });
         let (old, new) = (side.clone(), side);
         let (responses, mapped) = (Vec::new(), Vec::new());
-        Some(RouteDecl { old, new, write: None, request, responses, mapped, span: name.span })
+        Some(RouteDecl { old, new, write: None, follow: None, request, responses, mapped, span: name.span })
     }
 
     fn channel_name(&mut self, node: &Node) -> Option<Spanned<String>> {

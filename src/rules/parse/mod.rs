@@ -9,6 +9,7 @@ mod channel;
 mod convert;
 mod equation;
 mod file;
+mod follow;
 pub(super) mod keys;
 mod mapping;
 mod pattern;

@@ -13,6 +13,7 @@ mod cache;
 mod calls;
 mod conditional;
 mod exchange;
+mod follow;
 mod http;
 mod idempotency;
 mod links;
