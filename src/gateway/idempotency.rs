@@ -112,23 +112,21 @@ pub(super) async fn serve(
         Claim::First => {}
     }
     let keeping = Keeping { store, shelf, name, rule: rule.clone(), run, fingerprint: meaning.fingerprint };
-    let came = match later {
-        Some((rule, _)) => accepted(call, rule, owner, order.clone()).await,
-        None => {
-            // Carried out and kept by a task of its own: that its caller goes away must not leave the key without an end.
-            let (app, facts) = (call.app.asynchronous.clone(), call.facts.clone());
-            let (ordered, id) = (order.clone(), call.identity.request.clone());
-            let worked = tokio::spawn(async move {
-                let came = app.carry_out(ordered.clone(), &facts).await;
-                keeping.finish(ordered, &came, &id).await;
-                came
-            });
-            let came = worked.await.unwrap_or_else(|error| Err(Trouble::new(Kind::Internal).cause(error)))?;
-            return carry::read(call, &order, &came).await;
-        }
-    };
-    keeping.finish(order.clone(), &came, &call.identity.request).await;
-    carry::read(call, &order, &came?).await
+    if let Some((rule, _)) = later {
+        let came = accepted(call, rule, owner, order.clone()).await;
+        keeping.finish(order.clone(), &came, &call.identity.request).await;
+        return carry::read(call, &order, &came?).await;
+    }
+    // Carried out and kept by a task of its own: that its caller goes away must not leave the key without an end.
+    let (app, facts) = (call.app.asynchronous.clone(), call.facts.clone());
+    let (ordered, id) = (order.clone(), call.identity.request.clone());
+    let worked = tokio::spawn(async move {
+        let came = app.carry_out(ordered.clone(), &facts).await;
+        keeping.finish(ordered, &came, &id).await;
+        came
+    });
+    let came = worked.await.unwrap_or_else(|error| Err(Trouble::new(Kind::Internal).cause(error)))?;
+    carry::read(call, &order, &came).await
 }
 
 /// A key's name in the store.
@@ -202,14 +200,14 @@ impl Keeping {
             Err(trouble) => Some(Answer::of(trouble, id)),
         };
         let answer = answer.filter(|answer| self.rule.keep_errors || !answer.status().is_server_error());
-        let (shelf, name) = (self.shelf, self.name);
+        let (place, name) = (self.shelf, self.name);
         let ends = now().saturating_add(millis(self.rule.keep));
         let (run, fingerprint) = (self.run, self.fingerprint);
         let kept = self.store.change(move |tables| match answer {
-            None => shelf.remove(tables, &name),
+            None => place.remove(tables, &name),
             Some(answer) => {
                 let kept = Kept { fingerprint, run, order, answer: Some(answer) };
-                shelf.put(tables, &name, &kept.entry(ends))
+                place.put(tables, &name, &kept.entry(ends))
             }
         });
         if let Err(error) = kept.await {

@@ -1,6 +1,8 @@
 //! Whether an asynchronous service is done, as its status resource says. Pure.
 
 use super::Direction;
+use std::borrow::Cow;
+
 use super::exchange::{Exchange, ResponseIn};
 use super::message::{Source, pack_whole};
 use super::route::Params;
@@ -29,7 +31,7 @@ impl Follow {
         if !until.matches(&tree).unwrap_or(false) {
             return (false, None);
         }
-        let at = self.result.as_ref().and_then(|path| tree.get("body")?.at(path)?.text().map(|text| text.into_owned()));
+        let at = self.result.as_ref().and_then(|path| tree.get("body")?.at(path)?.text().map(Cow::into_owned));
         (true, at)
     }
 }

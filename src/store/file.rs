@@ -15,6 +15,8 @@ use super::{Backend, Boxed, Change, Pair, StoreError, Table, Tables};
 
 /// Changes that are committed together.
 const AT_ONCE: usize = 1024;
+/// Changes that wait; more are refused.
+const WAITING: usize = 1 << 16;
 /// Bytes of the file that are kept in memory: most of it is written and not read again.
 const CACHE: usize = 16 << 20;
 
@@ -30,7 +32,7 @@ type Opens = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct File {
     shared: Arc<Shared>,
-    queue: Option<mpsc::Sender<Waiting>>,
+    queue: Option<mpsc::SyncSender<Waiting>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -66,7 +68,7 @@ impl File {
             Table::ALL.iter().try_for_each(|table| transaction.open_table(definition(*table)).map(drop)).map_err(broken)
         })?;
         let shared = Arc::new(shared);
-        let (queue, waiting) = mpsc::channel();
+        let (queue, waiting) = mpsc::sync_channel(WAITING);
         let own = shared.clone();
         let writer = std::thread::Builder::new().name("store".to_owned()).spawn(move || write_all(&own, &waiting));
         let writer = writer.map_err(|error| StoreError(format!("no thread for the store: {error}")))?;
@@ -167,7 +169,7 @@ fn write_all(shared: &Shared, waiting: &mpsc::Receiver<Waiting>) {
 }
 
 /// The keys that begin so.
-fn beginning<'p>(prefix: &'p [u8]) -> (Bound<&'p [u8]>, Bound<&'p [u8]>) {
+fn beginning(prefix: &[u8]) -> (Bound<&[u8]>, Bound<&[u8]>) {
     (Bound::Included(prefix), Bound::Unbounded)
 }
 
@@ -192,8 +194,8 @@ impl Backend for File {
 
     fn change(&self, change: Change) -> Boxed<Result<(), StoreError>> {
         let (done, told) = oneshot::channel();
-        let sent = self.queue.as_ref().is_some_and(|queue| queue.send(Waiting { change, done }).is_ok());
-        let gone = self.shared.broken("its thread has ended");
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(Waiting { change, done }).is_ok());
+        let gone = self.shared.broken("too much waits to be written, or its thread has ended");
         Box::pin(async move {
             if !sent {
                 return Err(gone);

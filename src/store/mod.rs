@@ -181,19 +181,19 @@ impl Store {
     /// # Errors
     /// The store cannot be read or written.
     pub async fn sweep(&self, now: u64) -> Result<usize, StoreError> {
-        let mut swept = 0;
-        for (shelf, _) in self.scan(Table::Count, b"")? {
-            let Some(shelf) = Shelf::named(&shelf) else { continue };
+        let mut count = 0;
+        for (counter, _) in self.scan(Table::Count, b"")? {
+            let Some(shelf) = Shelf::named(&counter) else { continue };
             loop {
-                let shelf = shelf.clone();
-                let gone = self.change(move |tables| shelf.expire(tables, now, SWEPT_AT_ONCE)).await?;
-                swept += gone;
+                let own = shelf.clone();
+                let gone = self.change(move |tables| own.expire(tables, now, SWEPT_AT_ONCE)).await?;
+                count += gone;
                 if gone < SWEPT_AT_ONCE {
                     break;
                 }
             }
         }
-        Ok(swept)
+        Ok(count)
     }
 }
 

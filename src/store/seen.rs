@@ -49,28 +49,28 @@ impl Seen for Durable {
     }
 
     fn mark(&self, done: Vec<(Scope, u64)>, within: Dedup) -> Boxed<'static, Result<(), SeenError>> {
-        let shelf = self.shelf.clone();
+        let kept = self.shelf.clone();
         let marked = self.store.change(move |tables| {
             let now = now();
             for (scope, hash) in done {
                 let key = scope.0.as_bytes();
                 // The window begins when an id is first seen.
-                let before = shelf.get(tables, key)?;
+                let before = kept.get(tables, key)?;
                 if before.is_some_and(|entry| read(&entry.value, now, within).is_some()) {
                     continue;
                 }
                 let ends = now.saturating_add(millis(within.window));
-                shelf.put(tables, key, &Entry { ends, value: write(now, hash) })?;
+                kept.put(tables, key, &Entry { ends, value: write(now, hash) })?;
             }
-            shelf.expire(tables, now, EXPIRED_AT_ONCE)?;
-            shelf.keep_within(tables, within.entries)
+            kept.expire(tables, now, EXPIRED_AT_ONCE)?;
+            kept.keep_within(tables, within.entries)
         });
         Box::pin(async move { Ok(marked.await?) })
     }
 
     fn forget(&self, scope: Scope) -> Boxed<'static, Result<(), SeenError>> {
-        let shelf = self.shelf.clone();
-        let forgotten = self.store.change(move |tables| shelf.remove(tables, scope.0.as_bytes()));
+        let kept = self.shelf.clone();
+        let forgotten = self.store.change(move |tables| kept.remove(tables, scope.0.as_bytes()));
         Box::pin(async move { Ok(forgotten.await?) })
     }
 }

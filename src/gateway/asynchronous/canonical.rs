@@ -44,7 +44,7 @@ pub(in crate::gateway) async fn read(call: &Call<'_>, headers: HeaderMap, body: 
 /// It cannot be translated: better now than later, when nobody listens.
 pub(in crate::gateway) async fn order(call: &Call<'_>, read: &Read) -> Result<Order, Trouble> {
     let translated = translated(call, read, false).await?;
-    ordered(call, read, translated)
+    Ok(ordered(call, read, translated))
 }
 
 /// The request in the terms of a version between its caller's and the one that answers.
@@ -57,12 +57,12 @@ pub(in crate::gateway) async fn order_in(call: &Call<'_>, version: usize, read: 
     // As it was sent it would come to the same route again.
     let detail = "a stream or a patch cannot be sent to a service that is waited for";
     let translated = translated.ok_or_else(|| Trouble::new(Kind::UnsupportedType).detail(detail))?;
-    ordered(call, read, Some(translated))
+    Ok(ordered(call, read, Some(translated)))
 }
 
 type Translated = (Address, HeaderMap, Bytes);
 
-fn ordered(call: &Call<'_>, read: &Read, translated: Option<Translated>) -> Result<Order, Trouble> {
+fn ordered(call: &Call<'_>, read: &Read, translated: Option<Translated>) -> Order {
     let from = Address {
         version: call.version(call.asked).to_owned(),
         method: call.parts.method.as_str().to_owned(),
@@ -88,7 +88,7 @@ fn ordered(call: &Call<'_>, read: &Read, translated: Option<Translated>) -> Resu
         (call.route.peer, secured.is_some(), certificate),
         (call.identity.request.clone(), call.identity.trace.clone()),
     );
-    Ok(order.with_fields(&headers))
+    order.with_fields(&headers)
 }
 
 /// The request in the terms of the version that answers; none where more than one translation leads there.
@@ -199,15 +199,12 @@ fn digest(version: &str, parts: [&str; 3], body: &[u8]) -> [u8; 32] {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
-    match Tree::parse(body, json::MAX_DEPTH) {
-        Ok(tree) => {
-            digest.update(b"j");
-            add(&tree, &mut digest);
-        }
-        Err(_) => {
-            digest.update(b"b");
-            digest.update(body);
-        }
+    if let Ok(tree) = Tree::parse(body, json::MAX_DEPTH) {
+        digest.update(b"j");
+        add(&tree, &mut digest);
+    } else {
+        digest.update(b"b");
+        digest.update(body);
     }
     digest.finalize().into()
 }
@@ -234,7 +231,9 @@ fn add(tree: &Tree<'_>, digest: &mut Sha256) {
         }
         TreeKind::Array(elements) => {
             digest.update(b"[");
-            elements.iter().for_each(|one| add(one, digest));
+            for one in elements {
+                add(one, digest);
+            }
             digest.update(b"]");
         }
         TreeKind::Object(members) => {

@@ -50,30 +50,22 @@ pub(in crate::gateway) async fn serve(
     };
     let deadline = Instant::now() + follow.limit;
     let mut watch = Watch {
-        order: asking(&order, Method::GET, &at),
+        order: asking(&order, &Method::GET, &at),
         asynchronous: call.app.asynchronous.clone(),
         cancels: follow.cancel,
     };
     let looked = tokio::time::timeout_at(deadline, look(call, follow, &watch.order, &first)).await;
-    match looked {
-        Ok(answer) => {
-            watch.cancels = false;
-            let answer = answer?;
-            carry::read(call, &order, &answer).await
-        }
-        // It goes on: the caller may ask for it later.
-        Err(_) => {
-            watch.cancels = false;
-            let mut told = HeaderMap::new();
-            told.extend(HeaderValue::from_str(&at).ok().map(|at| (header::LOCATION, at)));
-            relocate(call, &order.to.path, &mut told);
-            let late = Trouble::new(Kind::UpstreamTimeout).detail("the service is still at it");
-            Err(told.into_iter().fold(late, |late, (name, value)| match name {
-                Some(name) => late.header(name, value),
-                None => late,
-            }))
-        }
+    watch.cancels = false;
+    if let Ok(answer) = looked {
+        return carry::read(call, &order, &answer?).await;
     }
+    // It goes on: the caller may ask for it later.
+    let mut told = HeaderMap::new();
+    told.extend(HeaderValue::from_str(&at).ok().map(|at| (header::LOCATION, at)));
+    relocate(call, &order.to.path, &mut told);
+    let mut late = Trouble::new(Kind::UpstreamTimeout).detail("the service is still at it");
+    late.headers.extend(told.remove(header::LOCATION).map(|at| (header::LOCATION, at)));
+    Err(late)
 }
 
 /// Looks until it is over.
@@ -109,7 +101,7 @@ async fn look(call: &Call<'_>, follow: &Follow, order: &Order, first: &HeaderMap
             }
         };
         if let Some(at) = result {
-            return carry::carry_out(call.app, &asking(order, Method::GET, &at), call.facts).await;
+            return carry::carry_out(call.app, &asking(order, &Method::GET, &at), call.facts).await;
         }
     }
     Err(Trouble::new(Kind::UpstreamTimeout).detail("the service is still at it"))
@@ -147,7 +139,7 @@ fn own_address(call: &Call<'_>, order: &Order, from: &str, value: Option<&Header
 }
 
 /// Another request of the same caller, without a body.
-fn asking(order: &Order, method: Method, at: &str) -> Order {
+fn asking(order: &Order, method: &Method, at: &str) -> Order {
     let (path, query) = at.split_once('?').map_or((at, None), |(path, query)| (path, Some(query.to_owned())));
     let mut headers = order.headers();
     for name in ["content-type", "content-encoding", "if-match", "if-none-match", "idempotency-key", "prefer"] {
@@ -173,7 +165,7 @@ impl Drop for Watch {
                 Some(query) => format!("{}?{query}", self.order.to.path),
                 None => self.order.to.path.clone(),
             };
-            let order = Box::new(asking(&self.order, Method::DELETE, &at));
+            let order = Box::new(asking(&self.order, &Method::DELETE, &at));
             let (done, _) = oneshot::channel();
             self.asynchronous.ask(Task::Once { order, facts: Facts::default(), done });
         }

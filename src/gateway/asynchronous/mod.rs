@@ -34,6 +34,9 @@ use order::{Answer, Order};
 pub(super) use prefer::Prefer;
 use runner::Task;
 
+/// Tasks that wait for the runner; further ones wait outside.
+const WAITING: usize = 4096;
+
 /// What all requests that are kept share.
 #[derive(Debug)]
 pub(super) struct Asynchronous {
@@ -41,8 +44,8 @@ pub(super) struct Asynchronous {
     /// Names this process among those that had the store before.
     pub(super) run: u64,
     tasks: Mutex<HashMap<String, AbortHandle>>,
-    queue: mpsc::UnboundedSender<Task>,
-    waiting: Mutex<Option<mpsc::UnboundedReceiver<Task>>>,
+    queue: mpsc::Sender<Task>,
+    waiting: Mutex<Option<mpsc::Receiver<Task>>>,
     /// Counts operations that have come to their end.
     changed: watch::Sender<u64>,
     /// Whether the gateway begins nothing any more.
@@ -51,7 +54,7 @@ pub(super) struct Asynchronous {
 
 impl Asynchronous {
     pub(super) fn new(keeper: Keeper) -> Self {
-        let (queue, waiting) = mpsc::unbounded_channel();
+        let (queue, waiting) = mpsc::channel(WAITING);
         Self {
             keeper,
             run: super::headers::random(),
@@ -64,13 +67,16 @@ impl Asynchronous {
     }
 
     /// What there is to do, for whoever does it.
-    pub(super) fn take_waiting(&self) -> Option<mpsc::UnboundedReceiver<Task>> {
+    pub(super) fn take_waiting(&self) -> Option<mpsc::Receiver<Task>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn ask(&self, task: Task) {
-        // Nobody listens only once the gateway has ended.
-        let _ = self.queue.send(task);
+        // Nobody listens only once the gateway has ended. What finds no place waits for one: what is kept must be begun.
+        if let Err(mpsc::error::TrySendError::Full(task)) = self.queue.try_send(task) {
+            let queue = self.queue.clone();
+            tokio::spawn(async move { queue.send(task).await });
+        }
     }
 
     /// Nothing begins any more.

@@ -38,7 +38,7 @@ pub(in crate::gateway) struct Runner {
     app: Arc<App>,
     /// The same, which waits as long as an operation may.
     patient: Arc<App>,
-    waiting: mpsc::UnboundedReceiver<Task>,
+    waiting: mpsc::Receiver<Task>,
     at_work: channel::Receiver<()>,
 }
 
@@ -53,7 +53,7 @@ impl Work {
 }
 
 impl Runner {
-    pub(in crate::gateway) fn new(app: &App, waiting: mpsc::UnboundedReceiver<Task>) -> (Self, Work) {
+    pub(in crate::gateway) fn new(app: &App, waiting: mpsc::Receiver<Task>) -> (Self, Work) {
         let (work, at_work) = channel::channel(());
         let mut patient = app.share();
         let times = Timeouts { response: PATIENT, response_body: PATIENT, ..app.settings.timeouts };
@@ -189,13 +189,13 @@ impl Working {
 async fn work(app: &App, store: &Store, (service, id): (&str, &str)) -> Result<(), StoreError> {
     let run = app.asynchronous.run;
     let begin = move |one| operation::Operation { state: State::Running, run, updated: now(), ..one };
-    let Some(begun) = operation::advance(store, (service, id), &[State::Waiting], begin).await? else { return Ok(()) };
-    let standing = carry::standing_of(app, &begun.order);
+    let Some(taken) = operation::advance(store, (service, id), &[State::Waiting], begin).await? else { return Ok(()) };
+    let standing = carry::standing_of(app, &taken.order);
     let rule = standing.ok().and_then(|standing| standing.plan.operations.clone());
     let (keep, timeout) =
         rule.map_or((Duration::from_secs(3600), Duration::from_secs(600)), |rule| (rule.keep, rule.timeout));
     let facts = Facts::default();
-    let came = tokio::time::timeout(timeout, carry::carry_out(app, &begun.order, &facts)).await;
+    let came = tokio::time::timeout(timeout, carry::carry_out(app, &taken.order, &facts)).await;
     let late =
         |_| Trouble::new(Kind::UpstreamTimeout).detail("the service did not come to an end in the time that it has");
     let (state, answer) = match came.map_err(late).and_then(|came| came) {
@@ -203,8 +203,8 @@ async fn work(app: &App, store: &Store, (service, id): (&str, &str)) -> Result<(
         Err(trouble) => {
             let (_, code, _, _) = trouble.kind.row();
             let cause = trouble.cause.as_deref().unwrap_or_default();
-            tracing::warn!(request_id = %begun.order.names.0, code, cause, operation = %id, "an operation failed");
-            (State::Failed, Answer::of(&trouble, &begun.order.names.0))
+            tracing::warn!(request_id = %taken.order.names.0, code, cause, operation = %id, "an operation failed");
+            (State::Failed, Answer::of(&trouble, &taken.order.names.0))
         }
     };
     let finish = move |one: operation::Operation| one.finished(state, Some(answer), keep);

@@ -59,7 +59,7 @@ async fn the_exchanges_of_the_page_go_as_shown() {
         for told in told.iter().skip(1) {
             match told.split_once(':') {
                 Some((name, value)) if !told.starts_with('{') => {
-                    assert_eq!(answer.header(name), value.trim(), "{line}")
+                    assert_eq!(answer.header(name), value.trim(), "{line}");
                 }
                 _ => assert!(same(answer.text(), told), "{line}: {answer:?}"),
             }
