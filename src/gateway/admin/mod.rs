@@ -1,6 +1,6 @@
 //! The admin interface: what serves, settings, reload, log levels, drain, who calls, metrics, liveness and readiness.
 //!
-//! [`serve`] is its door, [`guard`] says who may do what.
+//! [`serve`] is its door, [`mod@guard`] says who may do what.
 
 mod guard;
 mod serve;
