@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -32,6 +32,8 @@ pub(in crate::gateway) struct Cluster {
     pub(super) ledger: Arc<Ledger>,
     /// Something is to be looked at: an endpoint takes no connections.
     pub(super) alarm: Notify,
+    /// Whether it is not looked after any more: its endpoints may be another one's.
+    pub(super) is_over: AtomicBool,
     pub(super) resolution: Mutex<Resolution>,
     /// One look-up at a time.
     pub(super) looking: tokio::sync::Mutex<()>,
@@ -122,6 +124,7 @@ impl Cluster {
             },
             ledger,
             alarm: Notify::new(),
+            is_over: AtomicBool::new(false),
             resolution: Mutex::default(),
             looking: tokio::sync::Mutex::new(()),
         })

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -73,6 +74,11 @@ pub(super) async fn check(cluster: Arc<Cluster>, connector: Connector) {
             let Ok((endpoint, is_well)) = asked else { continue };
             if let Some(is_well) = streaks.entry(endpoint.id).or_default().add(is_well, &probe) {
                 endpoint.checked(is_well);
+                // What is found out too late is taken back: nobody would ask again.
+                if cluster.is_over.load(Ordering::SeqCst) {
+                    endpoint.checked(true);
+                    return;
+                }
             }
         }
         // Some chance, so that several gateways do not ask at the same moment.

@@ -1,6 +1,7 @@
 //! The clusters of all versions, and their endpoints: what is the same after a reload stays.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ struct Known {
 
 impl Drop for Known {
     fn drop(&mut self) {
+        // A task that is told to end may still be at work.
+        self.cluster.is_over.store(true, Ordering::SeqCst);
         self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
@@ -108,11 +111,12 @@ impl Clusters {
         let cluster = Arc::new(Cluster::new((service, version), upstream, policy, members, ledger)?);
         // Those that were known to take no connections are tried on.
         cluster.alarm.notify_one();
+        let tasks = self.look_after(&cluster);
+        self.known().insert(name, Known { cluster: cluster.clone(), tasks });
+        // Once nobody asks any more, whatever was found out before.
         if upstream.health.is_none() {
             cluster.members().iter().for_each(|member| member.endpoint.checked(true));
         }
-        let tasks = self.look_after(&cluster);
-        self.known().insert(name, Known { cluster: cluster.clone(), tasks });
         Some(cluster)
     }
 
