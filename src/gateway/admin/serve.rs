@@ -103,64 +103,73 @@ async fn serve_tcp(
     router: Router,
     shown: Option<Arc<Shown>>,
     timeouts: Timeouts,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let room = Arc::new(Semaphore::new(MOST));
-    loop {
-        let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stopped(&mut stop) => return Ok(()),
-        };
-        let Some((stream, peer)) = taken(accepted).await else { continue };
-        // Answers are small and complete.
-        let _ = stream.set_nodelay(true);
-        let who = Who::Admin { peer: Some(peer), local: None, token: None };
-        let (router, shown, stop) = (router.clone(), shown.clone(), stop.clone());
-        tokio::spawn(async move {
-            match shown {
-                None => serve(stream, who, router, timeouts, stop, permit).await,
-                Some(shown) => {
-                    let shaking = TlsAcceptor::from(shown.config()).accept(stream);
-                    if let Ok(Ok(stream)) = tokio::time::timeout(timeouts.handshake, shaking).await {
-                        serve(stream, who, router, timeouts, stop, permit).await;
+    let serving = stop.clone();
+    accept(
+        async || listener.accept().await,
+        stop,
+        move |(stream, peer), permit| {
+            // Answers are small and complete.
+            let _ = stream.set_nodelay(true);
+            let who = Who::Admin { peer: Some(peer), local: None, token: None };
+            let (router, shown, stop) = (router.clone(), shown.clone(), serving.clone());
+            tokio::spawn(async move {
+                match shown {
+                    None => serve(stream, who, router, timeouts, stop, permit).await,
+                    Some(shown) => {
+                        let shaking = TlsAcceptor::from(shown.config()).accept(stream);
+                        if let Ok(Ok(stream)) = tokio::time::timeout(timeouts.handshake, shaking).await {
+                            serve(stream, who, router, timeouts, stop, permit).await;
+                        }
                     }
                 }
-            }
-        });
-    }
+            });
+        },
+    )
+    .await
 }
 
 async fn serve_unix(
     listener: std::os::unix::net::UnixListener,
     router: Router,
     timeouts: Timeouts,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
+    let serving = stop.clone();
+    accept(
+        async || listener.accept().await,
+        stop,
+        move |(stream, _), permit| {
+            let local = stream.peer_cred().ok().map(|peer| (peer.uid(), peer.pid().unwrap_or_default()));
+            let who = Who::Admin { peer: None, local, token: None };
+            tokio::spawn(serve(stream, who, router.clone(), timeouts, serving.clone(), permit));
+        },
+    )
+    .await
+}
+
+/// Hands over what `next` accepts, as long as there is room for it, until told to stop.
+async fn accept<T>(
+    next: impl AsyncFn() -> io::Result<T>,
+    mut stop: watch::Receiver<bool>,
+    begin: impl Fn(T, OwnedSemaphorePermit),
+) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(MOST));
     loop {
         let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = next() => accepted,
             () = stopped(&mut stop) => return Ok(()),
         };
-        let Some((stream, _)) = taken(accepted).await else { continue };
-        let local = stream.peer_cred().ok().map(|peer| (peer.uid(), peer.pid().unwrap_or_default()));
-        let who = Who::Admin { peer: None, local, token: None };
-        tokio::spawn(serve(stream, who, router.clone(), timeouts, stop.clone(), permit));
-    }
-}
-
-/// What was accepted; none: not now, after a moment.
-async fn taken<T>(accepted: io::Result<T>) -> Option<T> {
-    match accepted {
-        Ok(taken) => Some(taken),
-        Err(error) => {
-            tracing::warn!(%error, "cannot accept a connection of an operator");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            None
+        match accepted {
+            Ok(taken) => begin(taken, permit),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection of an operator");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
 }
