@@ -179,11 +179,7 @@ impl<'c> Call<'c> {
             let outcome =
                 answered.as_ref().map(|answer| answer.status().as_u16()).map_err(|trouble| trouble.kind.row().1);
             let took = begun.elapsed();
-            let mut parts = sent.endpoint.as_ref().and_then(|endpoint| endpoint.base(cluster)).map(Uri::into_parts);
-            if let Some(parts) = &mut parts {
-                parts.path_and_query = uri.path_and_query().cloned();
-            }
-            let uri = parts.and_then(|parts| Uri::from_parts(parts).ok()).unwrap_or(uri);
+            let uri = sent.endpoint.as_ref().and_then(|endpoint| endpoint.url(&uri)).unwrap_or(uri);
             self.facts.called(Called { span, method, uri, begun: at, took, outcome });
         }
         self.note(begun, sent);

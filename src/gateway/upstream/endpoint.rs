@@ -143,6 +143,13 @@ impl Endpoint {
         Uri::from_parts(parts).ok()
     }
 
+    /// The whole address there of what a request asks for.
+    pub(in crate::gateway) fn url(&self, target: &Uri) -> Option<Uri> {
+        let Place { scheme, host, .. } = &self.place;
+        let target = target.path_and_query()?.clone();
+        Uri::builder().scheme(scheme.clone()).authority(host.clone()).path_and_query(target).build().ok()
+    }
+
     pub(super) fn state(&self) -> State {
         if self.is_unreachable.load(Ordering::Relaxed) {
             State::Unreachable
@@ -243,7 +250,7 @@ impl Endpoint {
 
     /// What its health check says.
     pub(super) fn checked(&self, is_well: bool) {
-        if self.is_unwell.swap(!is_well, Ordering::Relaxed) == is_well {
+        if self.is_unwell.swap(!is_well, Ordering::SeqCst) == is_well {
             if is_well {
                 self.since.store(clock::now(), Ordering::Relaxed);
                 tracing::info!(endpoint = self.name(), "is healthy again");

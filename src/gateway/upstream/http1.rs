@@ -29,6 +29,13 @@ use crate::gateway::tls::Stream;
 /// Response heads larger than this are a service's mistake.
 pub(super) const LARGEST_HEAD: usize = 256 << 10;
 
+/// What every connection to a service keeps to.
+pub(super) fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.max_buf_size(LARGEST_HEAD).max_headers(256);
+    builder
+}
+
 /// A connection that is free for a request, or answers one.
 pub(super) struct Http1 {
     sender: SendRequest<Sending>,
@@ -44,8 +51,7 @@ impl fmt::Debug for Http1 {
 impl Http1 {
     /// Begins to speak HTTP on a new connection.
     pub(super) async fn begin(io: TokioIo<Stream>) -> hyper::Result<Self> {
-        let (sender, connection) =
-            Builder::new().max_buf_size(LARGEST_HEAD).max_headers(256).handshake(Aloud(io)).await?;
+        let (sender, connection) = builder().handshake(Aloud(io)).await?;
         let (moving, waiting) = (Ear::new(), Ear::new());
         let driver = Driver { connection: Some(Box::new(connection)), moving, waiting };
         Ok(Self { sender, driver })

@@ -63,7 +63,7 @@ struct Links {
 /// One connection.
 #[derive(Debug, Clone)]
 struct Link {
-    sender: SendRequest<Sent>,
+    sender: SendRequest<Outflow>,
     /// Shared with every request that is on it.
     load: Arc<()>,
     used: Instant,
@@ -235,7 +235,7 @@ impl Multiplexer {
 }
 
 /// Says where a request goes as HTTP/2 does (RFC 9113, 8.3.1): the authority is what `Host` would say.
-fn address(request: &mut Request<Sent>, endpoint: &Endpoint) {
+fn address(request: &mut Request<Outflow>, endpoint: &Endpoint) {
     *request.version_mut() = Version::HTTP_2;
     let host = request.headers_mut().remove(header::HOST);
     request.headers_mut().remove(header::CONNECTION);
@@ -271,10 +271,10 @@ impl Resendable {
         }
     }
 
-    fn whole(&self) -> Option<Sent> {
+    fn whole(&self) -> Option<Outflow> {
         match self {
-            Self::Whole(bytes) => Some(Sent::Whole(Payload::Whole(bytes.clone()))),
-            Self::Kept(kept) => kept.whole().map(Sent::Kept),
+            Self::Whole(bytes) => Some(Outflow::Whole(Payload::Whole(bytes.clone()))),
+            Self::Kept(kept) => kept.whole().map(Outflow::Kept),
         }
     }
 
@@ -298,12 +298,12 @@ impl Resendable {
 
 /// One sending of a body.
 #[derive(Debug)]
-pub(super) enum Sent {
+pub(super) enum Outflow {
     Whole(Payload),
     Kept(Replayed),
 }
 
-impl http_body::Body for Sent {
+impl http_body::Body for Outflow {
     type Data = Bytes;
     type Error = axum::Error;
 

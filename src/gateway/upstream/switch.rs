@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, timeout_at};
 
@@ -13,9 +12,8 @@ use super::attempt::{Attempts, History};
 use super::cluster::Cluster;
 use super::endpoint::{Endpoint, Reason};
 use super::failure::{Lost, refusal, trouble};
-use super::http1::LARGEST_HEAD;
 use super::retry::Failed;
-use super::{Outgoing, Payload, Sent, Upstreams, clock};
+use super::{Outgoing, Payload, Sent, Upstreams, clock, http1};
 use crate::gateway::body::Guarded;
 use crate::gateway::trouble::{Kind, Trouble};
 
@@ -81,7 +79,7 @@ async fn ask(
     let _slot = endpoint.enter(&cluster.policy).await.ok_or_else(|| Lost::Refused(cluster.overloaded()))?;
     request.headers_mut().insert(header::HOST, endpoint.host.clone());
     let broken = |error| fail(cluster, &endpoint, error);
-    let shaking = http1::Builder::new().max_buf_size(LARGEST_HEAD).max_headers(256).handshake(io);
+    let shaking = http1::builder().handshake(io);
     let (mut sender, connection) = shaking.await.map_err(broken)?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
