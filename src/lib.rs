@@ -22,6 +22,9 @@ pub mod contract;
 pub mod plan;
 
 #[cfg(feature = "gateway")]
+pub mod messaging;
+
+#[cfg(feature = "gateway")]
 pub mod gateway;
 #[cfg(feature = "gateway")]
 pub mod settings;

@@ -10,7 +10,7 @@ use crate::rules::checked::{BoundCodec, CheckedKind, CheckedRule, CheckedStep, C
 /// is, by message.
 pub(super) fn with_body_types(step: &mut CheckedStep) -> BTreeMap<TypeId, TypeId> {
     let mut bodies = BTreeMap::new();
-    for route in &step.routes {
+    for route in step.routes.iter().chain(&step.messages) {
         for message in route.request.into_iter().chain(route.responses.iter().map(|(_, of)| *of)) {
             let Some(of) = step.types.get(message.0) else { continue };
             let Some(rules) = body_rules(&of.rules) else { continue };

@@ -16,7 +16,8 @@ use crate::rules::mapping::header_at;
 pub(super) fn with_plain_headers(step: &CheckedStep) -> CheckedStep {
     let mut step = step.clone();
     let of_calls = step.calls.iter().flat_map(CheckedCalls::messages);
-    let messages: Vec<TypeId> = step.routes.iter().flat_map(CheckedRoute::messages).chain(of_calls).collect();
+    let routes = step.routes.iter().chain(&step.messages);
+    let messages: Vec<TypeId> = routes.flat_map(CheckedRoute::messages).chain(of_calls).collect();
     for of in messages {
         let rules = step.types.get_mut(of.0).map(|of| of.rules.as_mut_slice()).unwrap_or_default();
         for rule in rules.iter_mut() {

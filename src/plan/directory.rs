@@ -35,6 +35,10 @@ impl Directory {
     pub(super) fn new<'s>(services: impl Iterator<Item = &'s ServicePlan>) -> Self {
         let mut directory = Self::default();
         for (id, service) in services.enumerate() {
+            // A service of channels alone has nobody who could answer.
+            if service.versions.iter().all(|version| version.upstream.is_none()) {
+                continue;
+            }
             if service.hosts.is_empty() {
                 directory.any.add(&service.paths, id);
             }

@@ -4,6 +4,7 @@ pub mod address;
 mod answer;
 mod bodies;
 mod calls;
+mod channel;
 mod compile;
 mod consumer;
 mod cut;
@@ -45,6 +46,7 @@ pub use crate::rules::checked::TypeId;
 pub use answer::{Asking, Ending};
 pub use calls::{Answer, CallFault, CallOut, Failure, Fan, Next, Progress};
 pub use consumer::Certified;
+pub use channel::{MessageIn, MessageOut, MessageWay};
 pub use engine::Scratch;
 pub use exchange::{BodyOut, Exchange, NoRoute, RequestIn, RequestOut, ResponseIn, ResponseOut};
 pub use fault::{Fault, FaultKind};
@@ -54,6 +56,7 @@ pub use stream::{Stream, StreamLimits, Streamed};
 
 use crate::rules::answer::{Admission, Assign, ConsumerSource};
 use crate::rules::ast::Negotiator;
+use crate::rules::channel::Channel;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
 use crate::rules::upstream::Upstream;
 use lens::Lenses;
@@ -140,6 +143,8 @@ pub struct ServicePlan {
     pub pins: BTreeMap<String, usize>,
     /// Compiled rules between neighbours.
     pub steps: Vec<StepPlan>,
+    /// Queues and topics.
+    pub channels: Vec<Channel>,
     /// Steps that bodies take in one.
     line: line::Line,
 }
@@ -194,6 +199,8 @@ pub struct StepPlan {
     general: Arc<general::General>,
     routes: Vec<route::Route>,
     calls: Vec<calls::Calls>,
+    /// Of channels.
+    messages: Vec<route::Route>,
     /// The older sides of routes.
     olds: index::Index,
     /// Their newer sides.
@@ -226,7 +233,7 @@ impl StepPlan {
         let general = general::compile_traced(&step).with_links(links);
         let mut plan = Self::build(&step, &BTreeMap::new(), &Needs::of(&step), general);
         // A message's rules are noted too, and its body's places as parts of the message.
-        plan.routes.iter_mut().for_each(route::Route::keep_messages_whole);
+        plan.routes.iter_mut().chain(&mut plan.messages).for_each(route::Route::keep_messages_whole);
         plan
     }
 
@@ -238,6 +245,7 @@ impl StepPlan {
             general: Arc::new(general),
             routes: step.routes.iter().map(|route| route::Route::compile(route, step, bodies, needs)).collect(),
             calls: step.calls.iter().map(|calls| calls::Calls::compile(calls, step, needs)).collect(),
+            messages: step.messages.iter().map(|one| route::Route::compile(one, step, bodies, needs)).collect(),
             olds: index::Index::new(step.routes.iter().map(|route| &route.old)),
             news: index::Index::new(step.routes.iter().map(|route| &route.new)),
             called: index::Index::new(step.calls.iter().map(|calls| &calls.old)),
@@ -383,6 +391,7 @@ impl ServicePlan {
             consumer: service.consumer.clone(),
             pins: service.pins.iter().cloned().collect(),
             steps,
+            channels: service.channels.clone(),
             line: line::Line::default(),
         }
     }

@@ -90,8 +90,8 @@ impl ServicePlan {
         }
     }
 
-    /// Exact, case-sensitive.
-    fn named(&self, text: &str) -> Option<usize> {
+    /// The index of a version, by its name or another spelling of it; exact, case-sensitive.
+    pub fn named(&self, text: &str) -> Option<usize> {
         self.versions
             .iter()
             .position(|version| version.name == text || version.aliases.iter().any(|alias| alias == text))
@@ -275,6 +275,7 @@ mod tests {
             consumer: Vec::new(),
             pins: BTreeMap::new(),
             steps: Vec::new(),
+            channels: Vec::new(),
             line: crate::plan::line::Line::default(),
         }
     }

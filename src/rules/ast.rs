@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::answer::{AnsweredBy, AssignDecl, ConsumerSource, DeprecatedDecl, ListDecl, PinDecl};
+use super::channel::ChannelDecl;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
 use super::upstream::UpstreamDecl;
@@ -45,6 +46,8 @@ pub struct ServiceFile {
     pub pins: Vec<PinDecl>,
     /// The services that it changes together with.
     pub lockstep: Option<Lockstep>,
+    /// Its queues and topics.
+    pub channels: Vec<ChannelDecl>,
     /// Where the whole is written.
     pub span: Span,
 }
@@ -100,6 +103,8 @@ pub struct RuleFile {
     pub routes: Vec<RouteDecl>,
     /// Those of them that become several calls.
     pub calls: Vec<super::calls::CallsDecl>,
+    /// `messages:`, each as a route that is named after its channel.
+    pub messages: Vec<RouteDecl>,
     /// `examples:`.
     pub examples: Vec<Example>,
 }

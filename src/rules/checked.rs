@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::answer::{Admission, Assign, ConsumerSource, Deprecation};
 use super::ast::{Negotiator, StatusKey, WriteMode};
+use super::channel::Channel;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
 use super::upstream::Upstream;
@@ -41,6 +42,8 @@ pub struct CheckedService {
     pub pins: Vec<(String, usize)>,
     /// The services that it changes together with.
     pub lockstep: Option<Lockstep>,
+    /// Its queues and topics.
+    pub channels: Vec<Channel>,
     /// Rules between version `i` and `i + 1`; one fewer than versions.
     pub steps: Vec<CheckedStep>,
 }
@@ -78,6 +81,8 @@ pub struct CheckedStep {
     pub routes: Vec<CheckedRoute>,
     /// Routes that become several calls, in written order.
     pub calls: Vec<super::calls::CheckedCalls>,
+    /// The messages of channels, each as a route that is named after its channel, in written order.
+    pub messages: Vec<CheckedRoute>,
     /// In written order.
     pub examples: Vec<CheckedExample>,
     /// Refuse every rule whose verdict is less than proven.

@@ -23,6 +23,7 @@ pub mod yaml;
 pub mod answer;
 pub mod ast;
 pub mod calls;
+pub mod channel;
 mod parse;
 pub mod upstream;
 

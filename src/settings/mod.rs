@@ -4,6 +4,7 @@
 
 mod admin;
 mod effective;
+mod brokers;
 mod hardening;
 mod log;
 mod protocols;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use admin::{AdminListen, AdminSettings, TokenFile};
 pub use effective::Effective;
+pub use brokers::{BrokerKind, BrokerSettings, Brokers, Messages};
 pub use figment::value::Value;
 pub use hardening::Deviation;
 pub(crate) use hardening::speaks_of_others;
@@ -61,6 +63,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Times.
     pub timeouts: Timeouts,
+    /// Brokers of messages.
+    pub brokers: Brokers,
+    /// Bounds of flows of messages.
+    pub messages: Messages,
     /// What is written where.
     pub log: Log,
     /// What is sent to a collector.

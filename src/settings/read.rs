@@ -55,6 +55,8 @@ impl Reader {
             upstream_defaults: self.upstream_defaults(),
             tls,
             upstream_tls: self.upstream_tls(),
+            brokers: self.brokers(),
+            messages: self.messages(),
             limits: self.limits(),
             timeouts: self.timeouts(),
             log: self.log(),
@@ -233,7 +235,9 @@ impl Reader {
             let section = format!("{key}.");
             // Services and versions are the rules' to name.
             let is_upstream = key.strip_prefix("upstreams.").is_some_and(|rest| rest.contains('.'));
-            let is_known = known.contains(&key) || is_upstream;
+            // Brokers have names of their own, too; what is said of each is looked at where it is read.
+            let is_broker = key.starts_with("brokers.");
+            let is_known = known.contains(&key) || is_upstream || is_broker;
             if is_known {
                 continue;
             }

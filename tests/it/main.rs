@@ -22,6 +22,7 @@ mod lines;
 mod load;
 mod looking_on;
 mod memory;
+mod messaging;
 mod routes;
 mod stencils;
 mod streams;

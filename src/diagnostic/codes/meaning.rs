@@ -95,4 +95,13 @@ document is shown.",
 the files hold. Generated rule sets can be split over types.",
     wrong "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b] # … and so on",
     mended "a: [x, x]";
+
+    E16 "a channel that cannot work",
+    "Each address of a channel is one thing of one broker: a queue, an exchange with a routing key, or a subject with \
+its stream. Exchanges can only be written. Two flows cannot read one address, since each would get a part of its \
+messages. Between any two versions of a channel each rule file must say what its messages are. What is read at an \
+address must not come back there, but in a mirror, where messages are marked. A guarantee that is asked for must be one \
+that every target can keep.",
+    wrong "channels:\n  orders:\n    versions:\n      v1: {egress: {broker: main, queue: orders.v1}}\n      v2: {ingress: {broker: main, exchange: orders}}",
+    mended "channels:\n  orders:\n    versions:\n      v1: {egress: {broker: main, queue: orders.v1}}\n      v2: {ingress: {broker: main, queue: orders.v2}}";
 }

@@ -12,6 +12,8 @@ pub(super) enum Part {
     Request,
     /// To the caller.
     Response,
+    /// Of a channel.
+    Message,
     /// To a service, one call of several; its places are checked with its route.
     Call,
     /// To the caller, made of several answers; its places are checked with its route.
@@ -22,6 +24,7 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::Request | Self::Call => "a request",
+            Self::Message => "a message",
             Self::Response | Self::Answers => "a response",
         }
     }
@@ -30,6 +33,7 @@ impl Part {
         match self {
             Self::Request | Self::Call => &["path", "query", "header", "cookie", "body"],
             Self::Response | Self::Answers => &["status", "header", "body"],
+            Self::Message => &["header", "body"],
         }
     }
 }

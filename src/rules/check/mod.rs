@@ -3,6 +3,7 @@
 
 mod answer;
 mod calls;
+mod channel;
 mod cursor;
 mod mapping;
 mod message;
@@ -38,6 +39,7 @@ pub(super) fn check_service(
     let assign = answer::check_assign(name, service, diagnostics);
     let consumer = answer::check_consumer(service.consumer.as_deref().unwrap_or_default(), diagnostics);
     let pins = answer::check_pins(service, diagnostics);
+    let channels = channel::check_channels(service, files, all_read, diagnostics);
     let line = step::check_line(service, files, all_read, diagnostics);
     let mut steps = Vec::with_capacity(line.len());
     for (file, pair) in line {
@@ -57,6 +59,7 @@ pub(super) fn check_service(
         consumer,
         pins,
         lockstep: service.lockstep.clone(),
+        channels,
         steps,
     })
 }

@@ -43,6 +43,37 @@ pub(super) fn check_routes(
     checked
 }
 
+/// The messages of channels, each written as a route.
+pub(super) fn check_messages(
+    messages: &[RouteDecl],
+    types: &mut Types<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<CheckedRoute> {
+    let mut seen: HashMap<_, Span> = HashMap::new();
+    for message in messages {
+        if let Some(before) = seen.insert(message.old.shape(), message.span) {
+            diagnostics
+                .error(codes::R12, message.span, "a second entry for the same channel")
+                .related(before, "the first one");
+        }
+    }
+    let check = |message: &RouteDecl| {
+        let request = message.request.as_ref().map(|rules| {
+            let name = message.old.to_string();
+            types.add(&rules.rules, Within::Message(&name, Part::Message), rules.span, diagnostics)
+        });
+        CheckedRoute {
+            old: message.old.clone(),
+            new: message.new.clone(),
+            write: WriteMode::Replace,
+            request,
+            responses: Vec::new(),
+            mapped: Vec::new(),
+        }
+    };
+    messages.iter().map(check).collect()
+}
+
 fn check_route(
     route: &RouteDecl,
     has_schemas: bool,

@@ -74,12 +74,13 @@ fn check_answer(
         return Some(at);
     }
     let found = std::iter::once(index).chain(index + 1..versions.len()).chain((0..index).rev()).find(runs);
-    if found.is_none() && index == 0 {
+    if found.is_none() && index == 0 && service.channels.is_empty() {
         diagnostics
             .error(codes::R7, version.name.span, "no version has an `upstream`")
             .help("say where at least one version runs: `v2: {upstream: \"http://127.0.0.1:9102\"}`");
     }
-    found
+    // A service of channels alone answers nobody.
+    found.or((!service.channels.is_empty()).then_some(index))
 }
 
 fn check_names(versions: &[VersionDecl], diagnostics: &mut Diagnostics) {

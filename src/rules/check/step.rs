@@ -2,10 +2,10 @@
 
 use crate::diagnostic::{Diagnostics, Sources, Span, codes};
 use crate::rules::ast::{Example, RuleFile, ServiceFile, VersionDecl};
-use crate::rules::checked::{CheckedExample, CheckedStep, CheckedType};
+use crate::rules::checked::{CheckedExample, CheckedRoute, CheckedStep, CheckedType};
 
 use super::calls::check_calls;
-use super::route::check_routes;
+use super::route::{check_messages, check_routes};
 use super::service::find_version;
 use super::types::Types;
 
@@ -84,19 +84,21 @@ pub(super) fn check_step(
     types.check_named(&file.types, diagnostics);
     let routes = check_routes(&file.routes, has_schemas, &mut types, diagnostics);
     let calls = check_calls(&file.routes, &file.calls, &mut types, diagnostics);
+    let messages = check_messages(&file.messages, &mut types, diagnostics);
     let examples: Vec<CheckedExample> =
         file.examples.iter().filter_map(|example| check_example(example, &types, diagnostics)).collect();
     types.check_endless(diagnostics);
     // Schemas may lead to a type that no rule names; so may what could not be read.
-    let is_routed = !(routes.is_empty() && calls.is_empty());
+    let is_routed = !(routes.is_empty() && calls.is_empty() && messages.is_empty());
     if is_routed && !has_schemas && !diagnostics.has_errors() {
-        types.check_unused(&routes, &calls, &examples, diagnostics);
+        let all: Vec<&CheckedRoute> = routes.iter().chain(&messages).collect();
+        types.check_unused(&all, &calls, &examples, diagnostics);
     }
     let types = types.finish();
     if routes.is_empty() && !diagnostics.has_errors() {
         check_addresses(&types, diagnostics);
     }
-    CheckedStep { types, routes, calls, examples, strict: file.strict }
+    CheckedStep { types, routes, calls, messages, examples, strict: file.strict }
 }
 
 /// Addresses are translated by routes (R11).

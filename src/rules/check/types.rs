@@ -241,13 +241,13 @@ impl<'f> Types<'f> {
     /// Types that no route and no example leads to (W1).
     pub(super) fn check_unused(
         &self,
-        routes: &[CheckedRoute],
+        routes: &[&CheckedRoute],
         calls: &[CheckedCalls],
         examples: &[CheckedExample],
         diagnostics: &mut Diagnostics,
     ) {
         let of_calls = calls.iter().flat_map(CheckedCalls::messages);
-        let messages = routes.iter().flat_map(CheckedRoute::messages).chain(of_calls);
+        let messages = routes.iter().flat_map(|route| route.messages()).chain(of_calls);
         let used = self.reachable(messages.chain(examples.iter().map(|one| one.of)));
         for (index, one) in self.all.iter().enumerate() {
             if matches!(one.origin, Origin::Named { .. }) && !used.contains(&TypeId(index)) {

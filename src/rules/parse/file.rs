@@ -17,9 +17,10 @@ impl Parser<'_> {
         let strict = members.get("strict").and_then(|node| self.boolean(node, "`strict`")).unwrap_or(false);
         let types = members.get("types").map(|node| self.types(node)).unwrap_or_default();
         let (routes, calls) = members.get("routes").map(|node| self.routes(node)).unwrap_or_default();
+        let messages = members.get("messages").map(|node| self.messages(node)).unwrap_or_default();
         let examples = members.get("examples").map(|node| self.examples(node)).unwrap_or_default();
         let (old, new) = versions?;
-        Some(RuleFile { old, new, strict, types, routes, calls, examples })
+        Some(RuleFile { old, new, strict, types, routes, calls, messages, examples })
     }
 
     fn named_versions(&mut self, node: &Node, named: Named) -> Option<(Spanned<String>, Spanned<String>)> {

@@ -1,7 +1,7 @@
 //! The keys of every map that has a fixed set of them: what the parser accepts and the schemas say.
 
 /// Of a rule file.
-pub(in crate::rules) const FILE: &[&str] = &["versions", "strict", "types", "routes", "examples"];
+pub(in crate::rules) const FILE: &[&str] = &["versions", "strict", "types", "routes", "messages", "examples"];
 /// Of an example.
 pub(in crate::rules) const EXAMPLE: &[&str] = &["type", "old", "new", "back", "edit", "put"];
 /// Beside the conversion of an equation.
@@ -24,8 +24,18 @@ pub(in crate::rules) const RESPONSE: &[&str] = &["status", "when", "rules"];
 pub(in crate::rules) const CALL: &[&str] =
     &["call", "request", "each", "when", "stop", "optional", "partial", "timeout"];
 /// Of `service.yaml`.
-pub(in crate::rules) const SERVICE: &[&str] =
-    &["match", "versions", "negotiate", "default", "answer_header", "assign", "consumer", "pins", "lockstep"];
+pub(in crate::rules) const SERVICE: &[&str] = &[
+    "match",
+    "versions",
+    "negotiate",
+    "default",
+    "answer_header",
+    "assign",
+    "consumer",
+    "pins",
+    "lockstep",
+    "channels",
+];
 /// Of `match`.
 pub(in crate::rules) const MATCH: &[&str] = &["hosts", "paths"];
 /// Of a version.
@@ -78,3 +88,27 @@ pub(in crate::rules) const ASSIGNED_BY: &[&str] = &["header", "cookie", "path", 
 pub(in crate::rules) const CONSUMER: &[&str] = &["header", "api_key", "certificate"];
 /// Ways to find a caller's version.
 pub(in crate::rules) const NEGOTIATORS: &[&str] = &["path", "header", "query", "media_type"];
+/// Of a channel.
+pub(in crate::rules) const CHANNEL: &[&str] = &[
+    "topology",
+    "canonical",
+    "version_by",
+    "id_by",
+    "key_by",
+    "guarantee",
+    "order",
+    "on_poison",
+    "dedup",
+    "attempts",
+    "dead_letter",
+    "replies",
+    "versions",
+];
+/// Of a channel's version.
+pub(in crate::rules) const CHANNEL_VERSION: &[&str] = &["type", "ingress", "egress"];
+/// Of an address.
+pub(in crate::rules) const ADDRESS: &[&str] = &["broker", "queue", "exchange", "routing_key", "subject", "stream"];
+/// Of a channel's `replies`.
+pub(in crate::rules) const REPLIES: &[&str] = &["channel", "address", "timeout"];
+/// Of a channel's `dedup`.
+pub(in crate::rules) const DEDUP: &[&str] = &["window", "entries"];

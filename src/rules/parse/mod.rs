@@ -4,6 +4,7 @@
 
 mod answer;
 mod calls;
+mod channel;
 mod convert;
 mod equation;
 mod file;

@@ -30,6 +30,7 @@ impl Parser<'_> {
         let consumer = members.get("consumer").map(|node| self.consumer(node));
         let pins = members.get("pins").map(|node| self.pins(node)).unwrap_or_default();
         let lockstep = members.get("lockstep").and_then(|node| self.lockstep(node));
+        let channels = members.get("channels").map(|node| self.channels(node)).unwrap_or_default();
         let Some(versions) = members.get("versions") else {
             let help = "list the versions, oldest first: `versions: {v1: {upstream: …}, v2: {…}}`";
             self.missing(super::start(node.span), "service.yaml", "versions", help);
@@ -47,6 +48,7 @@ impl Parser<'_> {
             consumer,
             pins,
             lockstep,
+            channels,
             span: node.span,
         })
     }

@@ -1,0 +1,3 @@
+//! One folder or file a broker; each is a [`super::broker::Broker`].
+
+pub mod memory;

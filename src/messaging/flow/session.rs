@@ -1,0 +1,515 @@
+//! A flow while its source is connected.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+
+use super::super::broker::{Boxed, Confirm, Inbound, Lost, Sink, Source, Unpublished};
+use super::super::message::Message;
+use super::super::seen::{Scope, SeenError};
+use super::super::translate::Poison;
+use super::entry::{Entry, LegState};
+use super::lanes::Lanes;
+use super::{Flow, Snapshot, State, stopped};
+use crate::plan::Scratch;
+use crate::rules::channel::{Dedup, OnPoison, Order};
+
+/// How often brokers hear that messages are still in work.
+const WORKING: Duration = Duration::from_secs(5);
+/// How long what is parked stays so without a word.
+const PARKED: Dedup = Dedup { window: Duration::from_hours(24 * 365), entries: u64::MAX };
+
+/// How a session ends.
+pub(super) enum Ended {
+    /// It was told to.
+    Stopped,
+    /// Its source, or what it remembers by, is gone.
+    Lost(String),
+    /// A message cannot be translated, and the channel says to stop there.
+    Halted { why: String, generation: u64 },
+}
+
+/// What has happened to a message.
+enum Event {
+    Published {
+        at: u64,
+        leg: usize,
+        result: Result<(), Unpublished>,
+    },
+    Settled {
+        at: u64,
+        result: Result<(), String>,
+    },
+    /// It is time to try again: one message, or all that wait without a key.
+    Again(Option<u64>),
+}
+
+pub(super) struct Session<'f> {
+    flow: &'f Flow,
+    source: Box<dyn Source>,
+    /// One for each target, and one for the dead letters; none where it must be opened.
+    sinks: Vec<Option<Box<dyn Sink>>>,
+    entries: BTreeMap<u64, Entry>,
+    next: u64,
+    weight: usize,
+    keys: Lanes,
+    ids: Lanes,
+    /// Whose turn has come.
+    ready: VecDeque<u64>,
+    work: FuturesUnordered<Boxed<'static, Event>>,
+    /// Messages without a key wait for one of them that failed.
+    held: bool,
+    /// Somebody will say when they go on.
+    resuming: bool,
+    /// Dead letters do not arrive.
+    dead_down: bool,
+    /// Why the flow will stand still, and by which rules.
+    halting: Option<(String, u64)>,
+    /// Whether the last word to operators was that it waits.
+    troubled: bool,
+    order: Order,
+    on_poison: OnPoison,
+    attempts: Option<u32>,
+    dedup: Dedup,
+    scratch: Scratch,
+}
+
+impl<'f> Session<'f> {
+    /// Opens the source; none: told to stop before it was open.
+    pub(super) async fn open(flow: &'f Flow, stop: &mut watch::Receiver<bool>) -> Option<Result<Self, Lost>> {
+        let open = async {
+            flow.dead.0.make(&flow.dead.1).await?;
+            flow.source.source(&flow.of.source, &flow.status.reader, flow.bounds.in_flight).await
+        };
+        let source = tokio::select! {
+            source = open => source,
+            () = stopped(stop) => return None,
+        };
+        Some(source.map(|source| Self {
+            flow,
+            source,
+            sinks: (0..=flow.targets.len()).map(|_| None).collect(),
+            entries: BTreeMap::new(),
+            next: 0,
+            weight: 0,
+            keys: Lanes::default(),
+            ids: Lanes::default(),
+            ready: VecDeque::new(),
+            work: FuturesUnordered::new(),
+            held: false,
+            resuming: false,
+            dead_down: false,
+            halting: None,
+            troubled: false,
+            order: Order::default(),
+            on_poison: OnPoison::default(),
+            attempts: None,
+            dedup: Dedup::default(),
+            scratch: Scratch::default(),
+        }))
+    }
+
+    /// Runs until it is told to stop or its source is gone.
+    pub(super) async fn run(mut self, stop: &mut watch::Receiver<bool>, pause: &mut Duration) -> Ended {
+        self.flow.status.becomes(State::Running);
+        let mut working = interval(WORKING);
+        working.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut deadline: Option<Instant> = None;
+        loop {
+            if deadline.is_some() && self.entries.is_empty() {
+                return Ended::Stopped;
+            }
+            // What is under way ends before the flow stands still.
+            if self.halting.is_some()
+                && !self.entries.values().any(Entry::is_out)
+                && let Some((why, generation)) = self.halting.take()
+            {
+                return Ended::Halted { why, generation };
+            }
+            let may_take =
+                self.halting.is_none() && deadline.is_none() && !self.held && !self.dead_down && self.has_room();
+            let until = deadline.unwrap_or_else(|| Instant::now() + WORKING);
+            let happened = tokio::select! {
+                Some(event) = self.work.next(), if !self.work.is_empty() => self.on(event, pause).await,
+                inbound = self.source.next(), if may_take => match inbound {
+                    Ok(inbound) => self.take(inbound).await,
+                    Err(Lost(why)) => Some(Ended::Lost(why)),
+                },
+                () = stopped(stop), if deadline.is_none() => {
+                    self.flow.status.becomes(State::Draining);
+                    self.source.stop().await;
+                    deadline = Some(Instant::now() + self.flow.bounds.drain);
+                    None
+                }
+                () = sleep_until(until), if deadline.is_some() => return Ended::Stopped,
+                _ = working.tick() => {
+                    for told in self.still_working() {
+                        told.await;
+                    }
+                    None
+                }
+            };
+            if let Some(ended) = happened {
+                return ended;
+            }
+            self.tell();
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let bounds = &self.flow.bounds;
+        self.entries.is_empty() || (self.entries.len() < bounds.in_flight && self.weight < bounds.bytes)
+    }
+
+    fn tell(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.flow.status.counts.in_flight.store(self.entries.len(), Relaxed);
+        self.flow.status.counts.in_flight_bytes.store(self.weight, Relaxed);
+    }
+
+    /// What tells brokers that old messages are still in work.
+    fn still_working(&self) -> Vec<Boxed<'static, ()>> {
+        let old = self.entries.values().filter(|entry| entry.since.elapsed() > WORKING);
+        old.filter_map(|entry| entry.settle.as_ref()).map(|settle| settle.working()).collect()
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Ended> {
+        self.flow.rules.snapshot(&self.flow.service).ok_or_else(|| Ended::Lost("the service is gone".to_owned()))
+    }
+
+    /// A message has come.
+    async fn take(&mut self, inbound: Inbound) -> Option<Ended> {
+        let counts = &self.flow.status.counts;
+        self.flow.status.add(&counts.received, 1);
+        self.flow.status.add(&counts.redelivered, u64::from(inbound.redelivered));
+        let snapshot = match self.snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(ended) => return Some(ended),
+        };
+        if let Some(channel) = snapshot.plan.channel(&self.flow.channel) {
+            (self.order, self.on_poison) = (channel.order, channel.on_poison);
+            (self.attempts, self.dedup) = (channel.attempts, channel.dedup);
+        }
+        let mut entry = self.flow.admit(inbound, &snapshot);
+        if self.order == Order::None {
+            entry.key = None;
+        }
+        let at = self.next;
+        self.next += 1;
+        self.weight += entry.weight;
+        let is_first = entry.key.as_ref().is_none_or(|key| self.keys.join(key, at));
+        let is_only = entry.id.as_ref().is_none_or(|id| self.ids.join(id, at));
+        entry.waits = u8::from(!is_first) + u8::from(!is_only);
+        if entry.waits == 0 {
+            self.ready.push_back(at);
+        }
+        self.entries.insert(at, entry);
+        self.start_ready().await
+    }
+
+    /// Plans and publishes what is ready.
+    async fn start_ready(&mut self) -> Option<Ended> {
+        while self.halting.is_none()
+            && let Some(at) = self.ready.pop_front()
+        {
+            let snapshot = match self.snapshot() {
+                Ok(snapshot) => snapshot,
+                Err(ended) => return Some(ended),
+            };
+            let Some(mut entry) = self.entries.remove(&at) else { continue };
+            let planned = self.flow.plan(&mut entry, &snapshot, &mut self.scratch);
+            let (key, poison) = (entry.key.clone(), poison_of(&entry));
+            self.entries.insert(at, entry);
+            if let Err(SeenError(why)) = planned {
+                return Some(Ended::Lost(why));
+            }
+            match (self.on_poison, poison) {
+                (OnPoison::Halt, Some(poison)) => {
+                    let why = format!("{}: {}", poison.reason, poison.detail);
+                    self.halting = Some((why, snapshot.generation));
+                    return None;
+                }
+                (OnPoison::ParkKey, poison) => {
+                    if let (Some(key), Err(SeenError(why))) = (&key, self.park(at, key.as_deref(), poison).await) {
+                        return Some(Ended::Lost(format!("`{key}`: {why}")));
+                    }
+                }
+                _ => {}
+            }
+            let waits_for_others = key.is_none() && self.held && self.order == Order::Key;
+            if !waits_for_others {
+                self.send(at, &snapshot).await;
+            }
+            self.finish(at);
+        }
+        None
+    }
+
+    /// Where a message of a key is poison, those behind it follow it.
+    async fn park(&mut self, at: u64, key: Option<&str>, poison: Option<Poison>) -> Result<(), SeenError> {
+        let Some(key) = key else { return Ok(()) };
+        let scope = Scope(format!("{}|parked|{key}", self.flow.status.name));
+        if poison.is_some() {
+            return self.flow.seen.mark(vec![(scope, 1)], PARKED).await;
+        }
+        if self.flow.seen.get(&scope, PARKED)?.is_some()
+            && let Some(entry) = self.entries.get_mut(&at)
+        {
+            for leg in entry.legs.iter_mut().filter(|leg| leg.state != LegState::Done) {
+                leg.state = LegState::Dead(Poison::new("parked", "a message of the same key is with the dead letters"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over whatever of a message is to be published, in the order of its targets.
+    async fn send(&mut self, at: u64, snapshot: &Snapshot) {
+        let Some(mut entry) = self.entries.remove(&at) else { return };
+        let mut failed = None;
+        for index in 0..entry.legs.len() {
+            let Some(leg) = entry.legs.get(index) else { continue };
+            let (sink, to, message, once, next) = match (&leg.state, &leg.out) {
+                (LegState::Ready | LegState::Failed, Some(out)) => {
+                    let Some(target) = self.flow.of.targets.get(leg.target) else { continue };
+                    let once = self.flow.once(&entry, leg.target, snapshot);
+                    (leg.target, &target.address, out.clone(), once, LegState::Sent)
+                }
+                (LegState::Dead(poison), _) => {
+                    let to = self.flow.of.targets.get(leg.target).map(|target| target.version);
+                    let to = to.and_then(|to| snapshot.plan.versions.get(to)).map_or("", |to| to.name.as_str());
+                    let letter = self.flow.letter(&entry, to, poison);
+                    let once = entry.position.as_ref().map(|at| format!("{}:{at}:{to}", self.flow.status.name));
+                    (self.flow.targets.len(), &self.flow.dead.1, letter, once, LegState::DeadSent(poison.clone()))
+                }
+                _ => continue,
+            };
+            match self.enqueue(sink, to, message, once).await {
+                Ok(confirm) => {
+                    let limit = self.flow.bounds.confirm;
+                    self.work.push(Box::pin(async move {
+                        let result = timeout(limit, confirm).await;
+                        let result = result.unwrap_or_else(|_| Err(Unpublished::Lost("not confirmed in time".into())));
+                        Event::Published { at, leg: index, result }
+                    }));
+                    if let Some(leg) = entry.legs.get_mut(index) {
+                        leg.state = next;
+                    }
+                }
+                Err(Lost(why)) => {
+                    if let Some(leg) = entry.legs.get_mut(index)
+                        && leg.state == LegState::Ready
+                    {
+                        leg.state = LegState::Failed;
+                    }
+                    self.dead_down |= sink == self.flow.targets.len();
+                    failed = Some(why);
+                }
+            }
+        }
+        self.entries.insert(at, entry);
+        if let Some(why) = failed {
+            self.failed(at, why);
+        }
+    }
+
+    async fn enqueue(
+        &mut self,
+        sink: usize,
+        to: &crate::rules::channel::Address,
+        message: Message,
+        once: Option<String>,
+    ) -> Result<Confirm, Lost> {
+        let Some(slot) = self.sinks.get_mut(sink) else { return Err(Lost("no such target".to_owned())) };
+        let open = match slot {
+            Some(open) => open,
+            None => {
+                let broker = self.flow.targets.get(sink).unwrap_or(&self.flow.dead.0);
+                slot.insert(broker.sink().await?)
+            }
+        };
+        let handed = open.enqueue(to, message, once).await;
+        if handed.is_err() {
+            *slot = None;
+        }
+        handed
+    }
+
+    /// A message could not be published this time.
+    fn failed(&mut self, at: u64, why: String) {
+        self.flow.status.add(&self.flow.status.counts.retried, 1);
+        self.flow.status.becomes(State::Waiting(why));
+        self.troubled = true;
+        let Some(entry) = self.entries.get_mut(&at) else { return };
+        entry.attempts += 1;
+        let bounds = &self.flow.bounds;
+        if self.attempts.is_some_and(|most| entry.attempts >= most) {
+            for leg in entry.legs.iter_mut().filter(|leg| leg.state == LegState::Failed) {
+                leg.state = LegState::Dead(Poison::new("attempts_exhausted", "it could not be published"));
+            }
+        }
+        let pause =
+            bounds.pause.saturating_mul(1 << entry.attempts.min(16).saturating_sub(1)).min(bounds.longest_pause);
+        let pause = super::jittered(pause);
+        if entry.key.is_some() || self.order == Order::None {
+            self.work.push(Box::pin(async move {
+                sleep(pause).await;
+                Event::Again(Some(at))
+            }));
+            return;
+        }
+        self.held = true;
+        self.resume(pause);
+    }
+
+    /// Once nothing without a key is under way any more, all that failed is published again, in order, after a pause.
+    fn resume(&mut self, pause: Duration) {
+        let under_way = |entry: &Entry| entry.key.is_none() && !entry.finishing && entry.is_out();
+        if !self.held || self.resuming || self.entries.values().any(under_way) {
+            return;
+        }
+        self.resuming = true;
+        self.work.push(Box::pin(async move {
+            sleep(pause).await;
+            Event::Again(None)
+        }));
+    }
+
+    async fn on(&mut self, event: Event, pause: &mut Duration) -> Option<Ended> {
+        match event {
+            Event::Published { at, leg, result } => {
+                let is_ok = result.is_ok();
+                self.published(at, leg, result).await;
+                if is_ok {
+                    *pause = self.flow.bounds.pause;
+                }
+                self.finish(at);
+                self.resume(self.flow.bounds.pause);
+            }
+            Event::Again(one) => {
+                let again: Vec<u64> = match one {
+                    Some(at) => vec![at],
+                    None => {
+                        (self.held, self.resuming) = (false, false);
+                        let open = |(_, entry): &(&u64, &Entry)| entry.key.is_none() && entry.waits == 0;
+                        let open = self.entries.iter().filter(open).filter(|(_, entry)| entry.is_to_send());
+                        open.map(|(at, _)| *at).collect()
+                    }
+                };
+                let snapshot = match self.snapshot() {
+                    Ok(snapshot) => snapshot,
+                    Err(ended) => return Some(ended),
+                };
+                for at in again {
+                    // One that fails holds those behind it.
+                    if one.is_none() && self.held {
+                        break;
+                    }
+                    self.send(at, &snapshot).await;
+                    self.finish(at);
+                }
+            }
+            Event::Settled { at, result } => {
+                if let Err(why) = result {
+                    return Some(Ended::Lost(why));
+                }
+                if let Some(entry) = self.entries.remove(&at) {
+                    self.weight = self.weight.saturating_sub(entry.weight);
+                    self.flow.status.add(&self.flow.status.counts.settled, 1);
+                    if let Some(next) = entry.id.as_ref().and_then(|id| self.ids.leave(id, at)) {
+                        self.make_way(next);
+                    }
+                }
+            }
+        }
+        self.start_ready().await
+    }
+
+    async fn published(&mut self, at: u64, index: usize, result: Result<(), Unpublished>) {
+        let Some(leg) = self.entries.get_mut(&at).and_then(|entry| entry.legs.get_mut(index)) else { return };
+        let target = leg.target;
+        let is_letter = matches!(leg.state, LegState::DeadSent(_));
+        match result {
+            Ok(()) => {
+                if let LegState::DeadSent(poison) = &leg.state {
+                    self.flow.status.count_dead(poison.reason);
+                    self.dead_down = false;
+                } else {
+                    self.flow.status.add(&self.flow.status.counts.published, 1);
+                }
+                leg.state = LegState::Done;
+                if self.troubled && !self.held {
+                    self.troubled = false;
+                    self.flow.status.becomes(State::Running);
+                }
+            }
+            Err(why) => {
+                let permanent = why.permanent().filter(|_| !is_letter);
+                leg.state = match (&leg.state, permanent) {
+                    (_, Some(reason)) => LegState::Dead(Poison::new(reason, why.to_string())),
+                    (LegState::DeadSent(poison), None) => LegState::Dead(poison.clone()),
+                    _ => LegState::Failed,
+                };
+                if permanent.is_some() {
+                    // Without rules the next look at the work ends the session.
+                    if let Ok(snapshot) = self.snapshot() {
+                        self.send(at, &snapshot).await;
+                    }
+                    return;
+                }
+                if matches!(why, Unpublished::Lost(_)) {
+                    let sink = if is_letter { self.flow.targets.len() } else { target };
+                    self.sinks.get_mut(sink).into_iter().for_each(|slot| *slot = None);
+                }
+                self.dead_down |= is_letter;
+                self.failed(at, why.to_string());
+            }
+        }
+    }
+
+    /// Marks and settles a message that is done everywhere; what waits for its key goes on.
+    fn finish(&mut self, at: u64) {
+        let Some(entry) = self.entries.get_mut(&at).filter(|entry| entry.is_done() && !entry.finishing) else { return };
+        entry.finishing = true;
+        let Some(settle) = entry.settle.take() else { return };
+        let flow = self.flow;
+        let hash = entry.hash;
+        let done: Vec<_> = entry
+            .id
+            .iter()
+            .flat_map(|id| entry.legs.iter().map(move |leg| (flow.scope(leg.target, id), hash)))
+            .collect();
+        let mark = (!done.is_empty()).then(|| self.flow.seen.mark(done, self.dedup));
+        let next = entry.key.clone().and_then(|key| self.keys.leave(&key, at));
+        self.work.push(Box::pin(async move {
+            if let Some(mark) = mark
+                && let Err(SeenError(why)) = mark.await
+            {
+                return Event::Settled { at, result: Err(why) };
+            }
+            Event::Settled { at, result: settle.done().await.map_err(|Lost(why)| why) }
+        }));
+        if let Some(next) = next {
+            self.make_way(next);
+        }
+    }
+
+    fn make_way(&mut self, at: u64) {
+        if let Some(entry) = self.entries.get_mut(&at) {
+            entry.waits = entry.waits.saturating_sub(1);
+            if entry.waits == 0 {
+                self.ready.push_back(at);
+            }
+        }
+    }
+}
+
+fn poison_of(entry: &Entry) -> Option<Poison> {
+    entry.legs.iter().find_map(|leg| match &leg.state {
+        LegState::Dead(poison) => Some(poison.clone()),
+        _ => None,
+    })
+}
