@@ -58,6 +58,10 @@ pub struct Properties {
     pub persistent: Option<bool>,
     /// Which program wrote it.
     pub app_id: Option<String>,
+    /// Who wrote it, as the broker has checked it.
+    pub user_id: Option<String>,
+    /// Reserved in AMQP, and kept.
+    pub cluster_id: Option<String>,
     /// The routing key or subject that it came by.
     pub routing: Option<String>,
 }

@@ -19,7 +19,7 @@ use crate::plan::Scratch;
 use crate::rules::channel::{Dedup, OnPoison, Order};
 
 /// How often brokers hear that messages are still in work.
-const WORKING: Duration = Duration::from_secs(5);
+const WORKING: Duration = Duration::from_secs(3);
 /// How long what is parked stays so without a word.
 const PARKED: Dedup = Dedup { window: Duration::from_hours(24 * 365), entries: u64::MAX };
 

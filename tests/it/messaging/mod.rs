@@ -2,8 +2,13 @@
 
 #![expect(clippy::panic, reason = "a test ends by panicking")]
 
+mod broker_process;
+mod contract;
 mod crashes;
+mod cut;
 mod flows;
+mod foreign;
+mod kills;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
