@@ -23,6 +23,8 @@ pub mod plan;
 
 #[cfg(feature = "gateway")]
 pub mod messaging;
+#[cfg(feature = "gateway")]
+pub mod store;
 
 #[cfg(feature = "gateway")]
 pub mod gateway;

@@ -25,7 +25,7 @@ use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Cluster, Outgoing, Payload, Sent, target as address};
 use super::validators::Representation;
-use super::{fallback, grpc, headers, streaming, upgrade};
+use super::{asynchronous, fallback, grpc, headers, streaming, upgrade};
 use crate::plan::address::Surroundings;
 use crate::plan::{Exchange, Limits, ServicePlan};
 
@@ -110,7 +110,7 @@ impl<'c> Call<'c> {
 
     /// Whether one address has the documents of several services, whose entity tags could then be mistaken for one
     /// another.
-    fn shares_addresses(&self) -> bool {
+    pub(super) fn shares_addresses(&self) -> bool {
         let services = self.clusters.iter().flatten().count();
         self.service.varies_by().next().is_some() && services > 1
     }
@@ -279,8 +279,9 @@ async fn answer(
     let (asked, served) = (decided.asked, decided.served);
     let manner = Manner::of(&parts.headers);
     let upgrade = upgrade::wanted(&parts, &body, &app.settings.upgrades);
+    let keeps = service.keeps_requests();
     // What passes needs its headers only once.
-    let headers = if asked == served { std::mem::take(&mut parts.headers) } else { parts.headers.clone() };
+    let headers = if asked == served && !keeps { std::mem::take(&mut parts.headers) } else { parts.headers.clone() };
     let call = |served| Call {
         app,
         service,
@@ -313,6 +314,14 @@ async fn answer(
     app.forget_own(&mut headers);
     if let Some(protocol) = upgrade {
         return Box::pin(upgrade::serve(&first, protocol, headers)).await;
+    }
+    let mut body = body;
+    if keeps {
+        let consumer = decided.consumer.as_deref();
+        match Box::pin(asynchronous::serve(&first, consumer, headers, body)).await? {
+            asynchronous::Taken::Answered(response) => return Ok(response),
+            asynchronous::Taken::Left(left, rest) => (headers, body) = (left, rest),
+        }
     }
     if asked == served {
         return pass(&first, headers, body).await;

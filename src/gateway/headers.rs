@@ -122,6 +122,11 @@ impl Identity {
         }
     }
 
+    /// Of a request that was kept.
+    pub(super) fn kept(request: String, trace: String) -> Self {
+        Self { request, trace, traced: false }
+    }
+
     /// The trace's id.
     pub(super) fn trace_id(&self) -> &str {
         self.trace.split('-').nth(1).unwrap_or_default()

@@ -25,6 +25,7 @@ mod rescue;
 mod target;
 mod trouble;
 
+mod asynchronous;
 mod body;
 mod calls;
 mod decide;
@@ -33,6 +34,7 @@ mod exchange;
 mod fallback;
 mod grpc;
 mod headers;
+mod idempotency;
 mod location;
 mod merge;
 mod receive;
@@ -80,6 +82,7 @@ pub(crate) use server::{Succession, Surroundings};
 
 use crate::settings::Settings;
 use access_log::AccessLog;
+use asynchronous::Asynchronous;
 use changes::Changes;
 use generation::Current;
 use ledger::Ledger;
@@ -108,6 +111,7 @@ struct App {
     access: Arc<AccessLog>,
     /// Each worker writes pages of its own.
     ledger: Ledger,
+    asynchronous: Arc<Asynchronous>,
     /// On the way to the end.
     draining: Arc<AtomicBool>,
     /// Not ready because an operator says so.
@@ -144,6 +148,7 @@ impl App {
             metrics: self.metrics.clone(),
             access: self.access.clone(),
             ledger: self.ledger.share(),
+            asynchronous: self.asynchronous.clone(),
             draining: self.draining.clone(),
             drained: self.drained.clone(),
             changes: self.changes.clone(),

@@ -14,6 +14,8 @@ use tokio::sync::{Semaphore, watch as channel};
 
 use super::access_log::AccessLog;
 use super::admin::Desk;
+use super::asynchronous::Asynchronous;
+use super::asynchronous::runner::Runner;
 use super::audit::{Audit, Change, Who};
 use super::changes::Changes;
 use super::doors::{self, Door, Listening, Sockets, Use};
@@ -34,6 +36,7 @@ use super::watch::{self, Signals};
 use super::workers::Workers;
 use super::{App, headers, manager};
 use crate::settings::{AdminListen, Settings};
+use crate::store::{Keeper, StoreError};
 
 /// How long a new process may take until it serves.
 const SUCCESSION: Duration = Duration::from_secs(60);
@@ -85,6 +88,8 @@ pub enum StartError {
     Certificates(Vec<String>),
     /// The access log or the audit log cannot be opened.
     Log(io::Error),
+    /// What must survive a restart cannot be kept.
+    Store(StoreError),
     /// There is no thread to serve with.
     Thread(io::Error),
 }
@@ -95,6 +100,7 @@ impl fmt::Display for StartError {
             Self::Bind(error) => error.fmt(f),
             Self::Certificates(problems) => write!(f, "the certificates are not valid\n{}", problems.join("\n")),
             Self::Log(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }
@@ -139,6 +145,10 @@ impl Server {
         let reloader = Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone(), clusters.clone());
         let reloader = Arc::new(reloader);
         reloader.reload("start").await;
+        let asynchronous = Arc::new(Asynchronous::new(Keeper::new(settings.state.clone())));
+        if current.snapshot().services.values().any(|serving| serving.plan.keeps_requests()) {
+            asynchronous.keeper.store().map_err(StartError::Store)?;
+        }
         let telemetry = Telemetry::start(&settings.telemetry, &metrics).map_err(StartError::Thread)?;
         let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));
         let changes = Changes {
@@ -160,6 +170,7 @@ impl Server {
             metrics,
             access: Arc::new(access),
             ledger: Ledger::new(),
+            asynchronous,
             draining: Arc::default(),
             drained: Arc::default(),
             changes,
@@ -272,6 +283,16 @@ impl Server {
         tokio::spawn(async move {
             watch::watch(changes, (settings.reload, &settings.log), signals, watching).await;
         });
+        let work = match app.asynchronous.take_waiting() {
+            Some(waiting) => {
+                let (runner, work) = Runner::new(&app, waiting);
+                if let Err(error) = runner.recover().await {
+                    tracing::error!(%error, "operations of before cannot be taken up");
+                }
+                Some((tokio::spawn(runner.run()), work))
+            }
+            None => None,
+        };
         let is_main = predecessor.is_some();
         if let Some(Err(error)) = predecessor.map(Predecessor::relieve) {
             tracing::debug!(%error, "the process before is gone already");
@@ -299,7 +320,17 @@ impl Server {
             tokio::time::sleep(app.settings.timeouts.leave).await;
         }
         let _ = stop.send(true);
-        let drained = tokio::time::timeout(app.settings.timeouts.drain, all_gone.closed()).await.is_ok();
+        app.asynchronous.end();
+        let finished = async {
+            all_gone.closed().await;
+            if let Some((runner, work)) = work {
+                // Nobody asks for anything any more; what has begun comes to its end.
+                runner.abort();
+                let _ = runner.await;
+                work.finished().await;
+            }
+        };
+        let drained = tokio::time::timeout(app.settings.timeouts.drain, finished).await.is_ok();
         if !drained {
             tracing::warn!("the drain time is over; cutting what is left");
         }

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::aside::LARGE;
+use super::asynchronous::follow;
 use super::body::coding::{Coding, accepts, content_encoding, encode, readable_accept_encoding};
 use super::body::media::Media;
 use super::body::records::Framing;
@@ -37,6 +38,9 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
     };
     let exchange = find_route(call)?;
     call.facts.change(|known| known.route = Some(exchange.label().to_owned()));
+    if let Some(follow) = exchange.follows() {
+        return Box::pin(follow::serve(call, follow, headers, body)).await;
+    }
 
     // What the caller's conditions, codings and version header mean to the service.
     let own_bytes =
@@ -113,13 +117,13 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
 }
 
 /// What a response answers.
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     /// The request as its caller sent it.
-    request: &'a RequestIn<'a>,
+    pub(super) request: &'a RequestIn<'a>,
     /// The method that the service got.
-    sent: &'a Method,
+    pub(super) sent: &'a Method,
     /// The path that the service got.
-    path: &'a str,
+    pub(super) path: &'a str,
 }
 
 /// The request as rules see it.
@@ -270,7 +274,11 @@ pub(super) fn busy<T>(size: usize, work: impl FnOnce() -> T) -> T {
 }
 
 /// Frames a translated request.
-fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Result<(RequestOut, Payload), Trouble> {
+pub(super) fn outgoing(
+    call: &Call<'_>,
+    mut out: RequestOut,
+    received: &mut Received,
+) -> Result<(RequestOut, Payload), Trouble> {
     remove_hop_by_hop(&mut out.headers);
     out.headers.remove(header::CONTENT_LENGTH);
     check_head(&out, &call.app.settings.limits)?;
@@ -326,7 +334,7 @@ fn encoded(headers: &mut HeaderMap, mut body: Vec<u8>, codings: &[Coding]) -> Re
 }
 
 /// Brings the service's response to the caller's version.
-async fn respond(
+pub(super) async fn respond(
     call: &Call<'_>,
     exchange: &Exchange<'_>,
     asked: &Asked<'_>,

@@ -61,6 +61,16 @@ pub(super) enum Kind {
     UpstreamError,
     UpstreamUnavailable,
     UpstreamOverloaded,
+    IdempotencyKey,
+    IdempotencyBusy,
+    IdempotencyReused,
+    IdempotencyUnknown,
+    NoOperation,
+    OperationOpen,
+    OperationGone,
+    OperationInterrupted,
+    StoreFailed,
+    StoreFull,
     NotReady,
     AdminHost,
     AdminOrigin,
@@ -137,6 +147,34 @@ impl Kind {
             Self::UpstreamOverloaded => {
                 (S::SERVICE_UNAVAILABLE, "upstream_overloaded", "The service has too many requests in work", Upstream)
             }
+            Self::IdempotencyKey => {
+                (S::BAD_REQUEST, "idempotency_key", "The request needs a sound Idempotency-Key", Caller)
+            }
+            Self::IdempotencyBusy => {
+                (S::CONFLICT, "idempotency_busy", "The first request with this key is still in work", Caller)
+            }
+            Self::IdempotencyReused => {
+                (S::UNPROCESSABLE_ENTITY, "idempotency_reused", "The key belongs to another request", Caller)
+            }
+            Self::IdempotencyUnknown => (
+                S::CONFLICT,
+                "idempotency_unknown",
+                "What became of the first request with this key is not known",
+                Gateway,
+            ),
+            Self::NoOperation => (S::NOT_FOUND, "no_operation", "There is no such operation", Caller),
+            Self::OperationOpen => (S::NOT_FOUND, "operation_open", "The operation has no result yet", Caller),
+            Self::OperationGone => (S::GONE, "operation_gone", "The operation is kept no more", Caller),
+            Self::OperationInterrupted => (
+                S::INTERNAL_SERVER_ERROR,
+                "operation_interrupted",
+                "What became of the operation is not known",
+                Gateway,
+            ),
+            Self::StoreFailed => (S::SERVICE_UNAVAILABLE, "store", "Nothing can be kept at the moment", Gateway),
+            Self::StoreFull => {
+                (S::SERVICE_UNAVAILABLE, "store_full", "No more of this can be kept at the moment", Gateway)
+            }
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "No rules are loaded yet", Gateway),
             Self::AdminHost => (S::MISDIRECTED_REQUEST, "admin_host", "The admin interface has another name", Caller),
             Self::AdminOrigin => (S::FORBIDDEN, "admin_origin", "Web pages may not change anything here", Caller),
@@ -172,6 +210,8 @@ pub(super) struct Details {
     pub(super) cause: Option<String>,
     /// Whether the connection must not be used again.
     pub(super) closes: bool,
+    /// Whether nothing of the request has reached the service.
+    pub(super) unsent: bool,
 }
 
 impl Deref for Trouble {
@@ -200,6 +240,7 @@ impl Trouble {
             headers: Vec::new(),
             cause: None,
             closes: false,
+            unsent: false,
         }))
     }
 
@@ -210,6 +251,12 @@ impl Trouble {
 
     pub(super) fn cause(mut self, cause: impl Display) -> Self {
         self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Says whether nothing of the request has reached a service.
+    pub(super) fn unsent(mut self, unsent: bool) -> Self {
+        self.unsent = unsent;
         self
     }
 

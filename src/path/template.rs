@@ -142,6 +142,15 @@ impl Template {
         self.segments.iter().filter_map(Segment::name).chain(of_query)
     }
 
+    /// Whether both have the same path, whatever their parameters are called.
+    pub fn is_of_shape(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Segment, &Segment)| match (a, b) {
+            (Segment::Param(_), Segment::Param(_)) | (Segment::Rest(_), Segment::Rest(_)) => true,
+            (a, b) => a == b,
+        };
+        self.segments.len() == other.segments.len() && self.segments.iter().zip(&other.segments).all(same)
+    }
+
     /// What it matches, whatever its parameters are called. Two templates that match one request and of which neither
     /// is more specific have equal shapes; and only those.
     pub fn shape(&self) -> Shape<'_> {

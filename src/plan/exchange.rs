@@ -312,6 +312,11 @@ impl<'p> Exchange<'p> {
         self.hops.iter().map(|hop| (hop.step, hop.route.request.as_ref().map(|message| message.of), hop.direction))
     }
 
+    /// Whether what the service gets depends on the document as it is there.
+    pub fn writes_onto_live(&self) -> bool {
+        self.merges()
+    }
+
     pub(super) fn merges(&self) -> bool {
         self.hops.iter().any(|hop| hop.route.write == WriteMode::Merge && hop.direction == Direction::Up)
     }

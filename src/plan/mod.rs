@@ -2,6 +2,7 @@
 
 pub mod address;
 mod answer;
+mod asynchronous;
 mod bodies;
 mod calls;
 mod channel;
@@ -13,6 +14,7 @@ mod edit;
 mod engine;
 mod exchange;
 mod fault;
+mod follow;
 mod fuse;
 mod general;
 mod hop;
@@ -56,6 +58,7 @@ pub use stream::{Stream, StreamLimits, Streamed};
 
 use crate::rules::answer::{Admission, Assign, ConsumerSource};
 use crate::rules::ast::Negotiator;
+use crate::rules::asynchronous::{Idempotency, Operations};
 use crate::rules::channel::Channel;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
 use crate::rules::upstream::Upstream;
@@ -145,6 +148,10 @@ pub struct ServicePlan {
     pub steps: Vec<StepPlan>,
     /// Queues and topics.
     pub channels: Vec<Channel>,
+    /// Requests that are carried out once.
+    pub idempotency: Option<Idempotency>,
+    /// Requests that may be carried out later.
+    pub operations: Option<Operations>,
     /// Steps that bodies take in one.
     line: line::Line,
 }
@@ -392,6 +399,8 @@ impl ServicePlan {
             pins: service.pins.iter().cloned().collect(),
             steps,
             channels: service.channels.clone(),
+            idempotency: service.idempotency.clone(),
+            operations: service.operations.clone(),
             line: line::Line::default(),
         }
     }

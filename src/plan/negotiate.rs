@@ -276,6 +276,8 @@ mod tests {
             pins: BTreeMap::new(),
             steps: Vec::new(),
             channels: Vec::new(),
+            idempotency: None,
+            operations: None,
             line: crate::plan::line::Line::default(),
         }
     }

@@ -10,6 +10,7 @@ use crate::path::percent;
 use crate::path::query::Query;
 use crate::path::template::{QueryValue, Segment, Template};
 use crate::rules::ast::{StatusKey, WriteMode};
+use crate::rules::asynchronous::Follow;
 use crate::rules::checked::{BoundCodec, CheckedKind, CheckedMapped, CheckedRoute, CheckedStep, TypeId};
 use crate::rules::mapping::When;
 
@@ -19,6 +20,7 @@ pub(super) struct Route {
     pub(super) old: Side,
     pub(super) new: Side,
     pub(super) write: WriteMode,
+    pub(super) follow: Option<Follow>,
     pub(super) request: Option<Message>,
     pub(super) responses: Vec<(StatusKey, Message)>,
     pub(super) mapped: Vec<Mapped>,
@@ -86,6 +88,7 @@ impl Route {
             old: side(&route.old),
             new: side(&route.new),
             write: route.write,
+            follow: route.follow.clone(),
             request: route.request.map(|of| {
                 let patches = route.old.method == "PATCH" || route.new.method == "PATCH";
                 message(of).partial(if patches { step.types.len() } else { 0 })

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::answer::{AnsweredBy, AssignDecl, ConsumerSource, DeprecatedDecl, ListDecl, PinDecl};
+use super::asynchronous::{Follow, IdempotencyDecl, OperationsDecl};
 use super::channel::ChannelDecl;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
@@ -46,6 +47,10 @@ pub struct ServiceFile {
     pub pins: Vec<PinDecl>,
     /// The services that it changes together with.
     pub lockstep: Option<Lockstep>,
+    /// Requests that are carried out once.
+    pub idempotency: Option<IdempotencyDecl>,
+    /// Requests that may be carried out later.
+    pub operations: Option<OperationsDecl>,
     /// Its queues and topics.
     pub channels: Vec<ChannelDecl>,
     /// Where the whole is written.
@@ -205,6 +210,8 @@ pub struct RouteDecl {
     pub new: Template,
     /// How a write from old to new reaches the live document.
     pub write: Option<Spanned<WriteMode>>,
+    /// How the new side is waited for where it answers later.
+    pub follow: Option<Follow>,
     /// Rules over the request message (`path query header cookie body`).
     pub request: Option<MessageRules>,
     /// Rules over responses: by status, most specific wins.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::answer::{Admission, Assign, ConsumerSource, Deprecation};
 use super::ast::{Negotiator, StatusKey, WriteMode};
+use super::asynchronous::{Follow, Idempotency, Operations};
 use super::channel::Channel;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
@@ -42,6 +43,10 @@ pub struct CheckedService {
     pub pins: Vec<(String, usize)>,
     /// The services that it changes together with.
     pub lockstep: Option<Lockstep>,
+    /// Requests that are carried out once.
+    pub idempotency: Option<Idempotency>,
+    /// Requests that may be carried out later.
+    pub operations: Option<Operations>,
     /// Its queues and topics.
     pub channels: Vec<Channel>,
     /// Rules between version `i` and `i + 1`; one fewer than versions.
@@ -261,6 +266,8 @@ pub struct CheckedRoute {
     pub new: Template,
     /// How old writes reach the new service.
     pub write: WriteMode,
+    /// How the new side is waited for where it answers later.
+    pub follow: Option<Follow>,
     /// Message type of requests; its places begin with `body`, `header`, `query`, `path`, `cookie`.
     pub request: Option<TypeId>,
     /// Message types of responses.

@@ -22,6 +22,7 @@ pub mod yaml;
 
 pub mod answer;
 pub mod ast;
+pub mod asynchronous;
 pub mod calls;
 pub mod channel;
 mod parse;

@@ -25,6 +25,7 @@ mod memory;
 mod messaging;
 mod routes;
 mod stencils;
+mod store;
 mod streams;
 mod tidy;
 mod translate;

@@ -77,7 +77,9 @@ async fn demonstrate(args: &Args) -> Result<(), String> {
         StartError::Bind(address) => {
             address.told(if address.setting() == "admin" { "`--admin-port`" } else { "`--port`" })
         }
-        StartError::Certificates(_) | StartError::Log(_) | StartError::Thread(_) => error.to_string(),
+        StartError::Certificates(_) | StartError::Log(_) | StartError::Store(_) | StartError::Thread(_) => {
+            error.to_string()
+        }
     })?;
     if server.generation() == 0 {
         let complaints = server.complaints().join("\n\n");

@@ -131,6 +131,7 @@ impl Attempts<'_> {
                         let ticket = Ticket { admitted, endpoint, _slot: slot };
                         return Ok(response.map(|body| Answer::new(body, held, ticket)));
                     }
+                    sent.is_taken = true;
                     None
                 }
                 Err(lack) => Some(lack),
@@ -138,6 +139,7 @@ impl Attempts<'_> {
             drop(slot);
             if let Some(lack) = lack {
                 let Lack { lost, failed, request: unsent, is_stale } = *lack;
+                sent.is_taken |= unsent.is_none();
                 let is_known = is_stale && !history.was_stale;
                 if is_known && (unsent.is_some() || (failed == Failed::Ended && copy.is_some())) {
                     // As if that connection had not been there.

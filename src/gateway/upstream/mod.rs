@@ -60,6 +60,8 @@ use pool::Pool;
 pub(super) struct Upstreams {
     pool: Arc<Pool>,
     http2: Arc<Multiplexer>,
+    /// How long a response may take instead of what policies say.
+    patience: Option<Duration>,
 }
 
 /// A request to a service.
@@ -82,6 +84,8 @@ pub(super) struct Sent {
     pub(super) attempts: usize,
     /// Whether an endpoint has been asked and not answered yet.
     is_asked: bool,
+    /// Whether an attempt that is over may have reached a service.
+    is_taken: bool,
 }
 
 impl Upstreams {
@@ -89,7 +93,12 @@ impl Upstreams {
         let http2 = Arc::new(Multiplexer::new(connector.clone()));
         let pool = Arc::new(Pool::new(connector, clusters.clone()));
         clusters.add_pool(&pool);
-        Self { pool, http2 }
+        Self { pool, http2, patience: None }
+    }
+
+    /// The same, for requests whose answers take as long as somebody else says.
+    pub(super) fn patient(connector: Connector, clusters: &Arc<Clusters>, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..Self::new(connector, clusters) }
     }
 
     /// Closes connections that nobody uses, as long as there are any to be had.
@@ -115,11 +124,11 @@ impl Upstreams {
         request: Outgoing,
         sent: &mut Sent,
     ) -> Result<Response<Body>, Trouble> {
-        let admitted = cluster.admit().map_err(|refused| refusal(refused, cluster))?;
+        let admitted = cluster.admit().map_err(|refused| refusal(refused, cluster).unsent(true))?;
         let policy = &cluster.policy;
         let silence = request.silence.unwrap_or(policy.stream);
         let begun = Instant::now();
-        let ends = begun + policy.response;
+        let ends = begun + self.patience.unwrap_or(policy.response);
         let answered = {
             let attempts = Attempts { pool: &self.pool, http2: &self.http2, cluster, ends };
             let mut answered = pin!(attempts.send(request, admitted, sent));
@@ -136,9 +145,10 @@ impl Upstreams {
                 if let Some(endpoint) = sent.endpoint.as_ref().filter(|_| sent.is_asked) {
                     cluster.failed(endpoint, Reason::Timeout);
                 }
-                return Err(Trouble::new(Kind::UpstreamTimeout).cause(format!("no response head from {name}")));
+                let late = Trouble::new(Kind::UpstreamTimeout).cause(format!("no response head from {name}"));
+                return Err(late.unsent(!sent.is_asked && !sent.is_taken));
             }
-            Some(Err(lost)) => return Err(trouble(&lost, cluster, name)),
+            Some(Err(lost)) => return Err(trouble(&lost, cluster, name).unsent(!sent.is_taken)),
             Some(Ok(response)) => response,
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -2,6 +2,7 @@
 //! versions in one line. Every mistake is reported; what cannot be resolved is left out.
 
 mod answer;
+mod asynchronous;
 mod calls;
 mod channel;
 mod cursor;
@@ -39,6 +40,8 @@ pub(super) fn check_service(
     let assign = answer::check_assign(name, service, diagnostics);
     let consumer = answer::check_consumer(service.consumer.as_deref().unwrap_or_default(), diagnostics);
     let pins = answer::check_pins(service, diagnostics);
+    let idempotency = asynchronous::check_idempotency(service, diagnostics);
+    let operations = asynchronous::check_operations(service, diagnostics);
     let channels = channel::check_channels(service, files, all_read, diagnostics);
     let line = step::check_line(service, files, all_read, diagnostics);
     let mut steps = Vec::with_capacity(line.len());
@@ -59,6 +62,8 @@ pub(super) fn check_service(
         consumer,
         pins,
         lockstep: service.lockstep.clone(),
+        idempotency,
+        operations,
         channels,
         steps,
     })

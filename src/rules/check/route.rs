@@ -66,6 +66,7 @@ pub(super) fn check_messages(
             old: message.old.clone(),
             new: message.new.clone(),
             write: WriteMode::Replace,
+            follow: None,
             request,
             responses: Vec::new(),
             mapped: Vec::new(),
@@ -106,7 +107,8 @@ fn check_route(
         }
     });
     let mapped = mapped.collect();
-    CheckedRoute { old: route.old.clone(), new: route.new.clone(), write, request, responses, mapped }
+    let (old, new, follow) = (route.old.clone(), route.new.clone(), route.follow.clone());
+    CheckedRoute { old, new, write, follow, request, responses, mapped }
 }
 
 pub(super) fn status_name(status: StatusKey) -> String {
@@ -139,6 +141,11 @@ fn check_methods(route: &RouteDecl, diagnostics: &mut Diagnostics) {
 /// `write:` must have something to do, and be able to do it.
 fn check_write(route: &RouteDecl, has_schemas: bool, diagnostics: &mut Diagnostics) {
     let Some(write) = &route.write else { return };
+    if route.follow.is_some() && write.value == WriteMode::Merge {
+        diagnostics.error(codes::E11, write.span, "a write onto the live document cannot be waited for").help(
+            "between looking at the document and the end of the operation others may change it: leave one of them out",
+        );
+    }
     let method = route.old.method.as_str();
     if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "DELETE") {
         diagnostics.error(codes::E11, write.span, format!("`{method}` writes no document")).help("leave `write` out");

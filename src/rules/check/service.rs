@@ -166,7 +166,7 @@ pub(super) fn check_prefixes(prefixes: &[Spanned<String>], diagnostics: &mut Dia
 }
 
 /// `/v2`, `/shop/orders`: whole segments, no trailing slash.
-fn check_prefix(prefix: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<String> {
+pub(super) fn check_prefix(prefix: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<String> {
     let text = prefix.value.as_str();
     let template = Template::parse(&format!("GET {text}"), prefix.span);
     let plain = template.is_ok_and(|template| template.params().next().is_none())

@@ -42,7 +42,7 @@ impl Parser<'_> {
         let request = request.map(|rules| MessageRules { span: name.span, ..rules });
         let (old, new) = (side.clone(), side);
         let (responses, mapped) = (Vec::new(), Vec::new());
-        Some(RouteDecl { old, new, write: None, request, responses, mapped, span: name.span })
+        Some(RouteDecl { old, new, write: None, follow: None, request, responses, mapped, span: name.span })
     }
 
     fn channel_name(&mut self, node: &Node) -> Option<Spanned<String>> {
@@ -157,7 +157,7 @@ impl Parser<'_> {
         Some(Dedup { window, entries: entries.unwrap_or(usual.entries) })
     }
 
-    fn count(&mut self, node: &Node, what: &str, most: u64) -> Option<u64> {
+    pub(super) fn count(&mut self, node: &Node, what: &str, most: u64) -> Option<u64> {
         let number = node.as_str().filter(|_| node.as_plain() == Some(Plain::Number));
         let count = number.and_then(|text| text.parse().ok()).filter(|count| (1..=most).contains(count));
         if count.is_none() {
@@ -167,7 +167,7 @@ impl Parser<'_> {
     }
 
     /// `500ms`, `30s`, `15m`, `24h`, `7d`
-    fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
+    pub(super) fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
         let text = self.text(node, what)?;
         let digits = text.value.bytes().take_while(u8::is_ascii_digit).count();
         let number = text.value.get(..digits).and_then(|number| number.parse::<u32>().ok()).map(u64::from);
@@ -189,7 +189,7 @@ impl Parser<'_> {
         duration
     }
 
-    fn word<T: Copy>(&mut self, node: &Node, what: &str, known: &[(&str, T)]) -> Option<Spanned<T>> {
+    pub(super) fn word<T: Copy>(&mut self, node: &Node, what: &str, known: &[(&str, T)]) -> Option<Spanned<T>> {
         let text = self.text(node, what)?;
         let found = known.iter().find(|(name, _)| *name == text.value);
         if found.is_none() {

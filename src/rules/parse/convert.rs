@@ -276,7 +276,7 @@ impl Parser<'_> {
     }
 
     /// A condition on a document.
-    fn condition(&mut self, node: &Node, text: &str) -> Option<Query> {
+    pub(super) fn condition(&mut self, node: &Node, text: &str) -> Option<Query> {
         let read = Query::condition(text);
         self.read_query(node, read)
     }

@@ -34,8 +34,17 @@ pub(in crate::rules) const SERVICE: &[&str] = &[
     "consumer",
     "pins",
     "lockstep",
+    "idempotency",
+    "async",
     "channels",
 ];
+/// Of `idempotency`.
+pub(in crate::rules) const IDEMPOTENCY: &[&str] =
+    &["required", "methods", "routes", "keep", "most", "keep_errors", "interrupted"];
+/// Of `async`.
+pub(in crate::rules) const ASYNC: &[&str] = &["path", "routes", "keep", "timeout", "most", "at_once"];
+/// Of a route's `follow`.
+pub(in crate::rules) const FOLLOW: &[&str] = &["until", "result", "limit", "cancel"];
 /// Of `match`.
 pub(in crate::rules) const MATCH: &[&str] = &["hosts", "paths"];
 /// Of a version.

@@ -3,11 +3,13 @@
 //! A part that cannot be read is left out after it was reported, so that nothing that follows from it is reported too.
 
 mod answer;
+mod asynchronous;
 mod calls;
 mod channel;
 mod convert;
 mod equation;
 mod file;
+mod follow;
 pub(super) mod keys;
 mod mapping;
 mod pattern;

@@ -9,11 +9,12 @@ use crate::path::template::Template;
 use crate::rules::ast::{
     CodecDecl, MappedDecl, MessageRules, RouteDecl, Rule, RuleKind, Spanned, StatusKey, TypeRef, WriteMode,
 };
+use crate::rules::asynchronous::Follow;
 use crate::rules::calls::CallsDecl;
 use crate::rules::mapping::When;
 use crate::rules::yaml::Node;
 
-const KEYS: [&str; 6] = ["write", "request", "response", "responses", "default", "200"];
+const KEYS: [&str; 7] = ["write", "follow", "request", "response", "responses", "default", "200"];
 
 impl Parser<'_> {
     pub(super) fn routes(&mut self, node: &Node) -> (Vec<RouteDecl>, Vec<CallsDecl>) {
@@ -44,8 +45,8 @@ impl Parser<'_> {
             self.route_body(value, &mut route);
         }
         let (old, new) = sides?;
-        let RouteBody { write, request, responses, mapped } = route;
-        Some(RouteDecl { old, new, write, request, responses, mapped, span: line.span })
+        let RouteBody { write, follow, request, responses, mapped } = route;
+        Some(RouteDecl { old, new, write, follow, request, responses, mapped, span: line.span })
     }
 
     fn templates(&mut self, node: &Node) -> Option<(Template, Template)> {
@@ -86,6 +87,7 @@ impl Parser<'_> {
             let name = key.as_str().unwrap_or_default();
             match name {
                 "write" => route.write = self.write_mode(value),
+                "follow" => route.follow = self.follow(value),
                 "request" => route.request = self.message(value),
                 "responses" => route.mapped.extend(self.mapped(value)),
                 _ if name.contains(" = ") => {
@@ -188,6 +190,7 @@ impl Parser<'_> {
 #[derive(Default)]
 pub(super) struct RouteBody {
     write: Option<Spanned<WriteMode>>,
+    follow: Option<Follow>,
     request: Option<MessageRules>,
     pub(super) responses: Vec<(Spanned<StatusKey>, MessageRules)>,
     pub(super) mapped: Vec<MappedDecl>,

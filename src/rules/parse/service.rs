@@ -30,6 +30,8 @@ impl Parser<'_> {
         let consumer = members.get("consumer").map(|node| self.consumer(node));
         let pins = members.get("pins").map(|node| self.pins(node)).unwrap_or_default();
         let lockstep = members.get("lockstep").and_then(|node| self.lockstep(node));
+        let idempotency = members.get("idempotency").and_then(|node| self.idempotency(node));
+        let operations = members.get("async").and_then(|node| self.operations(node));
         let channels = members.get("channels").map(|node| self.channels(node)).unwrap_or_default();
         let Some(versions) = members.get("versions") else {
             let help = "list the versions, oldest first: `versions: {v1: {upstream: …}, v2: {…}}`";
@@ -48,6 +50,8 @@ impl Parser<'_> {
             consumer,
             pins,
             lockstep,
+            idempotency,
+            operations,
             channels,
             span: node.span,
         })

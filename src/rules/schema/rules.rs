@@ -203,6 +203,7 @@ fn route() -> Value {
         "type": "object", "additionalProperties": false,
         "properties": {
             "write": explained("write", json!({"enum": ["replace", "merge"]})),
+            "follow": follow(),
             "request": refers("message"),
             "responses": {"type": "array", "items": refers("response"), "minItems": 1},
             "when": refers("when"),
@@ -217,6 +218,22 @@ fn route() -> Value {
         {"type": "object", "minProperties": 1, "maxProperties": 1, "description": line,
             "additionalProperties": {"anyOf": [{"type": "null"}, body]}}
     ]})
+}
+
+fn follow() -> Value {
+    let mut known = closed(members(keys::FOLLOW, |key| match key {
+        "until" => text("what is true of the status resource's answer once it is over, `$.body.state == 'done'`"),
+        "result" => text("where in its body the result's address is, `body.result_url`"),
+        "limit" => text("how long the caller waits, `30s`"),
+        _ => {
+            json!({"type": "boolean", "description": "whether the service is told with DELETE that nobody waits any more"})
+        }
+    }));
+    let story = "how the new side is waited for where it answers 202 and its callers know of no such thing";
+    if let Some(members) = known.as_object_mut() {
+        members.insert("description".to_owned(), story.into());
+    }
+    known
 }
 
 fn call() -> Value {

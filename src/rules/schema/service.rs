@@ -36,6 +36,12 @@ pub fn service() -> Value {
             }
             json!({"allOf": [group], "description": "the services that change together, or not at all"})
         }
+        "idempotency" => {
+            json!({"allOf": [idempotency()], "description": "requests that are carried out once, by their `Idempotency-Key`"})
+        }
+        "async" => {
+            json!({"allOf": [operations()], "description": "requests that are carried out later, by `Prefer: respond-async`"})
+        }
         _ => json!({}),
     }));
     let version = closed(members(keys::VERSION, |key| match key {
@@ -80,6 +86,43 @@ pub fn service() -> Value {
         );
     }
     file
+}
+
+fn time(description: &str) -> Value {
+    json!({"type": "string", "pattern": "^[1-9][0-9]*(ms|s|m|h|d)$", "description": description})
+}
+
+fn number(description: &str) -> Value {
+    json!({"type": "integer", "minimum": 1, "description": description})
+}
+
+fn idempotency() -> Value {
+    closed(members(keys::IDEMPOTENCY, |key| match key {
+        "required" => json!({"type": "boolean", "description": "whether a request without a key is refused"}),
+        "methods" => json!({"type": "array", "minItems": 1, "items": {"enum": ["POST", "PATCH", "PUT", "DELETE"]},
+            "description": "the methods that it is about; POST and PATCH if it is left out"}),
+        "routes" => texts("the requests that it is about, in the newest version's terms; all if it is left out"),
+        "keep" => time("how long an answer is kept; 24h if it is left out"),
+        "most" => number("how many keys are kept at once"),
+        "keep_errors" => json!({"type": "boolean", "description": "whether answers from 500 on are kept, too"}),
+        _ => json!({"enum": ["refuse", "repeat"], "description":
+            "what becomes of a request that may have been carried out when the gateway ended"}),
+    }))
+}
+
+fn operations() -> Value {
+    let mut schema = closed(members(keys::ASYNC, |key| match key {
+        "path" => text("where callers ask for their operations, such as `/operations`"),
+        "routes" => texts("the requests that may become one, in the newest version's terms; all if it is left out"),
+        "keep" => time("how long a finished one is kept; 1h if it is left out"),
+        "timeout" => time("how long the service may take; 10m if it is left out"),
+        "most" => number("how many there are at once, finished ones included"),
+        _ => number("how many are carried out at once"),
+    }));
+    if let Some(members) = schema.as_object_mut() {
+        members.insert("required".to_owned(), json!(["path"]));
+    }
+    schema
 }
 
 fn assign() -> Value {

@@ -15,7 +15,7 @@ const SERVICE: &str = "versions: {v1: {}, v2: {upstream: \"http://127.0.0.1:1\"}
 
 #[test]
 fn rules_are_accepted() {
-    let page = read("docs/rules.md") + &read("docs/calls.md") + &read("docs/rollout.md");
+    let page = read("docs/rules.md") + &read("docs/calls.md") + &read("docs/rollout.md") + &read("docs/async.md");
     let services = blocks(&page, "yaml service.yaml").into_iter().map(|text| vec![("service.yaml", text)]);
     let rules = blocks(&page, "yaml v1-v2.yaml")
         .into_iter()

@@ -6,6 +6,8 @@
 mod authority;
 mod support;
 
+mod asynchronous;
+mod asynchronous_page;
 mod bodies;
 mod cache;
 mod calls;
@@ -15,9 +17,11 @@ mod endpoints;
 mod endpoints_bounded;
 mod endpoints_found;
 mod exchange;
+mod follow;
 mod grpc;
 mod http;
 mod http2_services;
+mod idempotency;
 mod links;
 mod lists;
 mod lockstep;
@@ -26,6 +30,7 @@ mod negotiate;
 mod operate;
 mod operations;
 mod patches;
+mod process;
 mod reload;
 mod rollout;
 mod streams;

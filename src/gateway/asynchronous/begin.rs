@@ -1,0 +1,105 @@
+//! How an operation begins: it is kept first, and then its caller is told.
+
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use super::operation::{self, Operation, State};
+use super::order::{Answer, Order};
+use super::prefer::Prefer;
+use super::resource::{self, document};
+use super::runner::Task;
+use super::{broken, carry, unguessable};
+use crate::gateway::exchange::Call;
+use crate::gateway::trouble::{Kind, Trouble};
+use crate::rules::asynchronous::Operations;
+use crate::store::now;
+
+const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// Entries that have ended and are let go to make room.
+const SWEPT: usize = 16;
+
+/// Begins one and answers its caller: with what came of it where that comes soon enough, else with where to ask for it.
+pub(super) async fn begin(
+    call: &Call<'_>,
+    rule: &Operations,
+    prefer: &Prefer,
+    owner: &str,
+    order: Order,
+) -> Result<Response, Trouble> {
+    let mut changed = call.app.asynchronous.changed.subscribe();
+    let id = keep(call, rule, owner, order).await?;
+    if let Some(wait) = prefer.wait {
+        let store = call.app.asynchronous.store()?;
+        let ended = async {
+            loop {
+                let found = operation::find(&store, &call.service.name, &id).map_err(|error| broken(&error))?;
+                if let Some(found) = found.filter(|one| !one.state.is_open()) {
+                    return Ok(found);
+                }
+                if changed.changed().await.is_err() {
+                    return Err(Trouble::new(Kind::Internal).cause("nobody carries out operations"));
+                }
+            }
+        };
+        if let Ok(ended) = tokio::time::timeout(wait, ended).await
+            && let Operation { order, answer: Some(answer), .. } = ended?
+        {
+            let mut response = carry::read(call, &order, &answer).await?;
+            if let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.as_secs())) {
+                response.headers_mut().append(APPLIED, value);
+            }
+            return Ok(response);
+        }
+    }
+    accepted_of(call, &id).map(|answer| answer.response())
+}
+
+/// Begins one and says where to ask for it.
+pub(in crate::gateway) async fn accepted(
+    call: &Call<'_>,
+    rule: &Operations,
+    owner: &str,
+    order: Order,
+) -> Result<Answer, Trouble> {
+    let id = keep(call, rule, owner, order).await?;
+    accepted_of(call, &id)
+}
+
+/// Keeps an operation, and then has it carried out.
+async fn keep(call: &Call<'_>, rule: &Operations, owner: &str, order: Order) -> Result<String, Trouble> {
+    let store = call.app.asynchronous.store()?;
+    let (id, most) = (unguessable()?, rule.most);
+    let (service, shelf) = (call.service.name.clone(), operation::shelf(&call.service.name));
+    let (name, operation) = (id.clone(), Operation::new(owner.to_owned(), order));
+    let kept = store.change(move |tables| {
+        shelf.expire(tables, now(), SWEPT)?;
+        if shelf.len(tables)? >= most {
+            return Ok(false);
+        }
+        operation::put(tables, &name, &operation)?;
+        Ok(true)
+    });
+    if !kept.await.map_err(|error| broken(&error))? {
+        let soon = HeaderValue::from_static("30");
+        let detail = format!("{most} operations are kept already");
+        return Err(Trouble::new(Kind::StoreFull).detail(detail).header(header::RETRY_AFTER, soon));
+    }
+    call.app.asynchronous.ask(Task::Operation { service, id: id.clone() });
+    Ok(id)
+}
+
+fn accepted_of(call: &Call<'_>, id: &str) -> Result<Answer, Trouble> {
+    let store = call.app.asynchronous.store()?;
+    let found = operation::find(&store, &call.service.name, id).map_err(|error| broken(&error))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(APPLIED, HeaderValue::from_static("respond-async"));
+    if let Ok(location) = HeaderValue::from_str(&resource::location(call, id)) {
+        headers.insert(header::LOCATION, location);
+    }
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let waiting = |found: &Operation| document(id, found.state, found.created, found.updated);
+    let text = found.as_ref().map_or_else(|| document(id, State::Waiting, now(), now()), waiting);
+    Ok(Answer::new(None, StatusCode::ACCEPTED, &headers, text.into()))
+}

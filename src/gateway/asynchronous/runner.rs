@@ -1,0 +1,234 @@
+//! Carries out what is ordered, away from whoever asked for it: that somebody goes away does not end it.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch as channel};
+use tokio::task::AbortHandle;
+
+use super::operation::{self, State};
+use super::order::{Answer, Order};
+use super::{Asynchronous, carry};
+use crate::gateway::App;
+use crate::gateway::record::Facts;
+use crate::gateway::trouble::{Kind, Trouble};
+use crate::gateway::tls::Connector;
+use crate::gateway::upstream::Upstreams;
+use crate::rules::asynchronous::Operations;
+use crate::store::{Store, StoreError, now};
+
+/// Between two rounds of letting go of what has ended.
+const SWEEPS: Duration = Duration::from_secs(30);
+/// Longer than any operation may take.
+const PATIENT: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// What there is to do.
+#[derive(Debug)]
+pub(in crate::gateway) enum Task {
+    /// An operation that is kept.
+    Operation { service: String, id: String },
+    /// A request whose caller waits.
+    Once { order: Box<Order>, facts: Facts, done: oneshot::Sender<Result<Answer, Trouble>> },
+}
+
+/// Does what is to be done until the gateway ends.
+pub(in crate::gateway) struct Runner {
+    app: Arc<App>,
+    /// The same, which waits as long as an operation may.
+    patient: Arc<App>,
+    waiting: mpsc::Receiver<Task>,
+    at_work: channel::Receiver<()>,
+}
+
+/// Tells when all work is over.
+pub(in crate::gateway) struct Work(channel::Sender<()>);
+
+impl Work {
+    /// Waits for what has begun.
+    pub(in crate::gateway) async fn finished(self) {
+        self.0.closed().await;
+    }
+}
+
+impl Runner {
+    pub(in crate::gateway) fn new(app: &App, waiting: mpsc::Receiver<Task>) -> (Self, Work) {
+        let (work, at_work) = channel::channel(());
+        let mut patient = app.share();
+        patient.upstreams = Upstreams::patient(Connector::new(app.certificates.clone()), &app.clusters, PATIENT);
+        (Self { app: Arc::new(app.share()), patient: Arc::new(patient), waiting, at_work }, Work(work))
+    }
+
+    /// Takes up what a process before this one has left.
+    ///
+    /// # Errors
+    /// What it has left cannot be read.
+    pub(in crate::gateway) async fn recover(&self) -> Result<(), StoreError> {
+        let Some(store) = self.app.asynchronous.keeper.opened().cloned() else { return Ok(()) };
+        let own = self.app.asynchronous.run;
+        for (id, found) in operation::all(&store)? {
+            let service = found.order.service.clone();
+            // What a service may be told twice is begun again; of everything else nobody knows how far it came.
+            let again = found.order.from.method().is_idempotent();
+            match found.state {
+                State::Waiting => {}
+                State::Running if found.run == own => continue,
+                State::Running if again => {
+                    let begun = |one| operation::Operation { state: State::Waiting, updated: now(), ..one };
+                    operation::advance(&store, (&service, &id), &[State::Running], begun).await?;
+                }
+                State::Running => {
+                    let detail =
+                        "the gateway ended while the service was at it; whether it was carried out is not known";
+                    let trouble = Trouble::new(Kind::OperationInterrupted).detail(detail);
+                    let answer = Answer::of(&trouble, &found.order.names.0);
+                    let keep = self.keep(&found.order);
+                    let failed = move |one: operation::Operation| one.finished(State::Failed, Some(answer), keep);
+                    operation::advance(&store, (&service, &id), &[State::Running], failed).await?;
+                    continue;
+                }
+                _ => continue,
+            }
+            self.app.asynchronous.ask(Task::Operation { service, id });
+        }
+        Ok(())
+    }
+
+    fn rule(&self, order: &Order) -> Option<Operations> {
+        carry::standing_of(&self.app, order).ok()?.plan.operations.clone()
+    }
+
+    fn keep(&self, order: &Order) -> Duration {
+        self.rule(order).map_or(Duration::from_secs(3600), |rule| rule.keep)
+    }
+
+    /// Works until nothing can be asked any more.
+    pub(in crate::gateway) async fn run(mut self) {
+        let sweeping = tokio::spawn(sweep(self.app.clone()));
+        let mut places: HashMap<String, Arc<Semaphore>> = HashMap::new();
+        while let Some(task) = self.waiting.recv().await {
+            let at_work = self.at_work.clone();
+            match task {
+                Task::Once { order, facts, done } => {
+                    let app = self.app.clone();
+                    tokio::spawn(async move {
+                        let _at_work = at_work;
+                        let came = carry::carry_out(&app, &order, &facts).await;
+                        let _ = done.send(came);
+                    });
+                }
+                // What has not begun is left to the next process.
+                Task::Operation { .. } if self.app.draining.load(Ordering::Acquire) => {}
+                Task::Operation { service, id } => {
+                    let Some(store) = self.app.asynchronous.keeper.opened().cloned() else { continue };
+                    let generation = self.app.current.snapshot();
+                    let rule = generation.services.get(&service).and_then(|one| one.plan.operations.as_ref());
+                    let most = rule.map_or(16, |rule| rule.at_once);
+                    let places =
+                        places.entry(service.clone()).or_insert_with(|| Arc::new(Semaphore::new(most))).clone();
+                    drop(at_work);
+                    let work = Working {
+                        app: self.patient.clone(),
+                        store,
+                        service,
+                        id: id.clone(),
+                        at_work: self.at_work.clone(),
+                    };
+                    let begun = tokio::spawn(work.wait(places));
+                    self.app.asynchronous.begun(id, begun.abort_handle());
+                }
+            }
+        }
+        sweeping.abort();
+    }
+}
+
+/// Lets go of what has ended, now and then.
+async fn sweep(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(SWEEPS).await;
+        if let Some(store) = app.asynchronous.keeper.opened()
+            && let Err(error) = store.sweep(now()).await
+        {
+            tracing::error!(%error, "what has ended cannot be let go of");
+        }
+    }
+}
+
+struct Working {
+    app: Arc<App>,
+    store: Store,
+    service: String,
+    id: String,
+    at_work: channel::Receiver<()>,
+}
+
+impl Working {
+    /// Waits for its turn. While it waits it does not keep the gateway from ending.
+    async fn wait(self, places: Arc<Semaphore>) {
+        let Self { app, store, service, id, at_work } = self;
+        let mut ended = app.asynchronous.ended.subscribe();
+        let place = tokio::select! {
+            place = places.acquire_owned() => place,
+            _ = ended.wait_for(|is_over| *is_over) => return app.asynchronous.over(&id),
+        };
+        let _at_work = at_work;
+        if place.is_ok() && !app.draining.load(Ordering::Acquire) {
+            let worked = work(&app, &store, (&service, &id)).await;
+            if let Err(error) = worked {
+                tracing::error!(%error, operation = %id, "an operation cannot be kept");
+            }
+        }
+        app.asynchronous.over(&id);
+    }
+}
+
+/// Carries out one operation.
+async fn work(app: &App, store: &Store, (service, id): (&str, &str)) -> Result<(), StoreError> {
+    let run = app.asynchronous.run;
+    let begin = move |one| operation::Operation { state: State::Running, run, updated: now(), ..one };
+    let Some(taken) = operation::advance(store, (service, id), &[State::Waiting], begin).await? else { return Ok(()) };
+    let standing = carry::standing_of(app, &taken.order);
+    let rule = standing.ok().and_then(|standing| standing.plan.operations.clone());
+    let (keep, timeout) =
+        rule.map_or((Duration::from_secs(3600), Duration::from_secs(600)), |rule| (rule.keep, rule.timeout));
+    let facts = Facts::default();
+    let came = tokio::time::timeout(timeout, carry::carry_out(app, &taken.order, &facts)).await;
+    let late =
+        |_| Trouble::new(Kind::UpstreamTimeout).detail("the service did not come to an end in the time that it has");
+    let (state, answer) = match came.map_err(late).and_then(|came| came) {
+        Ok(answer) => (State::Done, answer),
+        Err(trouble) => {
+            let (_, code, _, _) = trouble.kind.row();
+            let cause = trouble.cause.as_deref().unwrap_or_default();
+            tracing::warn!(request_id = %taken.order.names.0, code, cause, operation = %id, "an operation failed");
+            (State::Failed, Answer::of(&trouble, &taken.order.names.0))
+        }
+    };
+    let finish = move |one: operation::Operation| one.finished(state, Some(answer), keep);
+    operation::advance(store, (service, id), &[State::Running], finish).await?;
+    app.asynchronous.changed.send_modify(|count| *count = count.wrapping_add(1));
+    Ok(())
+}
+
+impl Asynchronous {
+    fn begun(&self, id: String, task: AbortHandle) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if !task.is_finished() {
+            tasks.insert(id, task);
+        }
+    }
+
+    fn over(&self, id: &str) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Ends the work on one.
+    pub(super) fn abort(&self, id: &str) {
+        let task = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(task) = task {
+            task.abort();
+        }
+    }
+}

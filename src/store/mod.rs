@@ -1,0 +1,253 @@
+//! What must survive a restart: ids of messages that are done, idempotency keys, asynchronous operations.
+//!
+//! One embedded file ([`file`]), or memory where there is no state folder ([`memory`]): small tables of bytes by bytes. A
+//! [`Change`] reads and writes as many of them as it needs, and all of it is kept or nothing. Its future resolves when a
+//! crash cannot undo it. [`shelf`] has entries that are bounded in number and end by themselves.
+
+mod file;
+mod memory;
+mod seen;
+pub mod shelf;
+
+use std::fmt;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use seen::Durable;
+use shelf::Shelf;
+
+/// The file's name in the state folder.
+const FILE: &str = "store.redb";
+/// Entries that one background change lets go.
+const SWEPT_AT_ONCE: usize = 500;
+
+/// A future in a box.
+pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Bytes by bytes, in the order of their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Messages that are done.
+    Done,
+    /// Idempotency keys.
+    Keys,
+    /// Asynchronous operations.
+    Operations,
+    /// Requests that wait for a broker's answer.
+    Pending,
+    /// When entries of shelves end: see [`shelf`].
+    Order,
+    /// How many entries shelves have: see [`shelf`].
+    Count,
+}
+
+impl Table {
+    const ALL: [Self; 6] = [Self::Done, Self::Keys, Self::Operations, Self::Pending, Self::Order, Self::Count];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Keys => "keys",
+            Self::Operations => "operations",
+            Self::Pending => "pending",
+            Self::Order => "order",
+            Self::Count => "count",
+        }
+    }
+}
+
+/// What the store cannot do, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError(String);
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// The tables as one change sees them: what it has written, and what was there before.
+pub trait Tables {
+    /// A key's value.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The first key that begins so, with its value.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn first(&mut self, table: Table, prefix: &[u8]) -> Result<Option<Pair>, StoreError>;
+
+    /// Sets a key's value.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
+
+    /// Removes a key, if it is there.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError>;
+}
+
+/// What is done to the tables, as a whole or not at all. It fails only where the tables do.
+pub type Change = Box<dyn FnOnce(&mut dyn Tables) -> Result<(), StoreError> + Send>;
+
+/// Where the tables are.
+trait Backend: fmt::Debug + Send + Sync {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Pair>, StoreError>;
+    fn change(&self, change: Change) -> Boxed<Result<(), StoreError>>;
+}
+
+/// A handle on what is kept.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<dyn Backend>);
+
+impl Store {
+    /// The store of a state folder, which is made if it is not there. One process alone may have it.
+    ///
+    /// # Errors
+    /// Another process has it, or it cannot be read or written.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(FILE);
+        let make = std::fs::create_dir_all(folder);
+        make.map_err(|error| StoreError(format!("the state folder {} cannot be made: {error}", folder.display())))?;
+        Ok(Self(Arc::new(file::File::open(&path)?)))
+    }
+
+    /// A store that is forgotten with the process.
+    pub fn memory() -> Self {
+        Self(Arc::new(memory::Memory::default()))
+    }
+
+    /// A key's value, as far as changes have been committed.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(table, key)
+    }
+
+    /// Every key that begins so, with its value, in the order of keys.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Pair>, StoreError> {
+        self.0.scan(table, prefix)
+    }
+
+    /// Sets a key's value; resolves when a crash cannot undo it.
+    pub fn put(&self, table: Table, key: Vec<u8>, value: Vec<u8>) -> Boxed<Result<(), StoreError>> {
+        self.0.change(Box::new(move |tables| tables.put(table, &key, &value)))
+    }
+
+    /// Removes a key; resolves when a crash cannot undo it.
+    pub fn delete(&self, table: Table, key: Vec<u8>) -> Boxed<Result<(), StoreError>> {
+        self.0.change(Box::new(move |tables| tables.delete(table, &key)))
+    }
+
+    /// Makes a change, and gives what it gives once a crash cannot undo it.
+    pub fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut dyn Tables) -> Result<T, StoreError> + Send + 'static,
+    ) -> Boxed<Result<T, StoreError>> {
+        let given = Arc::new(Mutex::new(None));
+        let slot = given.clone();
+        let committed = self.0.change(Box::new(move |tables| {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(change(tables)?);
+            Ok(())
+        }));
+        Box::pin(async move {
+            committed.await?;
+            let given = given.lock().unwrap_or_else(PoisonError::into_inner).take();
+            given.ok_or_else(|| StoreError("a change was committed that was not made".to_owned()))
+        })
+    }
+
+    /// Lets go of what has ended. Says how many entries there were.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub async fn sweep(&self, now: u64) -> Result<usize, StoreError> {
+        let mut count = 0;
+        for (counter, _) in self.scan(Table::Count, b"")? {
+            let Some(shelf) = Shelf::named(&counter) else { continue };
+            loop {
+                let own = shelf.clone();
+                let gone = self.change(move |tables| own.expire(tables, now, SWEPT_AT_ONCE)).await?;
+                count += gone;
+                if gone < SWEPT_AT_ONCE {
+                    break;
+                }
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// A store that is opened when it is first needed: what keeps nothing has no file.
+#[derive(Debug, Default)]
+pub struct Keeper {
+    /// None: what is kept ends with the process.
+    folder: Option<PathBuf>,
+    store: OnceLock<Store>,
+    opening: Mutex<()>,
+}
+
+impl Keeper {
+    /// Of a state folder, or of memory.
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder, ..Self::default() }
+    }
+
+    /// The store; opens it if nobody has yet.
+    ///
+    /// # Errors
+    /// It cannot be opened now; it is tried again the next time.
+    pub fn store(&self) -> Result<Store, StoreError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store.clone());
+        }
+        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = self.store.get() {
+            return Ok(store.clone());
+        }
+        let store = match &self.folder {
+            Some(folder) => Store::open(folder)?,
+            None => Store::memory(),
+        };
+        Ok(self.store.get_or_init(|| store).clone())
+    }
+
+    /// The store, if it is open.
+    pub fn opened(&self) -> Option<&Store> {
+        self.store.get()
+    }
+
+    /// Whether what is kept survives the process.
+    pub fn is_durable(&self) -> bool {
+        self.folder.is_some()
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now() -> u64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// A length of time in milliseconds.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
