@@ -77,7 +77,7 @@ impl<'c> Call<'c> {
     }
 
     /// Where the service is, in the addresses that it tells: the endpoint that has answered, else what stands for all.
-    fn base(&self) -> Option<Uri> {
+    pub(super) fn base(&self) -> Option<Uri> {
         let cluster = self.cluster()?;
         let mut answered = None;
         self.facts.change(|known| answered = known.endpoint.as_ref().and_then(|endpoint| endpoint.base(cluster)));

@@ -7,8 +7,9 @@ use std::time::Duration;
 use figment::value::{Dict, Value};
 
 use super::read::Reader;
-use super::{Pair, Secret};
+use super::Pair;
 use crate::diagnostic::suggest::closest;
+use crate::messaging::brokers::Secret;
 
 /// By the name under which rules speak of it.
 pub type Brokers = BTreeMap<String, BrokerSettings>;
@@ -139,7 +140,7 @@ impl Reader {
 
     fn secret(&mut self, key: &str, file: &Path) -> Option<Secret> {
         match std::fs::read_to_string(file) {
-            Ok(text) => Some(Secret(text.lines().next().unwrap_or_default().to_owned())),
+            Ok(text) => Some(Secret::new(text.lines().next().unwrap_or_default())),
             Err(error) => {
                 self.wrong(key, &format!("{} cannot be read: {error}", file.display()));
                 None

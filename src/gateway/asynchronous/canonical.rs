@@ -76,7 +76,7 @@ fn ordered(call: &Call<'_>, read: &Read, translated: Option<Translated>) -> Orde
     headers.remove(header::CONTENT_LENGTH);
     // What is kept can be read by whoever asks for it.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let secured = call.route.secured.as_ref();
+    let secured = call.route.caller.secured.as_ref();
     let certificate = secured.and_then(|one| one.certificate.as_ref()).map(|value| value.as_bytes().to_vec());
     let order = Order::new(
         &call.service.name,
@@ -85,7 +85,7 @@ fn ordered(call: &Call<'_>, read: &Read, translated: Option<Translated>) -> Orde
         to,
         body,
         (call.target.authority.clone(), call.target.host.clone()),
-        (call.route.peer, secured.is_some(), certificate),
+        (call.route.caller.peer, secured.is_some(), certificate),
         (call.identity.request.clone(), call.identity.trace.clone()),
     );
     order.with_fields(&headers)

@@ -15,6 +15,7 @@ use crate::gateway::body::collect;
 use crate::gateway::exchange::{Call, Manner};
 use crate::gateway::generation::Standing;
 use crate::gateway::headers::{Identity, Route};
+use crate::gateway::introduction::Introduction;
 use crate::gateway::receive::decode_large;
 use crate::gateway::record::Facts;
 use crate::gateway::target::Target;
@@ -50,9 +51,12 @@ pub(super) async fn carry_out(app: &App, order: &Order, facts: &Facts) -> Result
     let (request, trace) = order.names.clone();
     let identity = Identity::kept(request, trace);
     let certificate = order.certificate.as_ref().and_then(|bytes| HeaderValue::from_bytes(bytes).ok());
+    let secured = order.secured.then(|| Secured { certificate, certified: None, http2: false });
+    let caller = Introduction::new(order.peer, secured);
     let call = Call {
         app,
         service,
+        clusters: &standing.clusters,
         rules: &standing.rules,
         asked,
         served,
@@ -60,12 +64,7 @@ pub(super) async fn carry_out(app: &App, order: &Order, facts: &Facts) -> Result
         parts: &parts,
         identity: &identity,
         facts,
-        route: Route {
-            peer: order.peer,
-            secured: order.secured.then(|| Secured { certificate, http2: false }),
-            via: app.via.clone(),
-            forwarded: app.settings.forwarded,
-        },
+        route: Route { caller: &caller, via: &app.via, forwarded: app.settings.forwarded },
         manner: Manner { trailers: false, grpc: false },
     };
     let response = if asked == served {
@@ -118,7 +117,8 @@ pub(in crate::gateway) async fn read(call: &Call<'_>, order: &Order, answer: &An
     let reader = Call {
         served: kept_in,
         target: &target,
-        route: call.route.clone(),
+        route: call.route,
+        clusters: call.clusters,
         app: call.app,
         service: call.service,
         rules: call.rules,

@@ -157,7 +157,7 @@ pub(super) use begin::accepted;
 /// Who may see what is kept of a request: its consumer, else whoever has the same certificate or credentials. A digest,
 /// since it is kept.
 fn owner(call: &Call<'_>, consumer: Option<&str>, headers: &HeaderMap) -> String {
-    let certificate = call.route.secured.as_ref().and_then(|secured| secured.certificate.as_ref());
+    let certificate = call.route.caller.secured.as_ref().and_then(|secured| secured.certificate.as_ref());
     let (kind, who) = match (consumer, certificate, headers.get(header::AUTHORIZATION)) {
         (Some(name), ..) => ("consumer", name.as_bytes()),
         (None, Some(certificate), _) => ("certificate", certificate.as_bytes()),

@@ -189,30 +189,14 @@ impl Parser<'_> {
         duration
     }
 
-    pub(super) fn word<T: Copy>(&mut self, node: &Node, what: &str, known: &[(&str, T)]) -> Option<Spanned<T>> {
-        let text = self.text(node, what)?;
-        let found = known.iter().find(|(name, _)| *name == text.value);
-        if found.is_none() {
-            let names: Vec<String> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
-            self.diagnostics
-                .error(
-                    codes::R14,
-                    text.span,
-                    format!("{what} has no value `{}`", super::short(&text.value).escape_debug()),
-                )
-                .help(format!("write {}", names.join(" or ")));
-        }
-        found.map(|(_, value)| Spanned { value: *value, span: text.span })
-    }
-
     fn sources(&mut self, node: &Node, key: &str) -> Vec<Spanned<MessageSource>> {
         let Some(list) = self.list(node, &format!("`{key}`")) else { return Vec::new() };
-        let sources = list.iter().filter_map(|one| Some(Spanned { value: self.source(one, key)?, span: one.span }));
+        let sources = list.iter().filter_map(|one| Some(Spanned { value: self.message_source(one, key)?, span: one.span }));
         sources.collect()
     }
 
     /// `type`, `message_id`, `cloud_event`, `content_hash`, `{header: NAME}`, `{content_type: NAME}`, `{query: QUERY}`
-    fn source(&mut self, node: &Node, key: &str) -> Option<MessageSource> {
+    fn message_source(&mut self, node: &Node, key: &str) -> Option<MessageSource> {
         let words: &[&str] =
             if key == "version_by" { &["type"] } else { &["message_id", "cloud_event", "content_hash"] };
         let named: &[&str] =

@@ -143,7 +143,7 @@ impl Parser<'_> {
         if node.as_map().is_none() {
             return self
                 .word(node, "`eject`", &[("off", true), ("default", false)])
-                .map(|is_off| Eject { is_off, ..Eject::default() });
+                .map(|is_off| Eject { is_off: is_off.value, ..Eject::default() });
         }
         let members = self.members(node, "`eject`", keys::EJECT)?;
         Some(Eject {
@@ -159,7 +159,7 @@ impl Parser<'_> {
 
     fn retry(&mut self, node: &Node) -> Option<Retry> {
         if node.as_map().is_none() {
-            let attempts = self.word(node, "`retry`", &[("off", Some(0)), ("default", None)])?;
+            let attempts = self.word(node, "`retry`", &[("off", Some(0)), ("default", None)])?.value;
             return Some(Retry { attempts, ..Retry::default() });
         }
         let members = self.members(node, "`retry`", keys::RETRY)?;
@@ -223,10 +223,11 @@ impl Parser<'_> {
     }
 
     fn word_of<T: Copy>(&mut self, members: &Members<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
-        members.get(key).and_then(|node| self.word(node, &format!("`{key}`"), words))
+        members.get(key).and_then(|node| Some(self.word(node, &format!("`{key}`"), words)?.value))
     }
 
-    fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<Spanned<T>> {
         let Spanned { value: text, span } = self.text(node, what)?;
         let known = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if known.is_none() {
@@ -236,6 +237,6 @@ impl Parser<'_> {
             let help = suggest::help(&text, names()).unwrap_or_else(|| format!("one of {}", listed.join(", ")));
             self.diagnostics.error(codes::R14, span, found).help(help);
         }
-        known
+        Some(Spanned { value: known?, span })
     }
 }

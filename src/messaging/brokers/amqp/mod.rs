@@ -174,8 +174,8 @@ impl Broker for Amqp {
         })
     }
 
-    fn dead_letters(&self, flow: &str) -> Address {
-        Address::Queue { broker: String::new(), queue: format!("bifocal.dead.{flow}") }
+    fn dead_letters(&self, broker: &str, flow: &str) -> Address {
+        Address::Queue { broker: broker.to_owned(), queue: format!("bifocal.dead.{flow}") }
     }
 }
 

@@ -178,10 +178,10 @@ impl Broker for Nats {
         })
     }
 
-    fn dead_letters(&self, flow: &str) -> Address {
+    fn dead_letters(&self, broker: &str, flow: &str) -> Address {
         let name = plain(flow);
         Address::Subject {
-            broker: String::new(),
+            broker: broker.to_owned(),
             subject: format!("bifocal.dead.{name}"),
             stream: Some(format!("bifocal-dead-{name}")),
         }
