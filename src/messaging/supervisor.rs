@@ -101,8 +101,7 @@ impl Supervisor {
         for plan in plans {
             for channel in &plan.channels {
                 for flow in &channel.flows {
-                    let spec =
-                        Spec { service: plan.name.clone(), channel: channel.name.clone(), flow: flow.clone() };
+                    let spec = Spec { service: plan.name.clone(), channel: channel.name.clone(), flow: flow.clone() };
                     wanted.insert(format!("{}/{}", plan.name, flow.name), spec);
                 }
             }
@@ -150,7 +149,8 @@ impl Supervisor {
     fn build(&self, spec: &Spec) -> Result<Flow, String> {
         let find = |address: &Address| {
             let name = address.broker();
-            let broker = self.brokers.get(name).ok_or_else(|| format!("there is no `[brokers.{name}]` in the settings"))?;
+            let broker =
+                self.brokers.get(name).ok_or_else(|| format!("there is no `[brokers.{name}]` in the settings"))?;
             if broker.takes(address) {
                 Ok(broker.clone())
             } else {
@@ -162,7 +162,8 @@ impl Supervisor {
         let dead = match &spec.flow.dead_letter {
             Some(address) => (find(address)?, address.clone()),
             None => {
-                let address = source.dead_letters(spec.flow.source.broker(), &format!("{}.{}", spec.service, spec.flow.name));
+                let address =
+                    source.dead_letters(spec.flow.source.broker(), &format!("{}.{}", spec.service, spec.flow.name));
                 (source.clone(), address)
             }
         };
@@ -191,7 +192,10 @@ impl Supervisor {
 
     async fn stop_all(&self) {
         let all = std::mem::take(&mut *self.running());
-        all.values().for_each(|one| drop(one.stop.send(true)));
+        for one in all.values() {
+            // One that has ended already does not hear it.
+            let _ = one.stop.send(true);
+        }
         for (_, one) in all {
             let _ = one.task.await;
         }

@@ -9,7 +9,7 @@ use crate::rules::channel::Channel;
 
 /// A message that no further attempt would help.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Poison {
+pub(super) struct Poison {
     /// A stable word.
     pub reason: &'static str,
     /// For operators, without values of the message.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use figment::value::{Dict, Value};
 
-use super::read::Reader;
 use super::Pair;
+use super::read::Reader;
 use crate::diagnostic::suggest::closest;
 use crate::messaging::brokers::Secret;
 
@@ -99,7 +99,8 @@ impl Reader {
         };
         let (url, username) = (text("url"), text("username"));
         let files = ["password_file", "token_file"].map(&mut text);
-        let [credentials, ca, chain, private] = ["credentials", "ca", "chain", "key"].map(|part| text(part).map(PathBuf::from));
+        let [credentials, ca, chain, private] =
+            ["credentials", "ca", "chain", "key"].map(|part| text(part).map(PathBuf::from));
         let [password, token] = files.map(|file| file.map(PathBuf::from));
         let password = password.and_then(|file| self.secret(&key("password_file"), &file));
         let token = token.and_then(|file| self.secret(&key("token_file"), &file));
@@ -132,7 +133,10 @@ impl Reader {
             return None;
         };
         if parsed.and_then(|uri| uri.authority().map(|authority| authority.as_str().contains('@'))) == Some(true) {
-            self.wrong(&key("url"), "must not hold a user or a password: they belong in `username` and `password_file`");
+            self.wrong(
+                &key("url"),
+                "must not hold a user or a password: they belong in `username` and `password_file`",
+            );
             return None;
         }
         Some(BrokerSettings { kind, url, username, password, token, credentials, ca, certificate })

@@ -3,8 +3,8 @@
 //! [`DEFAULTS`] lists every setting with its story; what is not in it is not a setting.
 
 mod admin;
-mod effective;
 mod brokers;
+mod effective;
 mod hardening;
 mod log;
 mod protocols;
@@ -21,8 +21,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use admin::{AdminListen, AdminSettings, TokenFile};
-pub use effective::Effective;
 pub use brokers::{BrokerKind, BrokerSettings, Brokers, Messages};
+pub use effective::Effective;
 pub use figment::value::Value;
 pub use hardening::Deviation;
 pub(crate) use hardening::speaks_of_others;

@@ -1,21 +1,15 @@
 //! Dead letters: the message as it came, with the reason beside it.
 
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::message::{Message, Value};
 use super::super::translate::Poison;
 use super::Flow;
 use super::entry::Entry;
+use crate::gateway::rfc3339;
 
 /// What the headers of a dead letter begin with.
-pub const PREFIX: &str = "bifocal-dead-";
-/// What is wrong, as a stable word.
-pub const REASON: &str = "bifocal-dead-reason";
-/// The flow that it was on.
-pub const FLOW: &str = "bifocal-dead-flow";
-/// The version whose readers have not got it.
-pub const TO: &str = "bifocal-dead-to";
-
+const PREFIX: &str = "bifocal-dead-";
 impl Flow {
     /// The letter for one target. It never holds more of the message than the message itself.
     pub(super) fn letter(&self, entry: &Entry, to: &str, poison: &Poison) -> Message {
@@ -35,8 +29,8 @@ impl Flow {
         say("rules", &entry.rules);
         say("position", entry.position.as_deref().unwrap_or_default());
         say("attempts", &(entry.attempts + 1).to_string());
-        let now = SystemTime::now();
-        say("first-at", &rfc3339(now.checked_sub(entry.since.elapsed()).unwrap_or(now)));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        say("first-at", &rfc3339(now.saturating_sub(entry.since.elapsed())));
         say("last-at", &rfc3339(now));
         // It must stay until somebody has looked at it.
         letter.properties.expiration = None;
@@ -48,8 +42,4 @@ impl Flow {
 /// Places of a message are its writer's words: nothing that ends a line stays in a header.
 fn printable(text: &str) -> String {
     text.chars().map(|one| if one.is_control() { ' ' } else { one }).take(1000).collect()
-}
-
-fn rfc3339(at: SystemTime) -> String {
-    jiff::Timestamp::try_from(at).map(|at| at.to_string()).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ mod admit;
 mod dead;
 mod entry;
 mod lanes;
+mod publish;
 mod session;
 mod status;
 

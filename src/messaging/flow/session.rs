@@ -6,10 +6,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::super::broker::{Boxed, Confirm, Inbound, Lost, Sink, Source, Unpublished};
-use super::super::message::Message;
+use super::super::broker::{Boxed, Inbound, Lost, Sink, Source, Unpublished};
 use super::super::seen::{Scope, SeenError};
 use super::super::translate::Poison;
 use super::entry::{Entry, LegState};
@@ -34,7 +33,7 @@ pub(super) enum Ended {
 }
 
 /// What has happened to a message.
-enum Event {
+pub(super) enum Event {
     Published {
         at: u64,
         leg: usize,
@@ -49,33 +48,33 @@ enum Event {
 }
 
 pub(super) struct Session<'f> {
-    flow: &'f Flow,
-    source: Box<dyn Source>,
+    pub(super) flow: &'f Flow,
+    pub(super) source: Box<dyn Source>,
     /// One for each target, and one for the dead letters; none where it must be opened.
-    sinks: Vec<Option<Box<dyn Sink>>>,
-    entries: BTreeMap<u64, Entry>,
-    next: u64,
-    weight: usize,
-    keys: Lanes,
-    ids: Lanes,
+    pub(super) sinks: Vec<Option<Box<dyn Sink>>>,
+    pub(super) entries: BTreeMap<u64, Entry>,
+    pub(super) next: u64,
+    pub(super) weight: usize,
+    pub(super) keys: Lanes,
+    pub(super) ids: Lanes,
     /// Whose turn has come.
-    ready: VecDeque<u64>,
-    work: FuturesUnordered<Boxed<'static, Event>>,
+    pub(super) ready: VecDeque<u64>,
+    pub(super) work: FuturesUnordered<Boxed<'static, Event>>,
     /// Messages without a key wait for one of them that failed.
-    held: bool,
+    pub(super) held: bool,
     /// Somebody will say when they go on.
-    resuming: bool,
+    pub(super) resuming: bool,
     /// Dead letters do not arrive.
-    dead_down: bool,
+    pub(super) dead_down: bool,
     /// Why the flow will stand still, and by which rules.
-    halting: Option<(String, u64)>,
+    pub(super) halting: Option<(String, u64)>,
     /// Whether the last word to operators was that it waits.
-    troubled: bool,
-    order: Order,
-    on_poison: OnPoison,
-    attempts: Option<u32>,
-    dedup: Dedup,
-    scratch: Scratch,
+    pub(super) troubled: bool,
+    pub(super) order: Order,
+    pub(super) on_poison: OnPoison,
+    pub(super) attempts: Option<u32>,
+    pub(super) dedup: Dedup,
+    pub(super) scratch: Scratch,
 }
 
 impl<'f> Session<'f> {
@@ -177,7 +176,7 @@ impl<'f> Session<'f> {
         old.filter_map(|entry| entry.settle.as_ref()).map(|settle| settle.working()).collect()
     }
 
-    fn snapshot(&self) -> Result<Snapshot, Ended> {
+    pub(super) fn snapshot(&self) -> Result<Snapshot, Ended> {
         self.flow.rules.snapshot(&self.flow.service).ok_or_else(|| Ended::Lost("the service is gone".to_owned()))
     }
 
@@ -266,107 +265,8 @@ impl<'f> Session<'f> {
         Ok(())
     }
 
-    /// Hands over whatever of a message is to be published, in the order of its targets.
-    async fn send(&mut self, at: u64, snapshot: &Snapshot) {
-        let Some(mut entry) = self.entries.remove(&at) else { return };
-        let mut failed = None;
-        for index in 0..entry.legs.len() {
-            let Some(leg) = entry.legs.get(index) else { continue };
-            let (sink, to, message, once, next) = match (&leg.state, &leg.out) {
-                (LegState::Ready | LegState::Failed, Some(out)) => {
-                    let Some(target) = self.flow.of.targets.get(leg.target) else { continue };
-                    let once = self.flow.once(&entry, leg.target, snapshot);
-                    (leg.target, &target.address, out.clone(), once, LegState::Sent)
-                }
-                (LegState::Dead(poison), _) => {
-                    let to = self.flow.of.targets.get(leg.target).map(|target| target.version);
-                    let to = to.and_then(|to| snapshot.plan.versions.get(to)).map_or("", |to| to.name.as_str());
-                    let letter = self.flow.letter(&entry, to, poison);
-                    let once = entry.position.as_ref().map(|at| format!("{}:{at}:{to}", self.flow.status.name));
-                    (self.flow.targets.len(), &self.flow.dead.1, letter, once, LegState::DeadSent(poison.clone()))
-                }
-                _ => continue,
-            };
-            match self.enqueue(sink, to, message, once).await {
-                Ok(confirm) => {
-                    let limit = self.flow.bounds.confirm;
-                    self.work.push(Box::pin(async move {
-                        let result = timeout(limit, confirm).await;
-                        let result = result.unwrap_or_else(|_| Err(Unpublished::Lost("not confirmed in time".into())));
-                        Event::Published { at, leg: index, result }
-                    }));
-                    if let Some(leg) = entry.legs.get_mut(index) {
-                        leg.state = next;
-                    }
-                }
-                Err(Lost(why)) => {
-                    if let Some(leg) = entry.legs.get_mut(index)
-                        && leg.state == LegState::Ready
-                    {
-                        leg.state = LegState::Failed;
-                    }
-                    self.dead_down |= sink == self.flow.targets.len();
-                    failed = Some(why);
-                }
-            }
-        }
-        self.entries.insert(at, entry);
-        if let Some(why) = failed {
-            self.failed(at, why);
-        }
-    }
-
-    async fn enqueue(
-        &mut self,
-        sink: usize,
-        to: &crate::rules::channel::Address,
-        message: Message,
-        once: Option<String>,
-    ) -> Result<Confirm, Lost> {
-        let Some(slot) = self.sinks.get_mut(sink) else { return Err(Lost("no such target".to_owned())) };
-        let open = match slot {
-            Some(open) => open,
-            None => {
-                let broker = self.flow.targets.get(sink).unwrap_or(&self.flow.dead.0);
-                slot.insert(broker.sink().await?)
-            }
-        };
-        let handed = open.enqueue(to, message, once).await;
-        if handed.is_err() {
-            *slot = None;
-        }
-        handed
-    }
-
-    /// A message could not be published this time.
-    fn failed(&mut self, at: u64, why: String) {
-        self.flow.status.add(&self.flow.status.counts.retried, 1);
-        self.flow.status.becomes(State::Waiting(why));
-        self.troubled = true;
-        let Some(entry) = self.entries.get_mut(&at) else { return };
-        entry.attempts += 1;
-        let bounds = &self.flow.bounds;
-        if self.attempts.is_some_and(|most| entry.attempts >= most) {
-            for leg in entry.legs.iter_mut().filter(|leg| leg.state == LegState::Failed) {
-                leg.state = LegState::Dead(Poison::new("attempts_exhausted", "it could not be published"));
-            }
-        }
-        let pause =
-            bounds.pause.saturating_mul(1 << entry.attempts.min(16).saturating_sub(1)).min(bounds.longest_pause);
-        let pause = super::jittered(pause);
-        if entry.key.is_some() || self.order == Order::None {
-            self.work.push(Box::pin(async move {
-                sleep(pause).await;
-                Event::Again(Some(at))
-            }));
-            return;
-        }
-        self.held = true;
-        self.resume(pause);
-    }
-
     /// Once nothing without a key is under way any more, all that failed is published again, in order, after a pause.
-    fn resume(&mut self, pause: Duration) {
+    pub(super) fn resume(&mut self, pause: Duration) {
         let under_way = |entry: &Entry| entry.key.is_none() && !entry.finishing && entry.is_out();
         if !self.held || self.resuming || self.entries.values().any(under_way) {
             return;
@@ -426,48 +326,6 @@ impl<'f> Session<'f> {
             }
         }
         self.start_ready().await
-    }
-
-    async fn published(&mut self, at: u64, index: usize, result: Result<(), Unpublished>) {
-        let Some(leg) = self.entries.get_mut(&at).and_then(|entry| entry.legs.get_mut(index)) else { return };
-        let target = leg.target;
-        let is_letter = matches!(leg.state, LegState::DeadSent(_));
-        match result {
-            Ok(()) => {
-                if let LegState::DeadSent(poison) = &leg.state {
-                    self.flow.status.count_dead(poison.reason);
-                    self.dead_down = false;
-                } else {
-                    self.flow.status.add(&self.flow.status.counts.published, 1);
-                }
-                leg.state = LegState::Done;
-                if self.troubled && !self.held {
-                    self.troubled = false;
-                    self.flow.status.becomes(State::Running);
-                }
-            }
-            Err(why) => {
-                let permanent = why.permanent().filter(|_| !is_letter);
-                leg.state = match (&leg.state, permanent) {
-                    (_, Some(reason)) => LegState::Dead(Poison::new(reason, why.to_string())),
-                    (LegState::DeadSent(poison), None) => LegState::Dead(poison.clone()),
-                    _ => LegState::Failed,
-                };
-                if permanent.is_some() {
-                    // Without rules the next look at the work ends the session.
-                    if let Ok(snapshot) = self.snapshot() {
-                        self.send(at, &snapshot).await;
-                    }
-                    return;
-                }
-                if matches!(why, Unpublished::Lost(_)) {
-                    let sink = if is_letter { self.flow.targets.len() } else { target };
-                    self.sinks.get_mut(sink).into_iter().for_each(|slot| *slot = None);
-                }
-                self.dead_down |= is_letter;
-                self.failed(at, why.to_string());
-            }
-        }
     }
 
     /// Marks and settles a message that is done everywhere; what waits for its key goes on.

@@ -191,7 +191,8 @@ impl Parser<'_> {
 
     fn sources(&mut self, node: &Node, key: &str) -> Vec<Spanned<MessageSource>> {
         let Some(list) = self.list(node, &format!("`{key}`")) else { return Vec::new() };
-        let sources = list.iter().filter_map(|one| Some(Spanned { value: self.message_source(one, key)?, span: one.span }));
+        let sources =
+            list.iter().filter_map(|one| Some(Spanned { value: self.message_source(one, key)?, span: one.span }));
         sources.collect()
     }
 

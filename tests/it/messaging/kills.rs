@@ -63,7 +63,7 @@ pub(super) fn flow(source: (Kind, Arc<dyn Broker>, &str), target: (Kind, Arc<dyn
     Flow {
         service: "shop".into(),
         channel: channel.name.clone(),
-        status: Flow::status("shop", &of),
+        status: Flow::status("shop", &of, address(source.0, &format!("{}-dead", source.2))),
         of,
         dead: (source.1.clone(), address(source.0, &format!("{}-dead", source.2))),
         source: source.1,

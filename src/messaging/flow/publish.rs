@@ -1,0 +1,155 @@
+//! How messages of a session are published, and what follows from the answers.
+
+use tokio::time::{sleep, timeout};
+
+use super::super::broker::{Confirm, Lost, Unpublished};
+use super::super::message::Message;
+use super::super::translate::Poison;
+use super::entry::LegState;
+use super::session::{Event, Session};
+use super::{Snapshot, State};
+use crate::rules::channel::{Address, Order};
+
+impl Session<'_> {
+    /// Hands over whatever of a message is to be published, in the order of its targets.
+    pub(super) async fn send(&mut self, at: u64, snapshot: &Snapshot) {
+        let Some(mut entry) = self.entries.remove(&at) else { return };
+        let mut failed = None;
+        for index in 0..entry.legs.len() {
+            let Some(leg) = entry.legs.get(index) else { continue };
+            let (sink, to, message, once, next) = match (&leg.state, &leg.out) {
+                (LegState::Ready | LegState::Failed, Some(out)) => {
+                    let Some(target) = self.flow.of.targets.get(leg.target) else { continue };
+                    let once = self.flow.once(&entry, leg.target, snapshot);
+                    (leg.target, &target.address, out.clone(), once, LegState::Sent)
+                }
+                (LegState::Dead(poison), _) => {
+                    let to = self.flow.of.targets.get(leg.target).map(|target| target.version);
+                    let to = to.and_then(|to| snapshot.plan.versions.get(to)).map_or("", |to| to.name.as_str());
+                    let letter = self.flow.letter(&entry, to, poison);
+                    let once = entry.position.as_ref().map(|at| format!("{}:{at}:{to}", self.flow.status.name));
+                    (self.flow.targets.len(), &self.flow.dead.1, letter, once, LegState::DeadSent(poison.clone()))
+                }
+                _ => continue,
+            };
+            match self.enqueue(sink, to, message, once).await {
+                Ok(confirm) => {
+                    let limit = self.flow.bounds.confirm;
+                    self.work.push(Box::pin(async move {
+                        let result = timeout(limit, confirm).await;
+                        let result = result.unwrap_or_else(|_| Err(Unpublished::Lost("not confirmed in time".into())));
+                        Event::Published { at, leg: index, result }
+                    }));
+                    if let Some(leg) = entry.legs.get_mut(index) {
+                        leg.state = next;
+                    }
+                }
+                Err(Lost(why)) => {
+                    if let Some(leg) = entry.legs.get_mut(index)
+                        && leg.state == LegState::Ready
+                    {
+                        leg.state = LegState::Failed;
+                    }
+                    self.dead_down |= sink == self.flow.targets.len();
+                    failed = Some(why);
+                }
+            }
+        }
+        self.entries.insert(at, entry);
+        if let Some(why) = failed {
+            self.failed(at, why);
+        }
+    }
+
+    async fn enqueue(
+        &mut self,
+        sink: usize,
+        to: &Address,
+        message: Message,
+        once: Option<String>,
+    ) -> Result<Confirm, Lost> {
+        let Some(slot) = self.sinks.get_mut(sink) else { return Err(Lost("no such target".to_owned())) };
+        let open = match slot {
+            Some(open) => open,
+            None => {
+                let broker = self.flow.targets.get(sink).unwrap_or(&self.flow.dead.0);
+                slot.insert(broker.sink().await?)
+            }
+        };
+        let handed = open.enqueue(to, message, once).await;
+        if handed.is_err() {
+            *slot = None;
+        }
+        handed
+    }
+
+    /// A message could not be published this time.
+    fn failed(&mut self, at: u64, why: String) {
+        self.flow.status.add(&self.flow.status.counts.retried, 1);
+        self.flow.status.becomes(State::Waiting(why));
+        self.troubled = true;
+        let Some(entry) = self.entries.get_mut(&at) else { return };
+        entry.attempts += 1;
+        let bounds = &self.flow.bounds;
+        if self.attempts.is_some_and(|most| entry.attempts >= most) {
+            for leg in entry.legs.iter_mut().filter(|leg| leg.state == LegState::Failed) {
+                leg.state = LegState::Dead(Poison::new("attempts_exhausted", "it could not be published"));
+            }
+        }
+        let pause =
+            bounds.pause.saturating_mul(1 << entry.attempts.min(16).saturating_sub(1)).min(bounds.longest_pause);
+        let pause = super::jittered(pause);
+        if entry.key.is_some() || self.order == Order::None {
+            self.work.push(Box::pin(async move {
+                sleep(pause).await;
+                Event::Again(Some(at))
+            }));
+            return;
+        }
+        self.held = true;
+        self.resume(pause);
+    }
+
+    /// A broker has answered, or not in time.
+    pub(super) async fn published(&mut self, at: u64, index: usize, result: Result<(), Unpublished>) {
+        let Some(leg) = self.entries.get_mut(&at).and_then(|entry| entry.legs.get_mut(index)) else { return };
+        let target = leg.target;
+        let is_letter = matches!(leg.state, LegState::DeadSent(_));
+        match result {
+            Ok(()) => {
+                if let LegState::DeadSent(poison) = &leg.state {
+                    self.flow.status.count_dead(poison.reason);
+                    self.dead_down = false;
+                } else {
+                    self.flow.status.add(&self.flow.status.counts.published, 1);
+                }
+                leg.state = LegState::Done;
+                if self.troubled && !self.held {
+                    self.troubled = false;
+                    self.flow.status.becomes(State::Running);
+                }
+            }
+            Err(why) => {
+                let permanent = why.permanent().filter(|_| !is_letter);
+                leg.state = match (&leg.state, permanent) {
+                    (_, Some(reason)) => LegState::Dead(Poison::new(reason, why.to_string())),
+                    (LegState::DeadSent(poison), None) => LegState::Dead(poison.clone()),
+                    _ => LegState::Failed,
+                };
+                if permanent.is_some() {
+                    // Without rules the next look at the work ends the session.
+                    if let Ok(snapshot) = self.snapshot() {
+                        self.send(at, &snapshot).await;
+                    }
+                    return;
+                }
+                if matches!(why, Unpublished::Lost(_)) {
+                    let sink = if is_letter { self.flow.targets.len() } else { target };
+                    self.sinks.get_mut(sink).into_iter().for_each(|slot| *slot = None);
+                }
+                self.dead_down |= is_letter;
+                self.failed(at, why.to_string());
+            }
+        }
+    }
+}
