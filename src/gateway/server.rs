@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch as channel};
 use super::access_log::AccessLog;
 use super::admin::Desk;
 use super::asynchronous::Asynchronous;
-use super::asynchronous::runner::Runner;
+use super::asynchronous::runner::Orders;
 use super::audit::{Audit, Change, Who};
 use super::changes::Changes;
 use super::doors::{self, Door, Listening, Sockets, Use};
@@ -283,16 +283,7 @@ impl Server {
         tokio::spawn(async move {
             watch::watch(changes, (settings.reload, &settings.log), signals, watching).await;
         });
-        let work = match app.asynchronous.take_waiting() {
-            Some(waiting) => {
-                let (runner, work) = Runner::new(&app, waiting);
-                if let Err(error) = runner.recover().await {
-                    tracing::error!(%error, "operations of before cannot be taken up");
-                }
-                Some((tokio::spawn(runner.run()), work))
-            }
-            None => None,
-        };
+        let orders = Orders::begin(&app).await;
         let is_main = predecessor.is_some();
         if let Some(Err(error)) = predecessor.map(Predecessor::relieve) {
             tracing::debug!(%error, "the process before is gone already");
@@ -323,12 +314,7 @@ impl Server {
         app.asynchronous.end();
         let finished = async {
             all_gone.closed().await;
-            if let Some((runner, work)) = work {
-                // Nobody asks for anything any more; what has begun comes to its end.
-                runner.abort();
-                let _ = runner.await;
-                work.finished().await;
-            }
+            orders.finished().await;
         };
         let drained = tokio::time::timeout(app.settings.timeouts.drain, finished).await.is_ok();
         if !drained {

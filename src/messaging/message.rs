@@ -185,7 +185,9 @@ pub fn write_back(before: &HeaderMap, after: &HeaderMap, message: &mut Message) 
             [] => message.headers.remove(name.as_str()),
             [first, rest @ ..] => {
                 message.headers.set(name.as_str(), first.clone());
-                rest.iter().for_each(|text| message.headers.push(name.as_str(), Value::text(text.clone())));
+                for text in rest {
+                    message.headers.push(name.as_str(), Value::text(text.clone()));
+                }
             }
         }
     }

@@ -159,13 +159,12 @@ impl Supervisor {
         };
         let source = find(&spec.flow.source)?;
         let targets = spec.flow.targets.iter().map(|target| find(&target.address)).collect::<Result<_, _>>()?;
-        let dead = match &spec.flow.dead_letter {
-            Some(address) => (find(address)?, address.clone()),
-            None => {
-                let address =
-                    source.dead_letters(spec.flow.source.broker(), &format!("{}.{}", spec.service, spec.flow.name));
-                (source.clone(), address)
-            }
+        let dead = if let Some(address) = &spec.flow.dead_letter {
+            (find(address)?, address.clone())
+        } else {
+            let address =
+                source.dead_letters(spec.flow.source.broker(), &format!("{}.{}", spec.service, spec.flow.name));
+            (source.clone(), address)
         };
         Ok(Flow {
             service: spec.service.clone(),

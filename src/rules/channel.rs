@@ -149,7 +149,7 @@ pub struct Dedup {
 
 impl Default for Dedup {
     fn default() -> Self {
-        Self { window: Duration::from_hours(24), entries: 1_000_000 }
+        Self { window: Duration::from_secs(24 * 3600), entries: 1_000_000 }
     }
 }
 

@@ -89,13 +89,14 @@ impl Reader {
         }
         let mut text = |part: &str| match dict.get(part) {
             None => None,
-            Some(value) => match value.as_str().filter(|text| !text.is_empty()) {
-                Some(text) => Some(text.to_owned()),
-                None => {
+            Some(value) => {
+                if let Some(text) = value.as_str().filter(|text| !text.is_empty()) {
+                    Some(text.to_owned())
+                } else {
                     self.wrong(&key(part), "must be a text");
                     None
                 }
-            },
+            }
         };
         let (url, username) = (text("url"), text("username"));
         let files = ["password_file", "token_file"].map(&mut text);

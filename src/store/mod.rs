@@ -183,9 +183,9 @@ impl Store {
     pub async fn sweep(&self, now: u64) -> Result<usize, StoreError> {
         let mut count = 0;
         for (counter, _) in self.scan(Table::Count, b"")? {
-            let Some(shelf) = Shelf::named(&counter) else { continue };
+            let Some(counted) = Shelf::named(&counter) else { continue };
             loop {
-                let own = shelf.clone();
+                let own = counted.clone();
                 let gone = self.change(move |tables| own.expire(tables, now, SWEPT_AT_ONCE)).await?;
                 count += gone;
                 if gone < SWEPT_AT_ONCE {

@@ -52,7 +52,7 @@ pub(in crate::gateway) async fn order(call: &Call<'_>, read: &Read) -> Result<Or
 /// # Errors
 /// It cannot be translated.
 pub(in crate::gateway) async fn order_in(call: &Call<'_>, version: usize, read: &Read) -> Result<Order, Trouble> {
-    let between = Call { served: version, route: call.route.clone(), ..*call };
+    let between = Call { served: version, route: call.route, ..*call };
     let translated = translated(&between, read, true).await?;
     // As it was sent it would come to the same route again.
     let detail = "a stream or a patch cannot be sent to a service that is waited for";

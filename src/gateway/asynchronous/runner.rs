@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch as channel};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use super::operation::{self, State};
 use super::order::{Answer, Order};
@@ -34,7 +34,7 @@ pub(in crate::gateway) enum Task {
 }
 
 /// Does what is to be done until the gateway ends.
-pub(in crate::gateway) struct Runner {
+struct Runner {
     app: Arc<App>,
     /// The same, which waits as long as an operation may.
     patient: Arc<App>,
@@ -42,29 +42,42 @@ pub(in crate::gateway) struct Runner {
     at_work: channel::Receiver<()>,
 }
 
-/// Tells when all work is over.
-pub(in crate::gateway) struct Work(channel::Sender<()>);
+/// All work of a gateway.
+pub(in crate::gateway) struct Orders(Option<(JoinHandle<()>, channel::Sender<()>)>);
 
-impl Work {
-    /// Waits for what has begun.
+impl Orders {
+    /// Begins to work, with what a process before this one has left.
+    pub(in crate::gateway) async fn begin(app: &App) -> Self {
+        let Some(waiting) = app.asynchronous.take_waiting() else { return Self(None) };
+        let (runner, work) = Runner::new(app, waiting);
+        if let Err(error) = runner.recover().await {
+            tracing::error!(%error, "operations of before cannot be taken up");
+        }
+        Self(Some((tokio::spawn(runner.run()), work)))
+    }
+
+    /// Waits for what has begun; nobody asks for anything any more.
     pub(in crate::gateway) async fn finished(self) {
-        self.0.closed().await;
+        let Some((runner, work)) = self.0 else { return };
+        runner.abort();
+        let _ = runner.await;
+        work.closed().await;
     }
 }
 
 impl Runner {
-    pub(in crate::gateway) fn new(app: &App, waiting: mpsc::Receiver<Task>) -> (Self, Work) {
+    fn new(app: &App, waiting: mpsc::Receiver<Task>) -> (Self, channel::Sender<()>) {
         let (work, at_work) = channel::channel(());
         let mut patient = app.share();
         patient.upstreams = Upstreams::patient(Connector::new(app.certificates.clone()), &app.clusters, PATIENT);
-        (Self { app: Arc::new(app.share()), patient: Arc::new(patient), waiting, at_work }, Work(work))
+        (Self { app: Arc::new(app.share()), patient: Arc::new(patient), waiting, at_work }, work)
     }
 
     /// Takes up what a process before this one has left.
     ///
     /// # Errors
     /// What it has left cannot be read.
-    pub(in crate::gateway) async fn recover(&self) -> Result<(), StoreError> {
+    async fn recover(&self) -> Result<(), StoreError> {
         let Some(store) = self.app.asynchronous.keeper.opened().cloned() else { return Ok(()) };
         let own = self.app.asynchronous.run;
         for (id, found) in operation::all(&store)? {
@@ -104,7 +117,7 @@ impl Runner {
     }
 
     /// Works until nothing can be asked any more.
-    pub(in crate::gateway) async fn run(mut self) {
+    async fn run(mut self) {
         let sweeping = tokio::spawn(sweep(self.app.clone()));
         let mut places: HashMap<String, Arc<Semaphore>> = HashMap::new();
         while let Some(task) = self.waiting.recv().await {

@@ -160,7 +160,7 @@ impl Broker for Memory {
             place.readers
         };
         let source: Box<dyn Source> =
-            Box::new(Reader { shared: self.shared.clone(), key, reader, most, stopped: false });
+            Box::new(Reader { shared: self.shared.clone(), key, number: reader, most, stopped: false });
         Box::pin(std::future::ready(Ok(source)))
     }
 
@@ -191,7 +191,7 @@ impl Broker for Memory {
 struct Reader {
     shared: Arc<Shared>,
     key: String,
-    reader: u64,
+    number: u64,
     most: usize,
     stopped: bool,
 }
@@ -204,12 +204,12 @@ impl Reader {
     fn take(&self) -> Option<(u64, Message, bool)> {
         let mut places = self.shared.places();
         let place = places.get_mut(&self.key)?;
-        let of_reader = place.given.values().filter(|(reader, _)| *reader == self.reader).count();
+        let of_reader = place.given.values().filter(|(reader, _)| *reader == self.number).count();
         if self.stopped || of_reader >= self.most {
             return None;
         }
         let (at, message) = place.waiting.pop_front()?;
-        place.given.insert(at, (self.reader, message.clone()));
+        place.given.insert(at, (self.number, message.clone()));
         let times = place.repeated.entry(at).or_default();
         *times += 1;
         Some((at, message, *times > 1))
@@ -230,7 +230,7 @@ impl Source for Reader {
                 }
                 if let Some((at, message, redelivered)) = self.take() {
                     let settle =
-                        Settled { shared: self.shared.clone(), key: self.key.clone(), reader: self.reader, at };
+                        Settled { shared: self.shared.clone(), key: self.key.clone(), number: self.number, at };
                     let position = Some(format!("{}/{at}", self.key));
                     return Ok(Inbound { message, position, redelivered, settle: Box::new(settle) });
                 }
@@ -250,7 +250,7 @@ impl Drop for Reader {
         let mut places = self.shared.places();
         let Some(place) = places.get_mut(&self.key) else { return };
         let own: Vec<u64> =
-            place.given.iter().filter(|(_, (reader, _))| *reader == self.reader).map(|(at, _)| *at).collect();
+            place.given.iter().filter(|(_, (reader, _))| *reader == self.number).map(|(at, _)| *at).collect();
         for at in own.into_iter().rev() {
             if let Some((_, message)) = place.given.remove(&at) {
                 place.waiting.push_front((at, message));
@@ -265,7 +265,7 @@ impl Drop for Reader {
 struct Settled {
     shared: Arc<Shared>,
     key: String,
-    reader: u64,
+    number: u64,
     at: u64,
 }
 
@@ -278,7 +278,7 @@ impl Settle for Settled {
             let mut places = self.shared.places();
             let Some(place) = places.get_mut(&self.key) else { return Ok(()) };
             // A message that another reader has by now is that one's to settle.
-            if place.given.get(&self.at).is_some_and(|(reader, _)| *reader == self.reader) {
+            if place.given.get(&self.at).is_some_and(|(reader, _)| *reader == self.number) {
                 if place.is_log {
                     if let Some(next) = place.mark.done(self.at) {
                         place.given.retain(|at, _| *at >= next);

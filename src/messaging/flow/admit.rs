@@ -9,6 +9,7 @@ use super::super::message::Message;
 use super::super::seen::{Scope, SeenError};
 use super::super::translate::{Poison, Surroundings, translate};
 use super::entry::{Entry, Leg, LegState};
+use super::status::add;
 use super::{Flow, Snapshot};
 use crate::plan::Scratch;
 use crate::rules::channel::{Channel, Topology};
@@ -61,13 +62,9 @@ impl Flow {
             entry.legs = all_dead(&Poison::new("no_path", "the channel is gone"));
             return Ok(());
         };
-        let from = match identify::version(&entry.message, service, channel, self.of.version) {
-            Ok(from) => from,
-            Err(_) => {
-                entry.legs =
-                    all_dead(&Poison::new("unknown_version", "the message names a version that does not exist"));
-                return Ok(());
-            }
+        let Ok(from) = identify::version(&entry.message, service, channel, self.of.version) else {
+            entry.legs = all_dead(&Poison::new("unknown_version", "the message names a version that does not exist"));
+            return Ok(());
         };
         entry.from = service.versions.get(from).map_or_else(String::new, |version| version.name.clone());
         let visited = match identify::visited(&entry.message, service, &channel.name) {
@@ -107,7 +104,7 @@ impl Flow {
         if let Some(id) = &entry.id {
             match self.seen.get(&self.scope(index, id), channel.dedup)? {
                 Some(hash) if hash == entry.hash => {
-                    self.status.add(&self.status.counts.deduplicated, 1);
+                    add(&self.status.counts.deduplicated, 1);
                     return Ok(Leg { target: index, out: None, state: LegState::Done });
                 }
                 Some(_) => return dead(Poison::new("id_conflict", "another message had the same id")),
@@ -116,7 +113,7 @@ impl Flow {
         }
         match translate(&entry.message, (from, to), around, scratch) {
             Ok((out, dropped)) => {
-                self.status.add(&self.status.counts.dropped_members, dropped as u64);
+                add(&self.status.counts.dropped_members, dropped as u64);
                 Ok(Leg { target: index, out: Some(out), state: LegState::Ready })
             }
             Err(poison) => dead(poison),

@@ -6,7 +6,8 @@ use super::super::broker::{Confirm, Lost, Unpublished};
 use super::super::message::Message;
 use super::super::translate::Poison;
 use super::entry::LegState;
-use super::session::{Event, Session};
+use super::session::{Event, Lane, Session};
+use super::status::add;
 use super::{Snapshot, State};
 use crate::rules::channel::{Address, Order};
 
@@ -69,12 +70,11 @@ impl Session<'_> {
         once: Option<String>,
     ) -> Result<Confirm, Lost> {
         let Some(slot) = self.sinks.get_mut(sink) else { return Err(Lost("no such target".to_owned())) };
-        let open = match slot {
-            Some(open) => open,
-            None => {
-                let broker = self.flow.targets.get(sink).unwrap_or(&self.flow.dead.0);
-                slot.insert(broker.sink().await?)
-            }
+        let open = if let Some(open) = slot {
+            open
+        } else {
+            let broker = self.flow.targets.get(sink).unwrap_or(&self.flow.dead.0);
+            slot.insert(broker.sink().await?)
         };
         let handed = open.enqueue(to, message, once).await;
         if handed.is_err() {
@@ -85,7 +85,7 @@ impl Session<'_> {
 
     /// A message could not be published this time.
     fn failed(&mut self, at: u64, why: String) {
-        self.flow.status.add(&self.flow.status.counts.retried, 1);
+        add(&self.flow.status.counts.retried, 1);
         self.flow.status.becomes(State::Waiting(why));
         self.troubled = true;
         let Some(entry) = self.entries.get_mut(&at) else { return };
@@ -106,7 +106,7 @@ impl Session<'_> {
             }));
             return;
         }
-        self.held = true;
+        self.lane = Lane::Held;
         self.resume(pause);
     }
 
@@ -121,10 +121,10 @@ impl Session<'_> {
                     self.flow.status.count_dead(poison.reason);
                     self.dead_down = false;
                 } else {
-                    self.flow.status.add(&self.flow.status.counts.published, 1);
+                    add(&self.flow.status.counts.published, 1);
                 }
                 leg.state = LegState::Done;
-                if self.troubled && !self.held {
+                if self.troubled && self.lane == Lane::Open {
                     self.troubled = false;
                     self.flow.status.becomes(State::Running);
                 }

@@ -13,6 +13,7 @@ use super::super::seen::{Scope, SeenError};
 use super::super::translate::Poison;
 use super::entry::{Entry, LegState};
 use super::lanes::Lanes;
+use super::status::add;
 use super::{Flow, Snapshot, State, stopped};
 use crate::plan::Scratch;
 use crate::rules::channel::{Dedup, OnPoison, Order};
@@ -20,7 +21,7 @@ use crate::rules::channel::{Dedup, OnPoison, Order};
 /// How often brokers hear that messages are still in work.
 const WORKING: Duration = Duration::from_secs(3);
 /// How long what is parked stays so without a word.
-const PARKED: Dedup = Dedup { window: Duration::from_hours(24 * 365), entries: u64::MAX };
+const PARKED: Dedup = Dedup { window: Duration::from_secs(24 * 365 * 3600), entries: u64::MAX };
 
 /// How a session ends.
 pub(super) enum Ended {
@@ -30,6 +31,17 @@ pub(super) enum Ended {
     Lost(String),
     /// A message cannot be translated, and the channel says to stop there.
     Halted { why: String, generation: u64 },
+}
+
+/// Whether messages without a key are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// They are.
+    Open,
+    /// They wait for one of them that failed.
+    Held,
+    /// They wait, and somebody will say when they go on.
+    Resuming,
 }
 
 /// What has happened to a message.
@@ -60,10 +72,8 @@ pub(super) struct Session<'f> {
     /// Whose turn has come.
     pub(super) ready: VecDeque<u64>,
     pub(super) work: FuturesUnordered<Boxed<'static, Event>>,
-    /// Messages without a key wait for one of them that failed.
-    pub(super) held: bool,
-    /// Somebody will say when they go on.
-    pub(super) resuming: bool,
+    /// Of messages without a key.
+    pub(super) lane: Lane,
     /// Dead letters do not arrive.
     pub(super) dead_down: bool,
     /// Why the flow will stand still, and by which rules.
@@ -99,8 +109,7 @@ impl<'f> Session<'f> {
             ids: Lanes::default(),
             ready: VecDeque::new(),
             work: FuturesUnordered::new(),
-            held: false,
-            resuming: false,
+            lane: Lane::Open,
             dead_down: false,
             halting: None,
             troubled: false,
@@ -129,8 +138,11 @@ impl<'f> Session<'f> {
             {
                 return Ended::Halted { why, generation };
             }
-            let may_take =
-                self.halting.is_none() && deadline.is_none() && !self.held && !self.dead_down && self.has_room();
+            let may_take = self.halting.is_none()
+                && deadline.is_none()
+                && self.lane == Lane::Open
+                && !self.dead_down
+                && self.has_room();
             let until = deadline.unwrap_or_else(|| Instant::now() + WORKING);
             let happened = tokio::select! {
                 Some(event) = self.work.next(), if !self.work.is_empty() => self.on(event, pause).await,
@@ -183,8 +195,8 @@ impl<'f> Session<'f> {
     /// A message has come.
     async fn take(&mut self, inbound: Inbound) -> Option<Ended> {
         let counts = &self.flow.status.counts;
-        self.flow.status.add(&counts.received, 1);
-        self.flow.status.add(&counts.redelivered, u64::from(inbound.redelivered));
+        add(&counts.received, 1);
+        add(&counts.redelivered, u64::from(inbound.redelivered));
         let snapshot = match self.snapshot() {
             Ok(snapshot) => snapshot,
             Err(ended) => return Some(ended),
@@ -239,7 +251,7 @@ impl<'f> Session<'f> {
                 }
                 _ => {}
             }
-            let waits_for_others = key.is_none() && self.held && self.order == Order::Key;
+            let waits_for_others = key.is_none() && self.lane != Lane::Open && self.order == Order::Key;
             if !waits_for_others {
                 self.send(at, &snapshot).await;
             }
@@ -268,10 +280,10 @@ impl<'f> Session<'f> {
     /// Once nothing without a key is under way any more, all that failed is published again, in order, after a pause.
     pub(super) fn resume(&mut self, pause: Duration) {
         let under_way = |entry: &Entry| entry.key.is_none() && !entry.finishing && entry.is_out();
-        if !self.held || self.resuming || self.entries.values().any(under_way) {
+        if self.lane != Lane::Held || self.entries.values().any(under_way) {
             return;
         }
-        self.resuming = true;
+        self.lane = Lane::Resuming;
         self.work.push(Box::pin(async move {
             sleep(pause).await;
             Event::Again(None)
@@ -290,14 +302,13 @@ impl<'f> Session<'f> {
                 self.resume(self.flow.bounds.pause);
             }
             Event::Again(one) => {
-                let again: Vec<u64> = match one {
-                    Some(at) => vec![at],
-                    None => {
-                        (self.held, self.resuming) = (false, false);
-                        let open = |(_, entry): &(&u64, &Entry)| entry.key.is_none() && entry.waits == 0;
-                        let open = self.entries.iter().filter(open).filter(|(_, entry)| entry.is_to_send());
-                        open.map(|(at, _)| *at).collect()
-                    }
+                let again: Vec<u64> = if let Some(at) = one {
+                    vec![at]
+                } else {
+                    self.lane = Lane::Open;
+                    let open = |(_, entry): &(&u64, &Entry)| entry.key.is_none() && entry.waits == 0;
+                    let open = self.entries.iter().filter(open).filter(|(_, entry)| entry.is_to_send());
+                    open.map(|(at, _)| *at).collect()
                 };
                 let snapshot = match self.snapshot() {
                     Ok(snapshot) => snapshot,
@@ -305,7 +316,7 @@ impl<'f> Session<'f> {
                 };
                 for at in again {
                     // One that fails holds those behind it.
-                    if one.is_none() && self.held {
+                    if one.is_none() && self.lane != Lane::Open {
                         break;
                     }
                     self.send(at, &snapshot).await;
@@ -318,7 +329,7 @@ impl<'f> Session<'f> {
                 }
                 if let Some(entry) = self.entries.remove(&at) {
                     self.weight = self.weight.saturating_sub(entry.weight);
-                    self.flow.status.add(&self.flow.status.counts.settled, 1);
+                    add(&self.flow.status.counts.settled, 1);
                     if let Some(next) = entry.id.as_ref().and_then(|id| self.ids.leave(id, at)) {
                         self.make_way(next);
                     }

@@ -133,8 +133,8 @@ impl Status {
             None => dead.push((reason, 1)),
         }
     }
+}
 
-    pub(super) fn add(&self, counter: &AtomicU64, more: u64) {
-        counter.fetch_add(more, Ordering::Relaxed);
-    }
+pub(super) fn add(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
 }

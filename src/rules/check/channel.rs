@@ -29,7 +29,7 @@ pub(super) fn check_channels(
     diagnostics: &mut Diagnostics,
 ) -> Vec<Channel> {
     let channels: Vec<Channel> =
-        service.channels.iter().filter_map(|decl| check_channel(service, decl, diagnostics)).collect();
+        service.channels.iter().map(|decl| check_channel(service, decl, diagnostics)).collect();
     for (decl, channel) in service.channels.iter().zip(&channels).filter(|_| all_read) {
         check_rules(service, files, decl, channel, diagnostics);
     }
@@ -58,7 +58,7 @@ fn channel_of(template: &crate::path::template::Template) -> &str {
     }
 }
 
-fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Diagnostics) -> Option<Channel> {
+fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Diagnostics) -> Channel {
     let mut all = Vec::with_capacity(decl.versions.len());
     let mut event_types: Vec<(usize, String)> = Vec::new();
     let mut seen: HashMap<&str, Span> = HashMap::new();
@@ -127,7 +127,7 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
     }
     check_guarantee(decl, &flows, diagnostics);
     let replies = decl.replies.as_ref().and_then(|replies| check_replies(service, decl, replies, diagnostics));
-    Some(Channel {
+    Channel {
         name: name.clone(),
         topology,
         version_by: check_sources(&decl.version_by, diagnostics),
@@ -140,7 +140,7 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
         event_types,
         flows,
         replies,
-    })
+    }
 }
 
 fn target(of: &Addresses) -> Option<Target> {

@@ -34,7 +34,7 @@ async fn poison_goes_to_the_dead_letters_and_neighbours_flow_on() {
     let mut unknown = message("u", None, "{}");
     unknown.headers.set("bifocal-version", "v99");
     let mut looping = message("l", None, "{}");
-    looping.headers.set("bifocal-path", vec!["other/x@a>b"; 8].join(", "));
+    looping.headers.set("bifocal-path", ["other/x@a>b"; 8].join(", "));
     let not_utf8 = Message { body: vec![b'"', 0xff, b'"'].into(), ..Message::default() };
     let poison = [
         (message("1", None, r#"{"a":"#), "not_json"),
