@@ -277,7 +277,7 @@ fn outgoing(call: &Call<'_>, mut out: RequestOut, received: &mut Received) -> Re
     let body = std::mem::replace(&mut out.body, BodyOut::Unchanged);
     let payload = match (body, received) {
         (BodyOut::Unchanged, Received::Whole { raw, .. }) => Payload::Whole(raw.clone()),
-        (BodyOut::Unchanged, Received::Streaming(body)) => call.streamed(taken(body)?),
+        (BodyOut::Unchanged, Received::Streaming(body)) => call.streamed(&call.parts.headers, taken(body)?),
         (BodyOut::Unchanged, Received::Translated(body)) => Payload::Stream(taken(body)?),
         (BodyOut::Unchanged, Received::Absent) => Payload::Whole(Bytes::new()),
         (BodyOut::Replaced(body), received) => {
