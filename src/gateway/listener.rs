@@ -142,7 +142,11 @@ async fn next(
     let permit = room.clone().acquire_owned().await.ok()?;
     overload.accepting().await;
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, permit)),
+        Ok((stream, peer)) => {
+            // There may have come to be too much while nobody came.
+            overload.accepting().await;
+            Some((stream, peer, permit))
+        }
         Err(error) => {
             // Out of descriptors, mostly: trying again at once would only spin.
             tracing::warn!(%error, "cannot accept a connection");
