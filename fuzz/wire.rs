@@ -70,7 +70,7 @@ static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| {
     assert_ne!(server.generation(), 0, "{:?}", server.complaints());
     let _ = fs::remove_dir_all(folder);
     let addr = server.addr();
-    runtime.spawn(server.run(std::future::pending()));
+    runtime.spawn(server.run(std::future::pending::<()>()));
     Gateway { addr, _runtime: runtime }
 });
 
