@@ -1,7 +1,7 @@
 //! A queue that is read.
 
 use futures_util::StreamExt;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Consumer};
 
@@ -59,6 +59,10 @@ impl Source for Reader {
 
     fn close(&mut self) -> Boxed<'_, ()> {
         Box::pin(async move {
+            // What has come and was not taken, all of it at once: what a closed channel had is given back by and by, and
+            // another reader might get what stood behind it first.
+            let all = BasicNackOptions { multiple: true, requeue: true };
+            let _ = self.channel.basic_nack(0, all).await;
             // Nobody answers an acknowledgement; an answer to what is said behind it says that it was heard.
             let _ = self.channel.close(200, "".into()).await;
         })
