@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::aside::Movable;
 use super::frames::Frames;
@@ -36,6 +36,8 @@ const HASTE: u32 = 10;
 /// What a sender may have on its way to us unasked: of one HTTP/2 stream, and of a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
+/// How long a caller who connected just before this process stopped may take to begin to speak.
+const FIRST_WORD: Duration = Duration::from_millis(500);
 
 /// How many header fields hyper takes if it is not told.
 const HYPERS_HEADERS: usize = 100;
@@ -243,7 +245,7 @@ pub(super) async fn serve(
             Ok(Ok(seen)) => seen,
             Ok(Err(_)) | Err(_) => return,
         },
-        () = stopped(&mut stop) => return,
+        () = long_stopped(&mut stop) => return,
     };
     // What ALPN agreed upon holds; without it there is no HTTP/2 over TLS (RFC 9113, 3.2).
     if conn.caller.secured.as_ref().is_some_and(|secured| secured.http2 != (protocol == Protocol::Http2)) {
@@ -276,6 +278,12 @@ async fn sniff(stream: &mut Stream) -> std::io::Result<(Protocol, Bytes)> {
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone has stopped too.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The same, and as much longer as a caller who has just connected needs to say what it wants.
+pub(super) async fn long_stopped(stop: &mut watch::Receiver<bool>) {
+    stopped(stop).await;
+    sleep(FIRST_WORD).await;
 }
 
 /// Has a request answered with what the connection knows of it.
@@ -342,6 +350,8 @@ async fn serve_http1(
     let mut stopping = false;
     let ended = loop {
         tokio::select! {
+            // What has come is looked at before the connection is told that it is over.
+            biased;
             ended = std::future::poll_fn(|cx| http.poll_without_shutdown(cx)) => break ended,
             () = conn.silent(&timeouts) => return say_timeout(http.into_parts().io.into_inner(), &conn).await,
             () = stopped(&mut stop), if !stopping => {

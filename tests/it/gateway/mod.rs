@@ -20,6 +20,7 @@ mod endpoints_found;
 mod exchange;
 mod faults;
 mod faulty;
+mod flows;
 mod follow;
 mod grpc;
 mod hostile;
