@@ -3,7 +3,7 @@
 #![expect(clippy::indexing_slicing, clippy::string_slice, clippy::expect_used, reason = "a test ends by panicking")]
 #![expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
 
-mod authority;
+pub(crate) mod authority;
 mod support;
 
 mod asynchronous;

@@ -9,6 +9,10 @@ mod cut;
 mod flows;
 mod foreign;
 mod kills;
+mod pressure;
+mod secured;
+mod secured_nats;
+mod told;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
