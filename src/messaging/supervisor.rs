@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::broker::Broker;
 use super::flow::{Bounds, Flow, Rules, State, Status};
+use super::replies::pending::Pending;
 use super::seen::Seen;
 use crate::plan::ServicePlan;
 use crate::rules::channel::{self, Address};
@@ -26,6 +27,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub struct Supervisor {
     brokers: BTreeMap<String, Arc<dyn Broker>>,
     seen: Arc<dyn Seen>,
+    pending: Pending,
     rules: Arc<dyn Rules>,
     bounds: Bounds,
     running: Mutex<BTreeMap<String, Running>>,
@@ -49,14 +51,14 @@ struct Running {
 }
 
 impl Supervisor {
-    /// Flows by these rules, between these brokers; `seen` remembers what is done.
+    /// Flows by these rules, between these brokers; `seen` remembers what is done, `pending` what waits for a reply.
     pub fn new(
         brokers: BTreeMap<String, Arc<dyn Broker>>,
-        seen: Arc<dyn Seen>,
+        (seen, pending): (Arc<dyn Seen>, Pending),
         rules: Arc<dyn Rules>,
         bounds: Bounds,
     ) -> Self {
-        Self { brokers, seen, rules, bounds, running: Mutex::default(), refused: Mutex::default() }
+        Self { brokers, seen, pending, rules, bounds, running: Mutex::default(), refused: Mutex::default() }
     }
 
     /// Every flow as operators see it, and those that cannot be started with the reason.
@@ -175,6 +177,7 @@ impl Supervisor {
             status: Flow::status(&spec.service, &spec.flow, dead.1.clone()),
             dead,
             seen: self.seen.clone(),
+            pending: self.pending.clone(),
             rules: self.rules.clone(),
             bounds: self.bounds,
         })

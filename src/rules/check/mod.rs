@@ -9,6 +9,7 @@ mod cursor;
 mod mapping;
 mod message;
 mod place;
+mod replies;
 mod route;
 mod service;
 mod step;

@@ -113,6 +113,10 @@ impl Parser<'_> {
 
     fn channel_version(&mut self, name: &Node, value: &Node) -> Option<ChannelVersionDecl> {
         let version = self.text(name, "a version's name")?;
+        if value.is_null() {
+            let (event_type, ingress, egress) = (None, None, None);
+            return Some(ChannelVersionDecl { version, event_type, ingress, egress, span: name.span });
+        }
         let members = self.members(value, "a channel's version", keys::CHANNEL_VERSION)?;
         let event_type = members.get("type").and_then(|node| self.text(node, "`type`"));
         let ingress = members.get("ingress").and_then(|node| self.address(node));

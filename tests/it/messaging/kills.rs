@@ -15,8 +15,10 @@ use bifocal::messaging::broker::{Broker, Source};
 use bifocal::messaging::brokers::amqp::{self, Amqp};
 use bifocal::messaging::brokers::nats::{self, Nats};
 use bifocal::messaging::flow::{Bounds, Flow, Rules};
+use bifocal::messaging::replies::pending::Pending;
 use bifocal::messaging::seen::Volatile;
 use bifocal::rules::channel::Address;
+use bifocal::store::Store;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -28,7 +30,7 @@ use super::{Fixed, RULES, message, plan, queue, text};
 const TOLD: &str = "BIFOCAL_KILLS";
 
 /// A broker at a port.
-fn broker(kind: Kind, port: u16) -> Arc<dyn Broker> {
+pub(super) fn broker(kind: Kind, port: u16) -> Arc<dyn Broker> {
     match kind {
         Kind::Rabbit => {
             let urls = vec![format!("amqp://guest:guest@127.0.0.1:{port}/%2f")];
@@ -69,6 +71,7 @@ pub(super) fn flow(source: (Kind, Arc<dyn Broker>, &str), target: (Kind, Arc<dyn
         source: source.1,
         targets: vec![target.1],
         seen: Arc::new(Volatile::default()),
+        pending: Pending::new(Store::memory()),
         rules,
         bounds: Bounds { in_flight: 64, longest_pause: Duration::from_secs(1), ..Bounds::default() },
     }
