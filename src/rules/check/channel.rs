@@ -8,7 +8,7 @@ use super::service::{check_header_name, find_version};
 use crate::diagnostic::{Diagnostics, Span, codes, suggest};
 use crate::rules::ast::{RuleFile, ServiceFile, Spanned};
 use crate::rules::channel::{
-    Address, AddressDecl, Carries, Channel, ChannelDecl, Flow, MessageSource, OnPoison, Order, Target, Topology,
+    Address, AddressDecl, Carries, Channel, ChannelDecl, ChannelVersionDecl, Flow, MessageSource, OnPoison, Order, Target, Topology,
 };
 
 /// A version's addresses in one channel.
@@ -146,6 +146,17 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
     }
 }
 
+/// The newest version that has an address, and where whoever writes it writes: `ingress`, or where it is read.
+pub(super) fn writable(service: &ServiceFile, decl: &ChannelDecl) -> Option<(usize, Address)> {
+    let place = |one: &ChannelVersionDecl| {
+        let version = service.versions.iter().position(|version| version.name.value == one.version.value)?;
+        let address = one.ingress.as_ref().or(one.egress.as_ref())?;
+        // Its mistakes have been told.
+        Some((version, check_address(address, false, &mut Diagnostics::default())?))
+    };
+    decl.versions.iter().filter_map(place).max_by_key(|(version, _)| *version)
+}
+
 fn target(of: &Addresses) -> Option<Target> {
     let (address, _) = of.egress.as_ref()?;
     Some(Target { version: of.version, address: address.clone() })
@@ -244,7 +255,10 @@ fn check_text(key: &str, value: &Spanned<String>, is_read: bool, diagnostics: &m
     if !(is_short && is_good) {
         let found = diagnostics.error(codes::E16, value.span, format!("`{}` is no {key}", text.escape_debug()));
         if key == "subject" {
-            found.help("words with dots between them; `*` and `>` only where messages are read");
+            found.help(
+                "words with dots between them, none of the server's own (`$…`, `_INBOX.…`); `*` and `>` only where \
+                 messages are read",
+            );
         }
     }
     is_short && is_good

@@ -45,7 +45,7 @@ impl Parser<'_> {
         Some(RouteDecl { old, new, write: None, follow: None, request, responses, mapped, span: name.span })
     }
 
-    fn channel_name(&mut self, node: &Node) -> Option<Spanned<String>> {
+    pub(super) fn channel_name(&mut self, node: &Node) -> Option<Spanned<String>> {
         let name = self.text(node, "a channel's name")?;
         if !is_name(&name.value) {
             self.diagnostics

@@ -147,7 +147,7 @@ async fn restart(kind: Kind, process: &Process) {
         replies.insert(one.properties.correlation_id.clone().unwrap(), text(&one).to_owned());
     }
     for id in 0..COUNT {
-        assert_eq!(replies.get(&format!("c{id}")).unwrap(), &format!(r#"{{"state":"ok","total":{id}50}}"#));
+        assert_eq!(replies.get(&format!("c{id}")).unwrap(), &format!(r#"{{"state":"ok","total":{}}}"#, id * 100 + 50));
     }
     foreign(kind, process, &client, &mut service).await;
     gateway.kill().unwrap();
