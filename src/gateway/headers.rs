@@ -193,7 +193,7 @@ thread_local! {
 }
 
 /// Random enough for ids: the hash of a count, with keys of this thread's own that the system has seeded.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RANDOM.with(|(keys, count)| {
         count.set(count.get().wrapping_add(1));
         keys.hash_one(count.get())

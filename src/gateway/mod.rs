@@ -81,6 +81,7 @@ use tokio::sync::Semaphore;
 pub(crate) use access_log::rfc3339;
 pub(crate) use doors::Sockets;
 pub(crate) use handover::Predecessor;
+pub(crate) use headers::random;
 pub(crate) use levels::Levels;
 pub(crate) use lines::{Lines, MESSAGES};
 pub use listener::BindError;

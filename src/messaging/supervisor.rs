@@ -237,6 +237,7 @@ impl Supervisor {
             status: Flow::status(&spec.service, &spec.flow, dead.1.clone()),
             dead,
             seen: self.memory.of(name).map_err(|error| error.to_string())?,
+            pending: self.memory.pending().map_err(|error| error.to_string())?,
             rules: self.rules.clone(),
             bounds: self.bounds,
         })

@@ -60,6 +60,7 @@ use crate::rules::answer::{Admission, Assign, ConsumerSource};
 use crate::rules::ast::Negotiator;
 use crate::rules::asynchronous::{Idempotency, Operations};
 use crate::rules::channel::Channel;
+use crate::rules::publish::Publish;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
 use crate::rules::upstream::Upstream;
 use lens::Lenses;
@@ -150,6 +151,8 @@ pub struct ServicePlan {
     pub steps: Vec<StepPlan>,
     /// Queues and topics.
     pub channels: Vec<Channel>,
+    /// Calls that become messages.
+    pub publish: Vec<Publish>,
     /// Requests that are carried out once.
     pub idempotency: Option<Idempotency>,
     /// Requests that may be carried out later.
@@ -401,6 +404,7 @@ impl ServicePlan {
             pins: service.pins.iter().cloned().collect(),
             steps,
             channels: service.channels.clone(),
+            publish: service.publish.clone(),
             idempotency: service.idempotency.clone(),
             operations: service.operations.clone(),
             line: line::Line::default(),

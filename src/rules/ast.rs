@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::answer::{AnsweredBy, AssignDecl, ConsumerSource, DeprecatedDecl, ListDecl, PinDecl};
 use super::asynchronous::{Follow, IdempotencyDecl, OperationsDecl};
 use super::channel::ChannelDecl;
+use super::publish::PublishDecl;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
 use super::upstream::UpstreamDecl;
@@ -53,6 +54,8 @@ pub struct ServiceFile {
     pub operations: Option<OperationsDecl>,
     /// Its queues and topics.
     pub channels: Vec<ChannelDecl>,
+    /// Calls that become messages.
+    pub publish: Vec<PublishDecl>,
     /// Where the whole is written.
     pub span: Span,
 }

@@ -6,6 +6,7 @@ use super::answer::{Admission, Assign, ConsumerSource, Deprecation};
 use super::ast::{Negotiator, StatusKey, WriteMode};
 use super::asynchronous::{Follow, Idempotency, Operations};
 use super::channel::Channel;
+use super::publish::Publish;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
 use super::upstream::Upstream;
@@ -49,6 +50,8 @@ pub struct CheckedService {
     pub operations: Option<Operations>,
     /// Its queues and topics.
     pub channels: Vec<Channel>,
+    /// Calls that become messages.
+    pub publish: Vec<Publish>,
     /// Rules between version `i` and `i + 1`; one fewer than versions.
     pub steps: Vec<CheckedStep>,
 }

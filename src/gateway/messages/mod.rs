@@ -20,6 +20,7 @@ pub(super) use metrics::Counts;
 use super::generation::{Current, hex};
 use crate::messaging::broker::{Boxed, Broker};
 use crate::messaging::flow::{Bounds, Rules, Snapshot};
+use crate::messaging::replies::pending::Pending;
 use crate::messaging::seen::{Memory, Seen, SeenError};
 use crate::messaging::supervisor::Supervisor;
 use crate::plan::{Limits, ServicePlan};
@@ -134,5 +135,9 @@ struct Remembered(Arc<Keeper>);
 impl Memory for Remembered {
     fn of(&self, flow: &str) -> Result<Arc<dyn Seen>, SeenError> {
         Ok(Arc::new(Durable::new(self.0.store()?, flow)))
+    }
+
+    fn pending(&self) -> Result<Pending, SeenError> {
+        Ok(Pending::new(self.0.store()?))
     }
 }

@@ -22,18 +22,20 @@ impl Session<'_> {
                 (LegState::Ready | LegState::Failed, Some(out)) => {
                     let Some(target) = self.flow.of.targets.get(leg.target) else { continue };
                     let once = self.flow.once(&entry, leg.target, snapshot);
-                    (leg.target, &target.address, out.clone(), once, LegState::Sent)
+                    let to = leg.to.clone().unwrap_or_else(|| target.address.clone());
+                    (leg.target, to, out.clone(), once, LegState::Sent)
                 }
                 (LegState::Dead(poison), _) => {
-                    let to = self.flow.of.targets.get(leg.target).map(|target| target.version);
-                    let to = to.and_then(|to| snapshot.plan.versions.get(to)).map_or("", |to| to.name.as_str());
+                    let to = leg.version.as_str();
                     let letter = self.flow.letter(&entry, to, poison);
                     let once = entry.position.as_ref().map(|at| format!("{}:{at}:{to}", self.flow.status.name));
-                    (self.flow.targets.len(), &self.flow.dead.1, letter, once, LegState::DeadSent(poison.clone()))
+                    let next = LegState::DeadSent(poison.clone());
+                    entry.answers = None;
+                    (self.flow.targets.len(), self.flow.dead.1.clone(), letter, once, next)
                 }
                 _ => continue,
             };
-            match self.enqueue(sink, to, message, once).await {
+            match self.enqueue(sink, &to, message, once).await {
                 Ok(confirm) => {
                     let limit = self.flow.bounds.confirm;
                     self.work.push(Box::pin(async move {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
 use super::super::broker::{Boxed, Inbound, Lost, Sink, Source, Unpublished};
+use super::super::replies::pending::Kept;
 use super::super::seen::{Scope, SeenError};
 use super::super::translate::Poison;
 use super::entry::{Entry, LegState};
@@ -16,7 +17,7 @@ use super::lanes::Lanes;
 use super::status::add;
 use super::{Flow, Snapshot, State, stopped};
 use crate::plan::Scratch;
-use crate::rules::channel::{Dedup, OnPoison, Order};
+use crate::rules::channel::{Carries, Dedup, OnPoison, Order};
 
 /// How often brokers hear that messages are still in work.
 const WORKING: Duration = Duration::from_secs(3);
@@ -55,6 +56,11 @@ pub(super) enum Event {
         at: u64,
         result: Result<(), String>,
     },
+    /// A request is kept, or not.
+    Kept {
+        at: u64,
+        result: Result<Kept, String>,
+    },
     /// It is time to try again: one message, or all that wait without a key.
     Again(Option<u64>),
 }
@@ -71,6 +77,8 @@ pub(super) struct Session<'f> {
     pub(super) ids: Lanes,
     /// Whose turn has come.
     pub(super) ready: VecDeque<u64>,
+    /// Those without a key that wait until requests are kept, in order.
+    pub(super) line: VecDeque<u64>,
     pub(super) work: FuturesUnordered<Boxed<'static, Event>>,
     /// Of messages without a key.
     pub(super) lane: Lane,
@@ -92,6 +100,7 @@ impl<'f> Session<'f> {
     pub(super) async fn open(flow: &'f Flow, stop: &mut watch::Receiver<bool>) -> Option<Result<Self, Lost>> {
         let open = async {
             flow.dead.0.make(&flow.dead.1).await?;
+            flow.make_replies().await?;
             flow.source.source(&flow.of.source, &flow.status.reader, flow.bounds.in_flight).await
         };
         let source = tokio::select! {
@@ -108,6 +117,7 @@ impl<'f> Session<'f> {
             keys: Lanes::default(),
             ids: Lanes::default(),
             ready: VecDeque::new(),
+            line: VecDeque::new(),
             work: FuturesUnordered::new(),
             lane: Lane::Open,
             dead_down: false,
@@ -204,7 +214,11 @@ impl<'f> Session<'f> {
             Err(ended) => return Some(ended),
         };
         if let Some(channel) = snapshot.plan.channel(&self.flow.channel) {
-            (self.order, self.on_poison) = (channel.order, channel.on_poison);
+            (self.order, self.on_poison) = match self.flow.of.carries {
+                Carries::Messages => (channel.order, channel.on_poison),
+                // Requesters do not wait for one another.
+                Carries::Replies => (Order::None, OnPoison::DeadLetter),
+            };
             (self.attempts, self.dedup) = (channel.attempts, channel.dedup);
         }
         let mut entry = self.flow.admit(inbound, &snapshot);
@@ -252,6 +266,9 @@ impl<'f> Session<'f> {
                     }
                 }
                 _ => {}
+            }
+            if self.holds(at) {
+                continue;
             }
             let waits_for_others = key.is_none() && self.lane != Lane::Open && self.order == Order::Key;
             if !waits_for_others {
@@ -325,6 +342,11 @@ impl<'f> Session<'f> {
                     self.finish(at);
                 }
             }
+            Event::Kept { at, result } => {
+                if let Some(ended) = self.kept(at, result).await {
+                    return Some(ended);
+                }
+            }
             Event::Settled { at, result } => {
                 if let Err(why) = result {
                     return Some(Ended::Lost(why));
@@ -342,22 +364,16 @@ impl<'f> Session<'f> {
     }
 
     /// Marks and settles a message that is done everywhere; what waits for its key goes on.
-    fn finish(&mut self, at: u64) {
+    pub(super) fn finish(&mut self, at: u64) {
         let Some(entry) = self.entries.get_mut(&at).filter(|entry| entry.is_done() && !entry.finishing) else { return };
         entry.finishing = true;
         let Some(settle) = entry.settle.take() else { return };
         let flow = self.flow;
-        let hash = entry.hash;
-        let done: Vec<_> = entry
-            .id
-            .iter()
-            .flat_map(|id| entry.legs.iter().map(move |leg| (flow.scope(leg.target, id), hash)))
-            .collect();
-        let mark = (!done.is_empty()).then(|| self.flow.seen.mark(done, self.dedup));
+        let mark = flow.mark(entry, self.dedup);
         let next = entry.key.clone().and_then(|key| self.keys.leave(&key, at));
         self.work.push(Box::pin(async move {
             if let Some(mark) = mark
-                && let Err(SeenError(why)) = mark.await
+                && let Err(why) = mark.await
             {
                 return Event::Settled { at, result: Err(why) };
             }

@@ -15,8 +15,10 @@ use bifocal::messaging::broker::{Broker, Source};
 use bifocal::messaging::brokers::amqp::{self, Amqp};
 use bifocal::messaging::brokers::nats::{self, Nats};
 use bifocal::messaging::flow::{Bounds, Flow, Rules};
+use bifocal::messaging::replies::pending::Pending;
 use bifocal::messaging::seen::Volatile;
 use bifocal::rules::channel::Address;
+use bifocal::store::Store;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::watch;
@@ -71,6 +73,7 @@ pub(super) fn flow(source: (Kind, Arc<dyn Broker>, &str), target: (Kind, Arc<dyn
         source: source.1,
         targets: vec![target.1],
         seen: Arc::new(Volatile::default()),
+        pending: Pending::new(Store::memory()),
         rules,
         bounds: Bounds { in_flight: 64, longest_pause: Duration::from_secs(1), ..Bounds::default() },
     }

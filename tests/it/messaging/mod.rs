@@ -10,6 +10,8 @@ mod flows;
 mod foreign;
 mod kills;
 mod pressure;
+mod replies;
+mod replies_real;
 mod secured;
 mod secured_nats;
 mod told;
@@ -21,11 +23,13 @@ use bifocal::messaging::broker::{Boxed, Broker};
 use bifocal::messaging::brokers::memory::Memory;
 use bifocal::messaging::flow::{Bounds, Flow, Rules, Snapshot};
 use bifocal::messaging::message::{Message, Value};
+use bifocal::messaging::replies::pending::Pending;
 use bifocal::messaging::seen::{Seen, Volatile};
 use bifocal::plan::ServicePlan;
 use bifocal::rules::channel::Address;
 use bifocal::rules::load::ServiceSources;
 use bifocal::rules::prove_service;
+use bifocal::store::Store;
 use tokio::sync::watch;
 
 /// A rule of an order: its total was cents, and is a text.
@@ -120,6 +124,15 @@ pub(crate) fn bounds() -> Bounds {
 }
 
 pub(crate) fn flows(broker: &Arc<dyn Broker>, rules: &Arc<Fixed>, seen: &Arc<dyn Seen>) -> Vec<Flow> {
+    flows_of(broker, rules, seen, &Pending::new(Store::memory()))
+}
+
+pub(crate) fn flows_of(
+    broker: &Arc<dyn Broker>,
+    rules: &Arc<Fixed>,
+    seen: &Arc<dyn Seen>,
+    pending: &Pending,
+) -> Vec<Flow> {
     let plan = rules.snapshot("shop").unwrap().plan;
     let channels = plan.channels.iter();
     let flow = |channel: &str, of: &bifocal::rules::channel::Flow| Flow {
@@ -130,6 +143,7 @@ pub(crate) fn flows(broker: &Arc<dyn Broker>, rules: &Arc<Fixed>, seen: &Arc<dyn
         targets: of.targets.iter().map(|_| broker.clone()).collect(),
         dead: (broker.clone(), queue("dead")),
         seen: seen.clone(),
+        pending: pending.clone(),
         rules: rules.clone(),
         bounds: bounds(),
         status: Flow::status("shop", of, queue("dead")),
@@ -141,7 +155,10 @@ impl Running {
     pub(crate) fn start(broker: &Memory, rules: &Arc<Fixed>) -> Self {
         let seen: Arc<dyn Seen> = Arc::new(Volatile::default());
         let broker: Arc<dyn Broker> = Arc::new(broker.clone());
-        let flows = flows(&broker, rules, &seen);
+        Self::of(flows(&broker, rules, &seen))
+    }
+
+    pub(crate) fn of(flows: Vec<Flow>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let status = flows.iter().map(|flow| flow.status.clone()).collect();
         let tasks = flows.into_iter().map(|flow| tokio::spawn(flow.run(stopped.clone()))).collect();
