@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::super::broker::Settle;
 use super::super::message::Message;
 use super::super::translate::Poison;
+use super::parking::Busy;
 
 /// One message that was taken and is not settled.
 pub(super) struct Entry {
@@ -26,6 +27,8 @@ pub(super) struct Entry {
     pub(super) attempts: u32,
     /// When it was taken.
     pub(super) since: Instant,
+    /// Of those before and after it.
+    pub(super) order: u64,
     /// Bytes that it counts for.
     pub(super) weight: usize,
     /// How many others must be out of its way before it is its turn.
@@ -36,6 +39,8 @@ pub(super) struct Entry {
     pub(super) from: String,
     /// The rules that it was translated by.
     pub(super) rules: String,
+    /// Where keys may be parked, that it is under way.
+    pub(super) busy: Option<Busy>,
 }
 
 /// A message's way to one target.

@@ -28,8 +28,9 @@ impl Session<'_> {
                     let to = self.flow.of.targets.get(leg.target).map(|target| target.version);
                     let to = to.and_then(|to| snapshot.plan.versions.get(to)).map_or("", |to| to.name.as_str());
                     let letter = self.flow.letter(&entry, to, poison);
-                    let once = entry.position.as_ref().map(|at| format!("{}:{at}:{to}", self.flow.status.name));
-                    (self.flow.targets.len(), &self.flow.dead.1, letter, once, LegState::DeadSent(poison.clone()))
+                    let once = Some(letter.facts.once());
+                    let dead = LegState::DeadSent(poison.clone());
+                    (self.flow.targets.len(), &self.flow.dead.1, letter.write(), once, dead)
                 }
                 _ => continue,
             };

@@ -1,9 +1,10 @@
 //! What a flow tells of itself.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use super::parking::Parking;
 use crate::rules::channel::{Address, Guarantee};
 
 /// What a flow does.
@@ -77,6 +78,8 @@ pub struct Status {
     pub since: SystemTime,
     /// Numbers.
     pub counts: Counts,
+    /// Its keys, where they may be parked.
+    pub(in crate::messaging) parking: Arc<Parking>,
     state: Mutex<State>,
     /// Dead letters by reason: the reasons are a fixed set.
     letters: Mutex<Vec<(&'static str, u64)>>,
@@ -93,6 +96,7 @@ impl Status {
             guarantee,
             since: SystemTime::now(),
             counts: Counts::default(),
+            parking: Parking::new(),
             state: Mutex::new(State::Connecting),
             letters: Mutex::default(),
         }
