@@ -116,6 +116,8 @@ impl Letters {
                 listed.problems.push((address, why));
             }
         }
+        // A broker may give back what was looked at in another order.
+        listed.rows.sort_by(|one, other| (&one.at, one.facts.order).cmp(&(&other.at, other.facts.order)));
         listed
     }
 

@@ -228,7 +228,10 @@ impl Run<'_> {
                 clear.remove(&key);
             }
         }
-        for (letter, settle) in hand.taken.into_iter().flatten() {
+        let mut rest: Vec<_> = hand.taken.into_iter().flatten().collect();
+        // A broker may give back what was looked at in another order.
+        rest.sort_by_key(|(letter, _)| letter.facts.order);
+        for (letter, settle) in rest {
             self.send_one(letter, settle).await;
         }
         clear

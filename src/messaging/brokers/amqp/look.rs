@@ -1,4 +1,5 @@
-//! A queue that is looked through: messages are got one by one and given back, in their order, at the end.
+//! A queue that is looked through: messages are got one by one and given back at the end. A classic queue puts them back
+//! where they were, a quorum queue in front, but not always in their order.
 
 use std::sync::Arc;
 
@@ -53,8 +54,7 @@ impl Look for Looker {
         Box::pin(async move {
             let Self { channel, link, shown, .. } = *self;
             for one in shown {
-                // One by one, so that they come back in their order; what is settled is not given back. Where the
-                // connection is gone, the broker does it.
+                // What is settled is not given back. Where the connection is gone, the broker does it.
                 let _ = one.nack(BasicNackOptions { multiple: false, requeue: true }).await;
             }
             let _ = channel.close(200, short("looked").unwrap_or_default()).await;
