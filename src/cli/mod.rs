@@ -4,9 +4,11 @@ mod admin;
 mod check;
 mod demo;
 mod explain;
+mod flows;
 mod ledger;
 mod schema;
 mod serve;
+mod table;
 mod test;
 mod translate;
 
@@ -50,6 +52,7 @@ enum Command {
     Explain(explain::Args),
     Schema(schema::Args),
     Ledger(ledger::Args),
+    Flows(flows::Args),
     Demo(demo::Args),
 }
 
@@ -71,6 +74,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Ledger(args) => ledger::run(&args),
+        Command::Flows(args) => flows::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

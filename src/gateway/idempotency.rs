@@ -98,7 +98,7 @@ pub(super) async fn serve(
     let meaning = canonical::meaning(call, &read);
     let order = canonical::order(call, &read).await?;
     drop(read);
-    let (store, shelf) = (call.app.asynchronous.store()?, Shelf::new(Table::Keys, &call.service.name));
+    let (store, shelf) = (call.app.asynchronous.store().await?, Shelf::new(Table::Keys, &call.service.name));
     let name = name(owner, &meaning.route, key);
     let run = call.app.asynchronous.run;
     let kept = Kept { fingerprint: meaning.fingerprint, run, order: order.clone(), answer: None };

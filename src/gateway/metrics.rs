@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::messages::{self, Flows};
 use super::operating::Operating;
 use super::record::{Entry, Known};
 use super::upstream::{Clusters, Counts};
@@ -42,6 +43,8 @@ pub(super) struct Metrics {
     dropped_lines: Gauge<i64, AtomicI64>,
     /// Those of endpoints.
     endpoints: Counts,
+    /// Those of flows.
+    flows: messages::Counts,
     /// Of the gateway's own operation.
     pub(super) operating: Operating,
 }
@@ -129,6 +132,8 @@ impl Metrics {
         registry.register("access_log_dropped", "Access log lines that were dropped", dropped_lines.clone());
         let endpoints = Counts::default();
         registry.register_collector(Box::new(endpoints.clone()));
+        let flows = messages::Counts::default();
+        registry.register_collector(Box::new(flows.clone()));
         let operating = Operating::new(&mut registry);
         Self {
             registry,
@@ -149,6 +154,7 @@ impl Metrics {
             upgrades,
             dropped_lines,
             endpoints,
+            flows,
             operating,
         }
     }
@@ -156,6 +162,11 @@ impl Metrics {
     /// From here on these endpoints are told of.
     pub(super) fn watch(&self, clusters: &Arc<Clusters>) {
         self.endpoints.watch(clusters);
+    }
+
+    /// From here on these flows are told of.
+    pub(super) fn watch_flows(&self, flows: &Arc<Flows>) {
+        self.flows.watch(flows);
     }
 
     /// Counts a finished request.

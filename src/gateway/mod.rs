@@ -13,6 +13,7 @@ mod handover;
 mod listener;
 mod manager;
 mod server;
+mod succession;
 mod tls;
 mod wire;
 mod workers;
@@ -55,6 +56,8 @@ mod reload;
 mod status;
 mod watch;
 
+mod messages;
+
 mod access_log;
 mod admin;
 mod audit;
@@ -77,17 +80,22 @@ pub(crate) use handover::Predecessor;
 pub(crate) use levels::Levels;
 pub(crate) use lines::{Lines, MESSAGES};
 pub use listener::BindError;
+pub use messages::Brokers;
+pub(crate) use server::Surroundings;
 pub use server::{Server, StartError, Stop};
-pub(crate) use server::{Succession, Surroundings};
+pub(crate) use succession::Succession;
 
+use crate::plan::ServicePlan;
 use crate::settings::Settings;
 use access_log::AccessLog;
 use asynchronous::Asynchronous;
 use changes::Changes;
 use generation::Current;
 use ledger::Ledger;
+use messages::Flows;
 use metrics::Metrics;
 use reload::Reloader;
+use succession::Estate;
 use telemetry::Telemetry;
 use tls::{Certificates, Connector};
 use upstream::{Clusters, Upstreams};
@@ -112,6 +120,10 @@ struct App {
     /// Each worker writes pages of its own.
     ledger: Ledger,
     asynchronous: Arc<Asynchronous>,
+    /// Flows of messages.
+    flows: Arc<Flows>,
+    /// What a successor waits for.
+    estate: Arc<Estate>,
     /// On the way to the end.
     draining: Arc<AtomicBool>,
     /// Not ready because an operator says so.
@@ -149,6 +161,8 @@ impl App {
             access: self.access.clone(),
             ledger: self.ledger.share(),
             asynchronous: self.asynchronous.clone(),
+            flows: self.flows.clone(),
+            estate: self.estate.clone(),
             draining: self.draining.clone(),
             drained: self.drained.clone(),
             changes: self.changes.clone(),
@@ -156,6 +170,17 @@ impl App {
             telemetry: self.telemetry.clone(),
             own_header: self.own_header.clone(),
         }
+    }
+
+    /// Whether any service has requests that must be kept.
+    fn keeps_requests(&self) -> bool {
+        self.current.snapshot().services.values().any(|serving| serving.plan.keeps_requests())
+    }
+
+    /// Whether there is anything to keep: requests, or which messages are done.
+    fn needs_store(&self) -> bool {
+        let needs = |plan: &ServicePlan| plan.keeps_requests() || !plan.channels.is_empty();
+        self.current.snapshot().services.values().any(|serving| needs(&serving.plan))
     }
 
     /// Whether connections are told to close, since this process is to go.

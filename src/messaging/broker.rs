@@ -53,6 +53,11 @@ pub trait Source: Send {
 
     /// Asks for no more messages; those that have come may still be settled.
     fn stop(&mut self) -> Boxed<'_, ()>;
+
+    /// Waits until the broker has heard of all that was settled, where settling alone does not say so.
+    fn close(&mut self) -> Boxed<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What looks through an address once, and takes away only what is settled. Others may not see what it has shown until it

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -39,6 +39,15 @@ pub trait Seen: Send + Sync {
 
     /// Forgets one; resolves when a crash cannot undo it.
     fn forget(&self, scope: Scope) -> Boxed<'static, Result<(), SeenError>>;
+}
+
+/// Where each flow remembers.
+pub trait Memory: Send + Sync {
+    /// The memory of a flow, by its name.
+    ///
+    /// # Errors
+    /// It cannot be had now.
+    fn of(&self, flow: &str) -> Result<Arc<dyn Seen>, SeenError>;
 }
 
 /// In memory: forgotten with the process.

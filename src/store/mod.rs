@@ -5,17 +5,19 @@
 //! crash cannot undo it. [`shelf`] has entries that are bounded in number and end by themselves.
 
 mod file;
+mod keeper;
 mod memory;
 mod seen;
 pub mod shelf;
 
 use std::fmt;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use keeper::Keeper;
 pub use seen::Durable;
 use shelf::Shelf;
 
@@ -194,51 +196,6 @@ impl Store {
             }
         }
         Ok(count)
-    }
-}
-
-/// A store that is opened when it is first needed: what keeps nothing has no file.
-#[derive(Debug, Default)]
-pub struct Keeper {
-    /// None: what is kept ends with the process.
-    folder: Option<PathBuf>,
-    store: OnceLock<Store>,
-    opening: Mutex<()>,
-}
-
-impl Keeper {
-    /// Of a state folder, or of memory.
-    pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, ..Self::default() }
-    }
-
-    /// The store; opens it if nobody has yet.
-    ///
-    /// # Errors
-    /// It cannot be opened now; it is tried again the next time.
-    pub fn store(&self) -> Result<Store, StoreError> {
-        if let Some(store) = self.store.get() {
-            return Ok(store.clone());
-        }
-        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = self.store.get() {
-            return Ok(store.clone());
-        }
-        let store = match &self.folder {
-            Some(folder) => Store::open(folder)?,
-            None => Store::memory(),
-        };
-        Ok(self.store.get_or_init(|| store).clone())
-    }
-
-    /// The store, if it is open.
-    pub fn opened(&self) -> Option<&Store> {
-        self.store.get()
-    }
-
-    /// Whether what is kept survives the process.
-    pub fn is_durable(&self) -> bool {
-        self.folder.is_some()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::gateway::trouble::{Kind, Trouble};
 use crate::settings::AdminListen;
 
 /// Asked by probes, which have no token. They say nothing of what is served.
-const PROBES: [&str; 2] = ["/livez", "/readyz"];
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/readyz/flows"];
 /// Writes that do no more than the gateway does by itself all the time.
 const HARMLESS: [&str; 1] = ["/reload"];
 

@@ -43,12 +43,14 @@ fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/config", get(config))
         .route("/drain", post(drain))
+        .route("/flows", get(flows))
         .route("/generation", get(generation))
         .route("/ledger", get(ledger))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/log", get(log).put(change_log).delete(reset_log))
         .route("/metrics", get(metrics))
         .route("/readyz", get(ready))
+        .route("/readyz/flows", get(flows_ready))
         .route("/reload", post(reload))
         .route("/undrain", post(undrain))
         .route("/upstreams", get(upstreams))
@@ -121,6 +123,10 @@ async fn upstreams(State(app): State<Arc<App>>, uri: Uri) -> Response {
     answer(StatusCode::OK, &app.clusters.as_json(&filter(&uri)))
 }
 
+async fn flows(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    answer(StatusCode::OK, &app.flows.as_json(&filter(&uri)).await)
+}
+
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], app.metrics_text()).into_response()
@@ -134,6 +140,17 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, "no rules\n")
     } else {
         (StatusCode::OK, "ready\n")
+    };
+    (status, text).into_response()
+}
+
+/// Ready where every flow takes messages. Whether callers of HTTP are served does not depend on it.
+async fn flows_ready(State(app): State<Arc<App>>) -> Response {
+    let troubles = app.flows.troubles().len();
+    let (status, text) = match troubles {
+        0 => (StatusCode::OK, "ready\n".to_owned()),
+        // Which ones and why is for operators: a probe has no token.
+        count => (StatusCode::SERVICE_UNAVAILABLE, format!("{count} not ready\n")),
     };
     (status, text).into_response()
 }

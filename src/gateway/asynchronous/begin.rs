@@ -29,7 +29,7 @@ pub(super) async fn begin(
     let mut changed = call.app.asynchronous.changed.subscribe();
     let id = keep(call, rule, owner, order).await?;
     if let Some(wait) = prefer.wait {
-        let store = call.app.asynchronous.store()?;
+        let store = call.app.asynchronous.store().await?;
         let ended = async {
             loop {
                 let found = operation::find(&store, &call.service.name, &id).map_err(|error| broken(&error))?;
@@ -51,7 +51,7 @@ pub(super) async fn begin(
             return Ok(response);
         }
     }
-    accepted_of(call, &id).map(|answer| answer.response())
+    accepted_of(call, &id).await.map(|answer| answer.response())
 }
 
 /// Begins one and says where to ask for it.
@@ -62,12 +62,12 @@ pub(in crate::gateway) async fn accepted(
     order: Order,
 ) -> Result<Answer, Trouble> {
     let id = keep(call, rule, owner, order).await?;
-    accepted_of(call, &id)
+    accepted_of(call, &id).await
 }
 
 /// Keeps an operation, and then has it carried out.
 async fn keep(call: &Call<'_>, rule: &Operations, owner: &str, order: Order) -> Result<String, Trouble> {
-    let store = call.app.asynchronous.store()?;
+    let store = call.app.asynchronous.store().await?;
     let (id, most) = (unguessable()?, rule.most);
     let (service, shelf) = (call.service.name.clone(), operation::shelf(&call.service.name));
     let (name, operation) = (id.clone(), Operation::new(owner.to_owned(), order));
@@ -88,8 +88,8 @@ async fn keep(call: &Call<'_>, rule: &Operations, owner: &str, order: Order) -> 
     Ok(id)
 }
 
-fn accepted_of(call: &Call<'_>, id: &str) -> Result<Answer, Trouble> {
-    let store = call.app.asynchronous.store()?;
+async fn accepted_of(call: &Call<'_>, id: &str) -> Result<Answer, Trouble> {
+    let store = call.app.asynchronous.store().await?;
     let found = operation::find(&store, &call.service.name, id).map_err(|error| broken(&error))?;
     let mut headers = HeaderMap::new();
     headers.insert(APPLIED, HeaderValue::from_static("respond-async"));

@@ -16,7 +16,8 @@ pub(super) mod runner;
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -36,11 +37,13 @@ use runner::Task;
 
 /// Tasks that wait for the runner; further ones wait outside.
 const WAITING: usize = 4096;
+/// How long a request waits for the store while the process before this one still has it.
+const HANDOVER: Duration = Duration::from_secs(10);
 
 /// What all requests that are kept share.
 #[derive(Debug)]
 pub(super) struct Asynchronous {
-    pub(super) keeper: Keeper,
+    pub(super) keeper: Arc<Keeper>,
     /// Names this process among those that had the store before.
     pub(super) run: u64,
     tasks: Mutex<HashMap<String, AbortHandle>>,
@@ -53,7 +56,7 @@ pub(super) struct Asynchronous {
 }
 
 impl Asynchronous {
-    pub(super) fn new(keeper: Keeper) -> Self {
+    pub(super) fn new(keeper: Arc<Keeper>) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
         Self {
             keeper,
@@ -88,7 +91,8 @@ impl Asynchronous {
     ///
     /// # Errors
     /// 503: they cannot be kept now.
-    pub(super) fn store(&self) -> Result<Store, Trouble> {
+    pub(super) async fn store(&self) -> Result<Store, Trouble> {
+        self.keeper.freed_within(HANDOVER).await;
         self.keeper.store().map_err(|error| broken(&error))
     }
 

@@ -70,7 +70,7 @@ pub(super) fn document(id: &str, state: State, created: u64, updated: u64) -> St
 /// There is none of this name for this caller, or its answer cannot be read in its version.
 pub(super) async fn answer(call: &Call<'_>, owner: &str, of: Of) -> Result<Response, Trouble> {
     call.facts.change(|known| known.route = Some("operations".to_owned()));
-    let store = call.app.asynchronous.store()?;
+    let store = call.app.asynchronous.store().await?;
     let service = call.service.name.as_str();
     let found = operation::find(&store, service, &of.id).map_err(|error| broken(&error))?;
     // Whose it is not cannot tell it from one that is not there.

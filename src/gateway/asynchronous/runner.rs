@@ -16,7 +16,6 @@ use crate::gateway::record::Facts;
 use crate::gateway::tls::Connector;
 use crate::gateway::trouble::{Kind, Trouble};
 use crate::gateway::upstream::Upstreams;
-use crate::rules::asynchronous::Operations;
 use crate::store::{Store, StoreError, now};
 
 /// Between two rounds of letting go of what has ended.
@@ -46,13 +45,10 @@ struct Runner {
 pub(in crate::gateway) struct Orders(Option<(JoinHandle<()>, channel::Sender<()>)>);
 
 impl Orders {
-    /// Begins to work, with what a process before this one has left.
-    pub(in crate::gateway) async fn begin(app: &App) -> Self {
+    /// Begins to work.
+    pub(in crate::gateway) fn begin(app: &App) -> Self {
         let Some(waiting) = app.asynchronous.take_waiting() else { return Self(None) };
         let (runner, work) = Runner::new(app, waiting);
-        if let Err(error) = runner.recover().await {
-            tracing::error!(%error, "operations of before cannot be taken up");
-        }
         Self(Some((tokio::spawn(runner.run()), work)))
     }
 
@@ -65,55 +61,54 @@ impl Orders {
     }
 }
 
+/// Takes up what a process before this one has left, once the store is this one's.
+pub(in crate::gateway) async fn recover(app: &App) {
+    if let Err(error) = take_up(app).await {
+        tracing::error!(%error, "operations of before cannot be taken up");
+    }
+}
+
+async fn take_up(app: &App) -> Result<(), StoreError> {
+    let Some(store) = app.asynchronous.keeper.opened() else { return Ok(()) };
+    let own = app.asynchronous.run;
+    for (id, found) in operation::all(&store)? {
+        let service = found.order.service.clone();
+        // What a service may be told twice is begun again; of everything else nobody knows how far it came.
+        let again = found.order.from.method().is_idempotent();
+        match found.state {
+            State::Waiting => {}
+            State::Running if found.run == own => continue,
+            State::Running if again => {
+                let begun = |one| operation::Operation { state: State::Waiting, updated: now(), ..one };
+                operation::advance(&store, (&service, &id), &[State::Running], begun).await?;
+            }
+            State::Running => {
+                let detail = "the gateway ended while the service was at it; whether it was carried out is not known";
+                let trouble = Trouble::new(Kind::OperationInterrupted).detail(detail);
+                let answer = Answer::of(&trouble, &found.order.names.0);
+                let keep = keep(app, &found.order);
+                let failed = move |one: operation::Operation| one.finished(State::Failed, Some(answer), keep);
+                operation::advance(&store, (&service, &id), &[State::Running], failed).await?;
+                continue;
+            }
+            _ => continue,
+        }
+        app.asynchronous.ask(Task::Operation { service, id });
+    }
+    Ok(())
+}
+
+fn keep(app: &App, order: &Order) -> Duration {
+    let rule = carry::standing_of(app, order).ok().and_then(|standing| standing.plan.operations.clone());
+    rule.map_or(Duration::from_secs(3600), |rule| rule.keep)
+}
+
 impl Runner {
     fn new(app: &App, waiting: mpsc::Receiver<Task>) -> (Self, channel::Sender<()>) {
         let (work, at_work) = channel::channel(());
         let mut patient = app.share();
         patient.upstreams = Upstreams::patient(Connector::new(app.certificates.clone()), &app.clusters, PATIENT);
         (Self { app: Arc::new(app.share()), patient: Arc::new(patient), waiting, at_work }, work)
-    }
-
-    /// Takes up what a process before this one has left.
-    ///
-    /// # Errors
-    /// What it has left cannot be read.
-    async fn recover(&self) -> Result<(), StoreError> {
-        let Some(store) = self.app.asynchronous.keeper.opened().cloned() else { return Ok(()) };
-        let own = self.app.asynchronous.run;
-        for (id, found) in operation::all(&store)? {
-            let service = found.order.service.clone();
-            // What a service may be told twice is begun again; of everything else nobody knows how far it came.
-            let again = found.order.from.method().is_idempotent();
-            match found.state {
-                State::Waiting => {}
-                State::Running if found.run == own => continue,
-                State::Running if again => {
-                    let begun = |one| operation::Operation { state: State::Waiting, updated: now(), ..one };
-                    operation::advance(&store, (&service, &id), &[State::Running], begun).await?;
-                }
-                State::Running => {
-                    let detail =
-                        "the gateway ended while the service was at it; whether it was carried out is not known";
-                    let trouble = Trouble::new(Kind::OperationInterrupted).detail(detail);
-                    let answer = Answer::of(&trouble, &found.order.names.0);
-                    let keep = self.keep(&found.order);
-                    let failed = move |one: operation::Operation| one.finished(State::Failed, Some(answer), keep);
-                    operation::advance(&store, (&service, &id), &[State::Running], failed).await?;
-                    continue;
-                }
-                _ => continue,
-            }
-            self.app.asynchronous.ask(Task::Operation { service, id });
-        }
-        Ok(())
-    }
-
-    fn rule(&self, order: &Order) -> Option<Operations> {
-        carry::standing_of(&self.app, order).ok()?.plan.operations.clone()
-    }
-
-    fn keep(&self, order: &Order) -> Duration {
-        self.rule(order).map_or(Duration::from_secs(3600), |rule| rule.keep)
     }
 
     /// Works until nothing can be asked any more.
@@ -134,7 +129,7 @@ impl Runner {
                 // What has not begun is left to the next process.
                 Task::Operation { .. } if self.app.draining.load(Ordering::Acquire) => {}
                 Task::Operation { service, id } => {
-                    let Some(store) = self.app.asynchronous.keeper.opened().cloned() else { continue };
+                    let Some(store) = self.app.asynchronous.keeper.opened() else { continue };
                     let generation = self.app.current.snapshot();
                     let rule = generation.services.get(&service).and_then(|one| one.plan.operations.as_ref());
                     let most = rule.map_or(16, |rule| rule.at_once);

@@ -73,6 +73,9 @@ pub trait Rules: Send + Sync {
     /// One snapshot for one message; none: the service is gone.
     fn snapshot(&self, service: &str) -> Option<Snapshot>;
 
+    /// All services of now, and the number of their generation.
+    fn plans(&self) -> (u64, Vec<Arc<ServicePlan>>);
+
     /// Resolves when there are other rules than those of this generation.
     fn changed(&self, generation: u64) -> super::broker::Boxed<'_, ()>;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
 use super::super::broker::{Boxed, Inbound, Lost, Sink, Source, Unpublished};
 use super::super::seen::{Scope, SeenError};
@@ -139,7 +139,9 @@ impl<'f> Session<'f> {
         working.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline: Option<Instant> = None;
         loop {
-            if deadline.is_some() && self.entries.is_empty() {
+            if let Some(deadline) = deadline.filter(|_| self.entries.is_empty()) {
+                // In time or not, nothing is left to be done.
+                let _ = timeout_at(deadline, self.source.close()).await;
                 return Ended::Stopped;
             }
             // What is under way ends before the flow stands still.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::channel::{channel, definitions};
 use super::upstream::upstream;
 use super::{DIALECT, closed, members, refers, text, texts};
 use crate::rules::parse::keys;
@@ -42,6 +43,8 @@ pub fn service() -> Value {
         "async" => {
             json!({"allOf": [operations()], "description": "requests that are carried out later, by `Prefer: respond-async`"})
         }
+        "channels" => json!({"type": "object", "additionalProperties": channel(),
+            "description": "queues and topics; rule files say under the same names what their messages are"}),
         _ => json!({}),
     }));
     let version = closed(members(keys::VERSION, |key| match key {
@@ -75,24 +78,25 @@ pub fn service() -> Value {
         members.insert("$schema".to_owned(), DIALECT.into());
         members.insert("title".to_owned(), "A service of Bifocal: service.yaml".into());
         members.insert("required".to_owned(), json!(["versions"]));
-        members.insert(
-            "definitions".to_owned(),
-            json!({
-                "upstream": upstream(),
-                "version": {"anyOf": [{"type": "null"}, version]},
-                "negotiator": {"anyOf": [{"const": "path"}, named]},
-                "consumer": {"anyOf": [{"type": "string", "pattern": "^((header|api_key)\\..+|certificate\\.(uri|dns|subject))$"}, claim()]}
-            }),
-        );
+        let consumer =
+            json!({"type": "string", "pattern": "^((header|api_key)\\..+|certificate\\.(uri|dns|subject))$"});
+        let defined = [
+            ("upstream", upstream()),
+            ("version", json!({"anyOf": [{"type": "null"}, version]})),
+            ("negotiator", json!({"anyOf": [{"const": "path"}, named]})),
+            ("consumer", json!({"anyOf": [consumer, claim()]})),
+        ];
+        let defined = defined.into_iter().chain(definitions()).map(|(name, schema)| (name.to_owned(), schema));
+        members.insert("definitions".to_owned(), defined.collect::<serde_json::Map<_, _>>().into());
     }
     file
 }
 
-fn time(description: &str) -> Value {
+pub(super) fn time(description: &str) -> Value {
     json!({"type": "string", "pattern": "^[1-9][0-9]*(ms|s|m|h|d)$", "description": description})
 }
 
-fn number(description: &str) -> Value {
+pub(super) fn number(description: &str) -> Value {
     json!({"type": "integer", "minimum": 1, "description": description})
 }
 

@@ -17,6 +17,7 @@ mod endpoints;
 mod endpoints_bounded;
 mod endpoints_found;
 mod exchange;
+mod flows;
 mod follow;
 mod grpc;
 mod http;

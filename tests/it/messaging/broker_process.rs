@@ -33,14 +33,10 @@ pub(crate) struct Process {
 impl Process {
     /// Starts one; none: it is not installed, which is a failure where brokers are required.
     pub(crate) fn start(kind: Kind) -> Option<Self> {
-        let Some(program) = program(kind) else {
-            assert!(
-                std::env::var_os("BIFOCAL_REQUIRE_BROKERS").is_none_or(|value| value != "1"),
-                "{kind:?} is required, and not installed"
-            );
-            eprintln!("skipped: {kind:?} is not installed");
+        if !is_installed(kind) {
             return None;
-        };
+        }
+        let program = program(kind)?;
         let mut process = Self {
             kind,
             program,
@@ -191,6 +187,19 @@ impl Drop for Process {
             }
         }
     }
+}
+
+/// Whether one can be started; that it cannot is told, and a failure where brokers are required.
+pub(crate) fn is_installed(kind: Kind) -> bool {
+    let is_there = program(kind).is_some();
+    if !is_there {
+        assert!(
+            std::env::var_os("BIFOCAL_REQUIRE_BROKERS").is_none_or(|value| value != "1"),
+            "{kind:?} is required, and not installed"
+        );
+        eprintln!("skipped: {kind:?} is not installed");
+    }
+    is_there
 }
 
 fn free_port() -> u16 {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::panic, reason = "a test ends by panicking")]
 
-mod broker_process;
+pub(crate) mod broker_process;
 mod contract;
 mod crashes;
 mod cut;
@@ -66,6 +66,11 @@ impl Rules for Fixed {
     fn snapshot(&self, _: &str) -> Option<Snapshot> {
         let (plan, generation) = self.0.lock().unwrap().clone();
         Some(Snapshot { plan, rules: format!("r{generation}"), generation })
+    }
+
+    fn plans(&self) -> (u64, Vec<Arc<ServicePlan>>) {
+        let (plan, generation) = self.0.lock().unwrap().clone();
+        (generation, vec![plan])
     }
 
     fn changed(&self, generation: u64) -> Boxed<'_, ()> {

@@ -56,6 +56,13 @@ impl Source for Reader {
             let _ = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await;
         })
     }
+
+    fn close(&mut self) -> Boxed<'_, ()> {
+        Box::pin(async move {
+            // Nobody answers an acknowledgement; an answer to what is said behind it says that it was heard.
+            let _ = self.channel.close(200, "".into()).await;
+        })
+    }
 }
 
 /// Bound to the channel that the message came by: it does nothing on any other.

@@ -1,6 +1,6 @@
 //! What operators do with a running gateway.
 
-mod process;
+pub(super) mod process;
 
 mod admin;
 mod documented;
