@@ -38,6 +38,10 @@ pub trait Broker: fmt::Debug + Send + Sync {
     /// How many messages wait at an address for a reader of this name, if the broker can tell.
     fn waiting<'b>(&'b self, address: &'b Address, name: &'b str) -> Boxed<'b, Result<Option<u64>, Lost>>;
 
+    /// Looks through what is at an address, from behind the position `after`, or its beginning, to where it ends now.
+    /// Brokers without positions begin at the beginning.
+    fn look<'b>(&'b self, address: &'b Address, after: Option<&'b str>) -> Boxed<'b, Result<Box<dyn Look>, Lost>>;
+
     /// Where the dead letters of a flow go if nothing else is said; `broker` is its own name in the settings.
     fn dead_letters(&self, broker: &str, flow: &str) -> Address;
 
@@ -61,6 +65,16 @@ pub trait Source: Send {
     fn close(&mut self) -> Boxed<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// What looks through an address once, and takes away only what is settled. Others may not see what it has shown until it
+/// ends. Dropping it gives everything else back, sooner or later.
+pub trait Look: Send {
+    /// The next message; none: that was all.
+    fn next(&mut self) -> Boxed<'_, Result<Option<Inbound>, Lost>>;
+
+    /// Gives back what is not settled; resolves when others can see it again.
+    fn end(self: Box<Self>) -> Boxed<'static, ()>;
 }
 
 /// Where messages go to.

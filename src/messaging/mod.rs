@@ -11,6 +11,7 @@ pub mod broker;
 pub mod brokers;
 pub mod flow;
 mod identify;
+pub mod letters;
 pub mod message;
 pub mod replies;
 pub mod seen;

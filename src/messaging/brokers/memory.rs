@@ -4,13 +4,15 @@
 //! one, in its old order. A subject is a log: it is committed as far as it is settled without a gap, and it takes an id
 //! once.
 
+mod look;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::super::broker::{Boxed, Broker, Confirm, Inbound, Lost, Settle, Sink, Source, Unpublished};
+use super::super::broker::{Boxed, Broker, Confirm, Inbound, Look, Lost, Settle, Sink, Source, Unpublished};
 use super::super::message::Message;
 use super::super::watermark::Watermark;
 use crate::rules::channel::Address;
@@ -73,8 +75,8 @@ struct Place {
     readers: u64,
     mark: Watermark,
     ids: HashSet<String>,
-    /// Of a log, everything.
-    history: Vec<Message>,
+    /// Of a log, everything that was not taken away.
+    history: BTreeMap<u64, Message>,
     repeated: HashMap<u64, u32>,
 }
 
@@ -107,7 +109,7 @@ impl Memory {
         let places = self.shared.places();
         let Some(place) = places.get(&address.to_string()) else { return Vec::new() };
         if place.is_log {
-            return place.history.clone();
+            return place.history.values().cloned().collect();
         }
         let mut all: Vec<(u64, &Message)> = place.waiting.iter().map(|(at, message)| (*at, message)).collect();
         all.extend(place.given.iter().map(|(at, (_, message))| (*at, message)));
@@ -140,10 +142,26 @@ impl Shared {
             let at = place.next;
             place.next += 1;
             if place.is_log {
-                place.history.push(message.clone());
+                place.history.insert(at, message.clone());
             }
             place.waiting.push_back((at, message));
         }
+        drop(places);
+        self.changed.notify_waiters();
+    }
+
+    /// What a reader has and has not settled waits again, in its old order.
+    fn give_back(&self, key: &str, number: u64) {
+        let mut places = self.places();
+        let Some(place) = places.get_mut(key) else { return };
+        let own: Vec<u64> =
+            place.given.iter().filter(|(_, (reader, _))| *reader == number).map(|(at, _)| *at).collect();
+        for at in own.into_iter().rev() {
+            if let Some((_, message)) = place.given.remove(&at) {
+                place.waiting.push_front((at, message));
+            }
+        }
+        place.waiting.make_contiguous().sort_by_key(|(at, _)| *at);
         drop(places);
         self.changed.notify_waiters();
     }
@@ -181,6 +199,10 @@ impl Broker for Memory {
     fn waiting<'b>(&'b self, address: &'b Address, _: &'b str) -> Boxed<'b, Result<Option<u64>, Lost>> {
         let waiting = self.shared.places().get(&address.to_string()).map_or(0, |place| place.waiting.len() as u64);
         Box::pin(std::future::ready(Ok(Some(waiting))))
+    }
+
+    fn look<'b>(&'b self, address: &'b Address, after: Option<&'b str>) -> Boxed<'b, Result<Box<dyn Look>, Lost>> {
+        Box::pin(std::future::ready(Ok(look::open(self.shared.clone(), address, after))))
     }
 
     fn dead_letters(&self, broker: &str, flow: &str) -> Address {
@@ -258,18 +280,7 @@ impl Source for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut places = self.shared.places();
-        let Some(place) = places.get_mut(&self.key) else { return };
-        let own: Vec<u64> =
-            place.given.iter().filter(|(_, (reader, _))| *reader == self.number).map(|(at, _)| *at).collect();
-        for at in own.into_iter().rev() {
-            if let Some((_, message)) = place.given.remove(&at) {
-                place.waiting.push_front((at, message));
-            }
-        }
-        place.waiting.make_contiguous().sort_by_key(|(at, _)| *at);
-        drop(places);
-        self.shared.changed.notify_waiters();
+        self.shared.give_back(&self.key, self.number);
     }
 }
 

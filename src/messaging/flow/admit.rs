@@ -4,7 +4,8 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::super::broker::Inbound;
-use super::super::identify::{self, Unusable};
+use super::super::identify;
+use super::super::letters::next_order;
 use super::super::message::Message;
 use super::super::replies::reply;
 use super::super::replies::request::{Asked, Origin};
@@ -17,7 +18,7 @@ use crate::plan::Scratch;
 use crate::rules::channel::{Carries, Channel, Topology};
 
 /// Over a message's body: tells two messages with one id apart. Not over headers, which brokers add to.
-fn hash_of(message: &Message) -> u64 {
+pub(in crate::messaging) fn hash_of(message: &Message) -> u64 {
     let digest = Sha256::digest(&message.body);
     digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
 }
@@ -47,6 +48,7 @@ impl Flow {
             legs: Vec::new(),
             attempts: 0,
             since: Instant::now(),
+            order: next_order(),
             weight,
             waits: 0,
             finishing: false,
@@ -55,6 +57,7 @@ impl Flow {
             asked: None,
             held: Held::No,
             answers: None,
+            busy: None,
         }
     }
 
@@ -77,15 +80,18 @@ impl Flow {
             entry.legs = all_dead(&Poison::new("no_path", "the channel is gone"));
             return Ok(());
         };
-        let Ok(from) = identify::version(&entry.message, service, channel, self.of.version) else {
-            entry.legs = all_dead(&Poison::new("unknown_version", "the message names a version that does not exist"));
-            return Ok(());
+        let from = match identify::version(&entry.message, service, channel, self.of.version) {
+            Ok(from) => from,
+            Err(why) => {
+                entry.legs = all_dead(&Poison::unusable(why));
+                return Ok(());
+            }
         };
         entry.from = service.versions.get(from).map_or_else(String::new, |version| version.name.clone());
         let visited = match identify::visited(&entry.message, service, &channel.name) {
             Ok(visited) => visited,
-            Err(Unusable::Loop | Unusable::Unknown) => {
-                entry.legs = all_dead(&Poison::new("loop", "it has been translated too often"));
+            Err(why) => {
+                entry.legs = all_dead(&Poison::unusable(why));
                 return Ok(());
             }
         };
@@ -163,7 +169,7 @@ impl Flow {
     }
 
     /// What is remembered of an id at a target.
-    pub(super) fn scope(&self, target: usize, id: &str) -> Scope {
+    pub(in crate::messaging) fn scope(&self, target: usize, id: &str) -> Scope {
         let to = self.of.targets.get(target).map_or_else(String::new, |target| target.address.to_string());
         Scope(format!("{}/{}|{to}|{id}", self.service, self.of.name))
     }

@@ -6,6 +6,7 @@ use super::super::broker::Settle;
 use super::super::message::Message;
 use super::super::replies::request::Asked;
 use super::super::translate::Poison;
+use super::parking::Busy;
 use crate::rules::channel::Address;
 
 /// One message that was taken and is not settled.
@@ -28,6 +29,8 @@ pub(super) struct Entry {
     pub(super) attempts: u32,
     /// When it was taken.
     pub(super) since: Instant,
+    /// Of those before and after it.
+    pub(super) order: u64,
     /// Bytes that it counts for.
     pub(super) weight: usize,
     /// How many others must be out of its way before it is its turn.
@@ -38,6 +41,8 @@ pub(super) struct Entry {
     pub(super) from: String,
     /// The rules that it was translated by.
     pub(super) rules: String,
+    /// Where keys may be parked, that it is under way.
+    pub(super) busy: Option<Busy>,
     /// What it asks, where that must be kept before it is published.
     pub(super) asked: Option<Asked>,
     /// Whether it may be published.

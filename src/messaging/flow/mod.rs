@@ -13,6 +13,7 @@ mod dead;
 mod entry;
 mod keep;
 mod lanes;
+mod parking;
 mod publish;
 mod session;
 mod status;
@@ -23,6 +24,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+pub(super) use admit::hash_of;
+pub(super) use session::{PARKED, parked};
 pub use status::{Counts, State, Status};
 
 use super::broker::Broker;
@@ -92,6 +95,7 @@ pub struct Snapshot {
 }
 
 /// A flow and all that it needs.
+#[derive(Clone)]
 pub struct Flow {
     /// The service's name.
     pub service: String,

@@ -28,10 +28,10 @@ impl Session<'_> {
                 (LegState::Dead(poison), _) => {
                     let to = leg.version.as_str();
                     let letter = self.flow.letter(&entry, to, poison);
-                    let once = entry.position.as_ref().map(|at| format!("{}:{at}:{to}", self.flow.status.name));
-                    let next = LegState::DeadSent(poison.clone());
+                    let once = Some(letter.facts.once());
+                    let dead = LegState::DeadSent(poison.clone());
                     entry.answers = None;
-                    (self.flow.targets.len(), self.flow.dead.1.clone(), letter, once, next)
+                    (self.flow.targets.len(), self.flow.dead.1.clone(), letter.write(), once, dead)
                 }
                 _ => continue,
             };

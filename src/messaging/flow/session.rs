@@ -22,7 +22,13 @@ use crate::rules::channel::{Carries, Dedup, OnPoison, Order};
 /// How often brokers hear that messages are still in work.
 const WORKING: Duration = Duration::from_secs(3);
 /// How long what is parked stays so without a word.
-const PARKED: Dedup = Dedup { window: Duration::from_secs(24 * 365 * 3600), entries: u64::MAX };
+pub(in crate::messaging) const PARKED: Dedup =
+    Dedup { window: Duration::from_secs(24 * 365 * 3600), entries: u64::MAX };
+
+/// Where it is remembered that a key is parked.
+pub(in crate::messaging) fn parked(flow: &str, key: &str) -> Scope {
+    Scope(format!("{flow}|parked|{key}"))
+}
 
 /// How a session ends.
 pub(super) enum Ended {
@@ -79,6 +85,9 @@ pub(super) struct Session<'f> {
     pub(super) ready: VecDeque<u64>,
     /// Those without a key that wait until requests are kept, in order.
     pub(super) line: VecDeque<u64>,
+    /// Whose turn has come while their keys are held.
+    pub(super) aside: VecDeque<u64>,
+    pub(super) held: watch::Receiver<()>,
     pub(super) work: FuturesUnordered<Boxed<'static, Event>>,
     /// Of messages without a key.
     pub(super) lane: Lane,
@@ -118,6 +127,8 @@ impl<'f> Session<'f> {
             ids: Lanes::default(),
             ready: VecDeque::new(),
             line: VecDeque::new(),
+            aside: VecDeque::new(),
+            held: flow.status.parking.follow(),
             work: FuturesUnordered::new(),
             lane: Lane::Open,
             dead_down: false,
@@ -167,6 +178,11 @@ impl<'f> Session<'f> {
                     self.source.stop().await;
                     deadline = Some(Instant::now() + self.flow.bounds.drain);
                     None
+                }
+                // The flow has the other end.
+                Ok(()) = self.held.changed(), if !self.aside.is_empty() => {
+                    self.ready.append(&mut self.aside);
+                    self.start_ready().await
                 }
                 () = sleep_until(until), if deadline.is_some() => return Ended::Stopped,
                 _ = working.tick() => {
@@ -248,6 +264,16 @@ impl<'f> Session<'f> {
                 Err(ended) => return Some(ended),
             };
             let Some(mut entry) = self.entries.remove(&at) else { continue };
+            if self.on_poison == OnPoison::ParkKey
+                && let Some(key) = &entry.key
+            {
+                entry.busy = self.flow.status.parking.enter(key);
+                if entry.busy.is_none() {
+                    self.aside.push_back(at);
+                    self.entries.insert(at, entry);
+                    continue;
+                }
+            }
             let planned = self.flow.plan(&mut entry, &snapshot, &mut self.scratch);
             let (key, poison) = (entry.key.clone(), poison_of(&entry));
             self.entries.insert(at, entry);
@@ -282,7 +308,7 @@ impl<'f> Session<'f> {
     /// Where a message of a key is poison, those behind it follow it.
     async fn park(&mut self, at: u64, key: Option<&str>, poison: Option<Poison>) -> Result<(), SeenError> {
         let Some(key) = key else { return Ok(()) };
-        let scope = Scope(format!("{}|parked|{key}", self.flow.status.name));
+        let scope = parked(&self.flow.status.name, key);
         if poison.is_some() {
             return self.flow.seen.mark(vec![(scope, 1)], PARKED).await;
         }

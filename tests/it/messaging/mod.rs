@@ -9,6 +9,7 @@ mod cut;
 mod flows;
 mod foreign;
 mod kills;
+mod letters;
 mod pressure;
 mod replies;
 mod replies_real;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use bifocal::messaging::broker::{Boxed, Broker};
 use bifocal::messaging::brokers::memory::Memory;
 use bifocal::messaging::flow::{Bounds, Flow, Rules, Snapshot};
+use bifocal::messaging::letters::Letters;
 use bifocal::messaging::message::{Message, Value};
 use bifocal::messaging::replies::pending::Pending;
 use bifocal::messaging::seen::{Seen, Volatile};
@@ -112,6 +114,7 @@ pub(crate) struct Running {
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     pub(crate) flows: Vec<Arc<bifocal::messaging::flow::Status>>,
+    pub(crate) letters: Letters,
 }
 
 pub(crate) fn bounds() -> Bounds {
@@ -161,8 +164,9 @@ impl Running {
     pub(crate) fn of(flows: Vec<Flow>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let status = flows.iter().map(|flow| flow.status.clone()).collect();
+        let letters = Letters::new(flows.clone(), Arc::default());
         let tasks = flows.into_iter().map(|flow| tokio::spawn(flow.run(stopped.clone()))).collect();
-        Self { stop, tasks, flows: status }
+        Self { stop, tasks, flows: status, letters }
     }
 
     pub(crate) async fn stop(self) {

@@ -7,6 +7,7 @@
 mod confirms;
 mod connect;
 mod headers;
+mod look;
 mod properties;
 mod sink;
 mod source;
@@ -19,7 +20,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{ErrorKind, ExchangeKind};
 
-use super::super::broker::{Boxed, Broker, Lost, Sink, Source};
+use super::super::broker::{Boxed, Broker, Look, Lost, Sink, Source};
 use super::{Secret, Tls};
 use crate::rules::channel::Address;
 use connect::Link;
@@ -114,6 +115,8 @@ impl Amqp {
         }
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        // Brokers of today drop what was looked at 20 times, unless another number is said.
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         let made = link.channel().await?.queue_declare(short(queue)?, durable, arguments).await;
         made.map(|_| ()).map_err(|error| Lost::when(&format!("queue {queue}"), error))
@@ -173,6 +176,15 @@ impl Broker for Amqp {
                 Address::Queue { queue, .. } => self.waiting_at(queue).await,
                 Address::Exchange { .. } | Address::Subject { .. } | Address::ReplyTo { .. } => Ok(None),
             }
+        })
+    }
+
+    fn look<'b>(&'b self, address: &'b Address, _: Option<&'b str>) -> Boxed<'b, Result<Box<dyn Look>, Lost>> {
+        Box::pin(async move {
+            let Address::Queue { queue, .. } = address else {
+                return Err(Lost(format!("{address} cannot be read: bind a queue to it")));
+            };
+            look::open(&self.settings, queue).await
         })
     }
 

@@ -74,7 +74,7 @@ impl Source for Reader {
 }
 
 /// Bound to the channel that the message came by: it does nothing on any other.
-struct Settled(Acker);
+pub(super) struct Settled(pub(super) Acker);
 
 impl Settle for Settled {
     fn done(self: Box<Self>) -> Boxed<'static, Result<(), Lost>> {

@@ -6,6 +6,7 @@
 
 mod connect;
 mod headers;
+mod look;
 mod sink;
 mod source;
 
@@ -17,7 +18,7 @@ use async_nats::jetstream::context::GetStreamByNameErrorKind;
 use async_nats::jetstream::stream::{Config, StorageType};
 use futures_util::TryStreamExt;
 
-use super::super::broker::{Boxed, Broker, Lost, Sink, Source};
+use super::super::broker::{Boxed, Broker, Look, Lost, Sink, Source};
 use super::{Secret, Tls};
 use crate::rules::channel::Address;
 use connect::Link;
@@ -175,6 +176,15 @@ impl Broker for Nats {
                 Address::Subject { subject, stream, .. } => self.waiting_at(subject, stream.as_deref(), name).await,
                 _ => Ok(None),
             }
+        })
+    }
+
+    fn look<'b>(&'b self, address: &'b Address, after: Option<&'b str>) -> Boxed<'b, Result<Box<dyn Look>, Lost>> {
+        Box::pin(async move {
+            let Address::Subject { subject, stream, .. } = address else {
+                return Err(Lost(format!("{address} is none of this broker")));
+            };
+            look::open(self.publishing().await?, (subject, stream.as_deref()), after).await
         })
     }
 
