@@ -277,21 +277,11 @@ impl Server {
         let mut admin = None;
         let mut accepting = Vec::new();
         for door in doors {
-            let listener = match (door.of, door.socket) {
-                (Use::Admin, socket) => {
-                    admin = open_desk(&app, socket, admin_stopped.clone());
-                    continue;
-                }
-                (_, Listening::Tcp(listener)) => TcpListener::from_std(listener),
-                (_, Listening::Unix(_)) => Err(io::Error::other("callers cannot be served on a UNIX socket")),
-            };
-            let listener = match listener {
-                Ok(listener) => listener,
-                Err(error) => {
-                    tracing::error!(%error, setting = door.of.setting(), "a socket cannot be used");
-                    continue;
-                }
-            };
+            if door.of == Use::Admin {
+                admin = open_desk(&app, door.socket, admin_stopped.clone());
+                continue;
+            }
+            let Some(listener) = open_door(door.of, door.socket) else { continue };
             let certificates = (door.of == Use::Tls).then(|| app.certificates.clone());
             let seats = workers.seats(|app| DataPlane(app.clone()));
             let serving = Serving { certificates, ..serving.clone() };
@@ -354,12 +344,7 @@ impl Server {
         leaving.abort();
         app.asynchronous.keeper.let_go();
         app.estate.hand_over();
-        if let Some(telemetry) = &app.telemetry {
-            if app.settings.telemetry.metrics_every.is_some() {
-                telemetry.metrics(&app.metrics_text());
-            }
-            telemetry.flush().await;
-        }
+        send_rest(&app).await;
         let _ = stop_admin.send(true);
         if let Some(desk) = admin {
             desk.closed().await;
@@ -377,6 +362,24 @@ impl Server {
 fn open_desk(app: &Arc<App>, socket: Listening, stop: channel::Receiver<bool>) -> Option<Desk> {
     let opened = Desk::open(app.clone(), socket, stop);
     opened.inspect_err(|error| tracing::error!(%error, "the admin address is not served")).ok()
+}
+
+/// What callers come through.
+fn open_door(of: Use, socket: Listening) -> Option<TcpListener> {
+    let listener = match socket {
+        Listening::Tcp(listener) => TcpListener::from_std(listener),
+        Listening::Unix(_) => Err(io::Error::other("callers cannot be served on a UNIX socket")),
+    };
+    listener.inspect_err(|error| tracing::error!(%error, setting = of.setting(), "a socket cannot be used")).ok()
+}
+
+/// Sends what a collector has not got yet.
+async fn send_rest(app: &App) {
+    let Some(telemetry) = &app.telemetry else { return };
+    if app.settings.telemetry.metrics_every.is_some() {
+        telemetry.metrics(&app.metrics_text());
+    }
+    telemetry.flush().await;
 }
 
 /// Sends metrics now and then.
