@@ -63,8 +63,7 @@ async fn nats(port: u16, from: &str, to: &str, settled: &AtomicU64) {
     let reading = async_nats::connect(&url).await.unwrap();
     let writing = async_nats::connect(&url).await.unwrap();
     let context: Context = ContextBuilder::new().max_ack_inflight(1 << 20).build(writing);
-    let stream =
-        async_nats::jetstream::new(reading.clone()).get_stream(format!("S-{from}")).await.unwrap();
+    let stream = async_nats::jetstream::new(reading.clone()).get_stream(format!("S-{from}")).await.unwrap();
     let config = pull::Config {
         durable_name: Some("plain".to_owned()),
         ack_policy: AckPolicy::Explicit,

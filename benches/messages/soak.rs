@@ -15,8 +15,7 @@ pub(super) async fn run(process: &Process, kind: Kind, minutes: f64, seen: &str)
     for at in [&source, &target] {
         client.make(at).await.unwrap();
     }
-    let told =
-        Told { how: "flow".to_owned(), kind, port: process.port, from, to, count: 0, seen: seen.to_owned() };
+    let told = Told { how: "flow".to_owned(), kind, port: process.port, from, to, count: 0, seen: seen.to_owned() };
     let mut child = told.command().spawn().unwrap();
     let mut reader = client.source(&target, "soak", 512).await.unwrap();
     let (began, until) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));

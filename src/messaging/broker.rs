@@ -86,6 +86,12 @@ pub trait Sink: Send {
         message: Message,
         once: Option<String>,
     ) -> Boxed<'s, Result<Confirm, Lost>>;
+
+    /// Why the broker confirms nothing at the moment, where it has said so itself: what it was handed is waited for, and not
+    /// handed over again.
+    fn held(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A message that was received.

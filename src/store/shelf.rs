@@ -86,6 +86,14 @@ impl Shelf {
     /// The store cannot be written.
     pub fn put(&self, tables: &mut dyn Tables, key: &[u8], entry: &Entry) -> Result<(), StoreError> {
         self.remove(tables, key)?;
+        self.add(tables, key, entry)
+    }
+
+    /// Sets an entry of a key that has none.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn add(&self, tables: &mut dyn Tables, key: &[u8], entry: &Entry) -> Result<(), StoreError> {
         let (table, at) = self.key(key);
         tables.put(table, &at, &[&entry.ends.to_be_bytes(), entry.value.as_slice()].concat())?;
         tables.put(Table::Order, &self.order(Some(entry.ends), key), b"")?;

@@ -1,5 +1,7 @@
 //! A message that has come: what it is, and what is to become of it at each target.
 
+use std::fmt::Write;
+
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
@@ -170,8 +172,16 @@ impl Flow {
 
     /// What is remembered of an id at a target.
     pub(in crate::messaging) fn scope(&self, target: usize, id: &str) -> Scope {
-        let to = self.of.targets.get(target).map_or_else(String::new, |target| target.address.to_string());
-        Scope(format!("{}/{}|{to}|{id}", self.service, self.of.name))
+        let mut scope = String::with_capacity(128);
+        let parts: [&str; 4] = [&self.service, "/", &self.of.name, "|"];
+        parts.into_iter().for_each(|part| scope.push_str(part));
+        if let Some(target) = self.of.targets.get(target) {
+            // A text takes whatever is written to it.
+            let _ = write!(scope, "{}", target.address);
+        }
+        scope.push('|');
+        scope.push_str(id);
+        Scope(scope)
     }
 
     /// By which a target that can leaves out repetitions: ids of other versions in one stream are other ids.

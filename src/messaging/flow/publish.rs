@@ -1,8 +1,10 @@
 //! How messages of a session are published, and what follows from the answers.
 
+use std::time::Duration;
+
 use tokio::time::{sleep, timeout};
 
-use super::super::broker::{Confirm, Lost, Unpublished};
+use super::super::broker::{Boxed, Confirm, Lost, Unpublished};
 use super::super::message::Message;
 use super::super::translate::Poison;
 use super::entry::LegState;
@@ -37,12 +39,7 @@ impl Session<'_> {
             };
             match self.enqueue(sink, &to, message, once).await {
                 Ok(confirm) => {
-                    let limit = self.flow.bounds.confirm;
-                    self.work.push(Box::pin(async move {
-                        let result = timeout(limit, confirm).await;
-                        let result = result.unwrap_or_else(|_| Err(Unpublished::Lost("not confirmed in time".into())));
-                        Event::Published { at, leg: index, result }
-                    }));
+                    self.work.push(confirmed(at, index, confirm, self.flow.bounds.confirm));
                     if let Some(leg) = entry.legs.get_mut(index) {
                         leg.state = next;
                     }
@@ -83,6 +80,26 @@ impl Session<'_> {
             *slot = None;
         }
         handed
+    }
+
+    /// A confirmation has not come in time. One that the broker itself holds back comes later: to publish once more would be
+    /// to publish twice.
+    pub(super) async fn late(&mut self, at: u64, leg: usize, confirm: Confirm) {
+        let found = self.entries.get(&at).and_then(|entry| entry.legs.get(leg));
+        let sink = match found {
+            Some(leg) if matches!(leg.state, LegState::DeadSent(_)) => self.flow.targets.len(),
+            Some(leg) => leg.target,
+            None => return,
+        };
+        let held = self.sinks.get(sink).and_then(Option::as_ref).and_then(|sink| sink.held());
+        if let Some(why) = held {
+            self.flow.status.becomes(State::Waiting(why));
+            self.troubled = true;
+            self.work.push(confirmed(at, leg, confirm, self.flow.bounds.confirm));
+        } else {
+            drop(confirm);
+            self.published(at, leg, Err(Unpublished::Lost("not confirmed in time".to_owned()))).await;
+        }
     }
 
     /// A message could not be published this time.
@@ -154,4 +171,14 @@ impl Session<'_> {
             }
         }
     }
+}
+
+/// Waits for a confirmation, for so long.
+fn confirmed(at: u64, leg: usize, mut confirm: Confirm, limit: Duration) -> Boxed<'static, Event> {
+    Box::pin(async move {
+        match timeout(limit, &mut confirm).await {
+            Ok(result) => Event::Published { at, leg, result },
+            Err(_) => Event::Late { at, leg, confirm },
+        }
+    })
 }

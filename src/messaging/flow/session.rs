@@ -8,7 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
-use super::super::broker::{Boxed, Inbound, Lost, Sink, Source, Unpublished};
+use super::super::broker::{Boxed, Confirm, Inbound, Lost, Sink, Source, Unpublished};
 use super::super::replies::pending::Kept;
 use super::super::seen::{Scope, SeenError};
 use super::super::translate::Poison;
@@ -58,6 +58,12 @@ pub(super) enum Event {
         leg: usize,
         result: Result<(), Unpublished>,
     },
+    /// Not confirmed so far.
+    Late {
+        at: u64,
+        leg: usize,
+        confirm: Confirm,
+    },
     Settled {
         at: u64,
         result: Result<(), String>,
@@ -76,7 +82,8 @@ pub(super) struct Session<'f> {
     pub(super) source: Box<dyn Source>,
     /// One for each target, and one for the dead letters; none where it must be opened.
     pub(super) sinks: Vec<Option<Box<dyn Sink>>>,
-    pub(super) entries: BTreeMap<u64, Entry>,
+    /// Each in a place of its own: they are large, and taken out and put back.
+    pub(super) entries: BTreeMap<u64, Box<Entry>>,
     pub(super) next: u64,
     pub(super) weight: usize,
     pub(super) keys: Lanes,
@@ -148,6 +155,7 @@ impl<'f> Session<'f> {
         let mut working = interval(WORKING);
         working.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline: Option<Instant> = None;
+        let mut told_to_stop = std::pin::pin!(stopped(stop));
         loop {
             if let Some(deadline) = deadline.filter(|_| self.entries.is_empty()) {
                 // In time or not, nothing is left to be done.
@@ -156,7 +164,7 @@ impl<'f> Session<'f> {
             }
             // What is under way ends before the flow stands still.
             if self.halting.is_some()
-                && !self.entries.values().any(Entry::is_out)
+                && !self.entries.values().any(|entry| entry.is_out())
                 && let Some((why, generation)) = self.halting.take()
             {
                 return Ended::Halted { why, generation };
@@ -166,14 +174,10 @@ impl<'f> Session<'f> {
                 && self.lane == Lane::Open
                 && !self.dead_down
                 && self.has_room();
-            let until = deadline.unwrap_or_else(|| Instant::now() + WORKING);
+            // What is rare comes first, and what makes room before what takes it: each look at what is not ready costs.
             let happened = tokio::select! {
-                Some(event) = self.work.next(), if !self.work.is_empty() => self.on(event, pause).await,
-                inbound = self.source.next(), if may_take => match inbound {
-                    Ok(inbound) => self.take(inbound).await,
-                    Err(Lost(why)) => Some(Ended::Lost(why)),
-                },
-                () = stopped(stop), if deadline.is_none() => {
+                biased;
+                () = &mut told_to_stop, if deadline.is_none() => {
                     self.flow.status.becomes(State::Draining);
                     self.source.stop().await;
                     deadline = Some(Instant::now() + self.flow.bounds.drain);
@@ -184,13 +188,18 @@ impl<'f> Session<'f> {
                     self.ready.append(&mut self.aside);
                     self.start_ready().await
                 }
-                () = sleep_until(until), if deadline.is_some() => return Ended::Stopped,
+                () = wait_until(deadline), if deadline.is_some() => return Ended::Stopped,
                 _ = working.tick() => {
                     for told in self.still_working() {
                         told.await;
                     }
                     None
                 }
+                Some(event) = self.work.next(), if !self.work.is_empty() => self.on(event, pause).await,
+                inbound = self.source.next(), if may_take => match inbound {
+                    Ok(inbound) => self.take(inbound).await,
+                    Err(Lost(why)) => Some(Ended::Lost(why)),
+                },
             };
             if let Some(ended) = happened {
                 return ended;
@@ -237,7 +246,7 @@ impl<'f> Session<'f> {
             };
             (self.attempts, self.dedup) = (channel.attempts, channel.dedup);
         }
-        let mut entry = self.flow.admit(inbound, &snapshot);
+        let mut entry = Box::new(self.flow.admit(inbound, &snapshot));
         if self.order == Order::None {
             entry.key = None;
         }
@@ -324,7 +333,7 @@ impl<'f> Session<'f> {
 
     /// Once nothing without a key is under way any more, all that failed is published again, in order, after a pause.
     pub(super) fn resume(&mut self, pause: Duration) {
-        let under_way = |entry: &Entry| entry.key.is_none() && !entry.finishing && entry.is_out();
+        let under_way = |entry: &Box<Entry>| entry.key.is_none() && !entry.finishing && entry.is_out();
         if self.lane != Lane::Held || self.entries.values().any(under_way) {
             return;
         }
@@ -346,12 +355,17 @@ impl<'f> Session<'f> {
                 self.finish(at);
                 self.resume(self.flow.bounds.pause);
             }
+            Event::Late { at, leg, confirm } => {
+                self.late(at, leg, confirm).await;
+                self.finish(at);
+                self.resume(self.flow.bounds.pause);
+            }
             Event::Again(one) => {
                 let again: Vec<u64> = if let Some(at) = one {
                     vec![at]
                 } else {
                     self.lane = Lane::Open;
-                    let open = |(_, entry): &(&u64, &Entry)| entry.key.is_none() && entry.waits == 0;
+                    let open = |(_, entry): &(&u64, &Box<Entry>)| entry.key.is_none() && entry.waits == 0;
                     let open = self.entries.iter().filter(open).filter(|(_, entry)| entry.is_to_send());
                     open.map(|(at, _)| *at).collect()
                 };
@@ -417,6 +431,14 @@ impl<'f> Session<'f> {
                 self.ready.push_back(at);
             }
         }
+    }
+}
+
+/// Until then; without a time, for ever.
+async fn wait_until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -174,7 +174,6 @@ impl Run<'_> {
     }
 
     async fn run(&self) -> Outcome {
-        let began = Instant::now();
         let source = broker(self.from.1, self.from.0.port);
         let target = broker(self.to.1, self.to.0.port);
         let from = address(self.from.1, &format!("from-{}", self.name()));
@@ -190,6 +189,7 @@ impl Run<'_> {
         for confirm in confirms {
             confirm.await.unwrap();
         }
+        let began = Instant::now();
         let memory = tempfile::NamedTempFile::new().unwrap();
         let memory = memory.path().to_str().unwrap().to_owned();
         let mut child = self.child(&memory);
@@ -209,13 +209,14 @@ impl Run<'_> {
         let mut judge = Judge::default();
         let mut reader = target.source(&to, "judge", 512).await.unwrap();
         judge.read(&mut reader, self.count, Duration::from_secs(if self.how == "flow" { 60 } else { 8 })).await;
+        let seconds = began.elapsed().as_secs_f64();
         // What comes twice may come late.
         judge.read(&mut reader, usize::MAX, Duration::from_secs(2)).await;
         child.kill().unwrap();
         child.wait().unwrap();
         let outcome = judge.outcome(self.count, self.how == "flow");
         println!(
-            "{:<28} {:>7} messages {:>3} kills: lost {:>4} duplicates {:>4} reordered {:>4} wrong {:>3} in {:.1} s",
+            "{:<24} {:>7} messages {:>3} kills: lost {:>4} duplicates {:>4} reordered {:>4} wrong {:>3}; {:>5.0} a second",
             self.name(),
             self.count,
             self.kills,
@@ -223,7 +224,7 @@ impl Run<'_> {
             outcome.duplicates,
             outcome.reordered,
             outcome.wrong,
-            began.elapsed().as_secs_f64()
+            self.count as f64 / seconds
         );
         outcome
     }
@@ -278,7 +279,7 @@ async fn single_active(port: u16, name: &str) {
     channel.queue_declare(name.into(), durable, arguments).await.unwrap();
 }
 
-fn number(name: &str, short: usize) -> usize {
+pub(super) fn number(name: &str, short: usize) -> usize {
     std::env::var(name).ok().map_or(short, |text| text.parse().unwrap())
 }
 
@@ -318,7 +319,7 @@ async fn a_broker_that_is_killed_loses_nothing_and_its_flow_goes_on() {
         let carrying = flow((kind, client.clone(), "in"), (kind, client.clone(), "out"));
         let status = carrying.status.clone();
         let carrying = tokio::spawn(carrying.run(stopped));
-        let (mut judge, mut next) = (Judge::default(), 0);
+        let (mut judge, mut next, began) = (Judge::default(), 0, Instant::now());
         for round in 0..=kills {
             let mut sink = client.sink().await.unwrap();
             let mut confirms = Vec::new();
@@ -341,11 +342,12 @@ async fn a_broker_that_is_killed_loses_nothing_and_its_flow_goes_on() {
         }
         let mut reader = client.source(&to, "judge", 512).await.unwrap();
         judge.read(&mut reader, next, Duration::from_secs(60)).await;
+        let rate = next as f64 / began.elapsed().as_secs_f64();
         judge.read(&mut reader, usize::MAX, Duration::from_secs(1)).await;
         stop.send(true).unwrap();
         carrying.await.unwrap();
         let outcome = judge.outcome(next, true);
-        println!("{kind:?}: {next} messages, {kills} kills of the broker: {outcome:?}");
+        println!("{kind:?}: {next} messages, {kills} kills of the broker: {outcome:?}; {rate:.0} a second");
         assert_eq!((outcome.lost, outcome.reordered, outcome.wrong), (0, 0, 0), "{kind:?}: {outcome:?}");
         assert!(outcome.duplicates <= kills * if kind == Kind::Nats { 0 } else { 64 }, "{kind:?}: {outcome:?}");
     }

@@ -67,9 +67,8 @@ async fn nats_by_client_certificates() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nats_by_token() {
     let Some(process) = start("authorization { token: \"the secret\" }".to_owned()) else { return };
-    let client = |token: &str| {
-        client("nats", "127.0.0.1", process.port, Identity::Token(Secret::new(token)), Tls::default())
-    };
+    let client =
+        |token: &str| client("nats", "127.0.0.1", process.port, Identity::Token(Secret::new(token)), Tls::default());
     there_and_back(&client("the secret"), &subject("secured")).await.unwrap();
     refused(&client("wrong secret"), &subject("secured"), "authorization violation").await;
 }
@@ -79,9 +78,8 @@ async fn nats_by_nkey() {
     let (right, wrong) = (KeyPair::new_user(), KeyPair::new_user());
     let lines = format!("authorization {{ users: [ {{ nkey: {} }} ] }}", right.public_key());
     let Some(process) = start(lines) else { return };
-    let client = |seed: &str| {
-        client("nats", "127.0.0.1", process.port, Identity::Nkey(Secret::new(seed)), Tls::default())
-    };
+    let client =
+        |seed: &str| client("nats", "127.0.0.1", process.port, Identity::Nkey(Secret::new(seed)), Tls::default());
     there_and_back(&client(&right.seed().unwrap()), &subject("secured")).await.unwrap();
     refused(&client(&wrong.seed().unwrap()), &subject("secured"), "authorization violation").await;
     refused(&client("no secret seed"), &subject("secured"), "the server cannot be reached").await;
@@ -122,16 +120,21 @@ fn credentials(path: &Path, token: &str, of: &KeyPair) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nats_by_a_file_of_credentials() {
     let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
-    let (user, stranger) = (KeyPair::new_user(), KeyPair::new_account());
+    let (user, stranger, system) = (KeyPair::new_user(), KeyPair::new_account(), KeyPair::new_account());
     let unlimited = json!({
         "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,
         "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
     });
     let of_account = json!({"type": "account", "version": 2, "limits": unlimited});
+    let of_system =
+        json!({"type": "account", "version": 2, "limits": {"subs": -1, "data": -1, "payload": -1, "conn": -1}});
     let of_user = json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1});
     let lines = format!(
-        "operator: {}\nresolver: MEMORY\nresolver_preload: {{ {}: {} }}",
+        "operator: {}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{\n{}: {}\n{}: {}\n}}",
         vouched(&operator, &operator, json!({"type": "operator", "version": 2})),
+        system.public_key(),
+        system.public_key(),
+        vouched(&operator, &system, of_system),
         account.public_key(),
         vouched(&operator, &account, of_account)
     );
@@ -140,9 +143,7 @@ async fn nats_by_a_file_of_credentials() {
     let file = |name: &str| folder.path().join(name);
     credentials(&file("right"), &vouched(&account, &user, of_user.clone()), &user);
     credentials(&file("wrong"), &vouched(&stranger, &user, of_user), &user);
-    let client = |name: &str| {
-        client("nats", "127.0.0.1", process.port, Identity::File(file(name)), Tls::default())
-    };
+    let client = |name: &str| client("nats", "127.0.0.1", process.port, Identity::File(file(name)), Tls::default());
     there_and_back(&client("right"), &subject("secured")).await.unwrap();
     refused(&client("wrong"), &subject("secured"), "authorization violation").await;
     refused(&client("missing"), &subject("secured"), "missing").await;

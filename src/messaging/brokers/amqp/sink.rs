@@ -51,7 +51,7 @@ struct Writer {
 impl Writer {
     fn publish(&self, to: &Address, mut message: Message) -> Result<Confirm, Unpublished> {
         if let Some(why) = self.link.blocked() {
-            return Err(Unpublished::Refused(format!("the broker takes nothing at the moment: {why}")));
+            return Err(Unpublished::Refused(why));
         }
         let largest = self.shared.largest.load(Ordering::Relaxed);
         if largest > 0 && message.body.len() as u64 > largest {
@@ -105,6 +105,10 @@ impl Sink for Writer {
             Err(Lost("the connection is gone".to_owned()))
         };
         Box::pin(std::future::ready(handed))
+    }
+
+    fn held(&self) -> Option<String> {
+        self.link.blocked()
     }
 }
 
