@@ -12,6 +12,7 @@ pub mod brokers;
 pub mod flow;
 mod identify;
 pub mod message;
+pub mod publisher;
 pub mod replies;
 pub mod seen;
 pub mod supervisor;
