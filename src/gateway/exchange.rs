@@ -168,7 +168,8 @@ impl<'c> Call<'c> {
         body: Payload,
     ) -> Result<Response, Trouble> {
         let Some(cluster) = self.cluster() else {
-            return Err(Trouble::new(Kind::Internal).cause("the version that answers has no upstream"));
+            // Of a service of channels, whose other calls become messages.
+            return Err(Trouble::new(Kind::NoRoute));
         };
         let target = address(cluster.prefix(), &self.parts.uri, path, query)?;
         decorate(&mut headers, self.route, self.target, self.identity);

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::asynchronous::order::{Answer, Order, pack, unpack};
-use super::asynchronous::{Later, accepted, broken, canonical, carry};
+use super::asynchronous::publish::Wish;
+use super::asynchronous::{accepted, broken, canonical, carry};
 use super::exchange::Call;
 use super::trouble::{Kind, Trouble};
-use crate::rules::asynchronous::Idempotency;
+use crate::rules::asynchronous::{Idempotency, Operations};
 use crate::store::shelf::{Entry, Shelf};
 use crate::store::{Store, Table, millis, now};
 
@@ -66,12 +67,22 @@ enum Claim {
 /// # Errors
 /// 400: it needs one, or has what is none.
 pub(super) fn key(rule: &Idempotency, headers: &HeaderMap) -> Result<Option<String>, Trouble> {
+    let key = read_key(headers)?;
+    if key.is_none() && rule.required {
+        return Err(Trouble::new(Kind::IdempotencyKey).detail("this request needs an Idempotency-Key"));
+    }
+    Ok(key)
+}
+
+/// The key of a request, if it has one.
+///
+/// # Errors
+/// 400: it has what is none.
+pub(super) fn read_key(headers: &HeaderMap) -> Result<Option<String>, Trouble> {
     let wrong = |detail: &str| Err(Trouble::new(Kind::IdempotencyKey).detail(detail));
     let mut values = headers.get_all(KEY).iter();
     let (first, second) = (values.next(), values.next());
-    let Some(value) = first else {
-        return if rule.required { wrong("this request needs an Idempotency-Key") } else { Ok(None) };
-    };
+    let Some(value) = first else { return Ok(None) };
     if second.is_some() {
         return wrong("there is more than one Idempotency-Key");
     }
@@ -85,18 +96,32 @@ pub(super) fn key(rule: &Idempotency, headers: &HeaderMap) -> Result<Option<Stri
     Ok(Some(bare.to_owned()))
 }
 
+/// How a request is carried out.
+#[derive(Clone, Copy)]
+pub(super) enum How<'h> {
+    /// While its caller waits.
+    Now,
+    /// Later, by this rule.
+    Later(&'h Operations),
+    /// By a message.
+    Publishes(&'h Wish<'h>),
+}
+
 /// Serves a request with a key.
 pub(super) async fn serve(
     call: &Call<'_>,
     (rule, key): (&Idempotency, &str),
     owner: &str,
-    later: Later<'_>,
+    how: How<'_>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Trouble> {
     let read = canonical::read(call, headers, body).await?;
     let meaning = canonical::meaning(call, &read);
-    let order = canonical::order(call, &read).await?;
+    let order = match how {
+        How::Publishes(wish) => wish.order(call, &read).await?,
+        How::Now | How::Later(_) => canonical::order(call, &read).await?,
+    };
     drop(read);
     let (store, shelf) = (call.app.asynchronous.store().await?, Shelf::new(Table::Keys, &call.service.name));
     let name = name(owner, &meaning.route, key);
@@ -112,7 +137,25 @@ pub(super) async fn serve(
         Claim::First => {}
     }
     let keeping = Keeping { store, shelf, name, rule: rule.clone(), run, fingerprint: meaning.fingerprint };
-    if let Some((rule, _)) = later {
+    if let How::Publishes(wish) = how {
+        let task = match wish.begin(call, order.clone()) {
+            Ok(task) => task,
+            Err(trouble) => {
+                let refused = Err(trouble.unsent(true));
+                keeping.finish(order, &refused, &call.identity.request).await;
+                return refused.map(|_| Response::default());
+            }
+        };
+        let (ordered, id, operation) = (order.clone(), call.identity.request.clone(), task.operation());
+        let worked = tokio::spawn(async move {
+            let came = task.carry_out().await;
+            keeping.finish(ordered, &came, &id).await;
+            came
+        });
+        let came = worked.await.unwrap_or_else(|error| Err(Trouble::new(Kind::Internal).cause(error)))?;
+        return wish.respond(call, &order, (&came, operation)).await;
+    }
+    if let How::Later(rule) = how {
         let came = accepted(call, rule, owner, order.clone()).await;
         keeping.finish(order.clone(), &came, &call.identity.request).await;
         return carry::read(call, &order, &came?).await;

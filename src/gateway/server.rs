@@ -162,7 +162,7 @@ impl Server {
         let state = settings.state.clone();
         let keeper = if predecessor.is_some() { Keeper::awaiting(state) } else { Keeper::new(state) };
         let asynchronous = Arc::new(Asynchronous::new(Arc::new(keeper)));
-        let flows = Arc::new(Flows::new(&settings, brokers, &current, &asynchronous.keeper));
+        let flows = Arc::new(Flows::new(&settings, brokers, &current, &asynchronous));
         metrics.watch_flows(&flows);
         let telemetry = Telemetry::start(&settings.telemetry, &metrics).map_err(StartError::Thread)?;
         let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));

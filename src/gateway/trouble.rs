@@ -71,6 +71,8 @@ pub(super) enum Kind {
     OperationInterrupted,
     StoreFailed,
     StoreFull,
+    Unconfirmed,
+    Unpublishable,
     NotReady,
     AdminHost,
     AdminOrigin,
@@ -171,6 +173,10 @@ impl Kind {
                 "What became of the operation is not known",
                 Gateway,
             ),
+            Self::Unconfirmed => {
+                (S::SERVICE_UNAVAILABLE, "unconfirmed", "The broker has not confirmed the message", Upstream)
+            }
+            Self::Unpublishable => (S::BAD_GATEWAY, "unpublishable", "The broker does not take the message", Upstream),
             Self::StoreFailed => (S::SERVICE_UNAVAILABLE, "store", "Nothing can be kept at the moment", Gateway),
             Self::StoreFull => {
                 (S::SERVICE_UNAVAILABLE, "store_full", "No more of this can be kept at the moment", Gateway)

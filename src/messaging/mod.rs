@@ -13,6 +13,7 @@ pub mod flow;
 mod identify;
 pub mod letters;
 pub mod message;
+pub mod publisher;
 pub mod replies;
 pub mod seen;
 pub mod supervisor;

@@ -112,6 +112,11 @@ impl Supervisor {
         self.brokers.get(name)
     }
 
+    /// All brokers by their names in the settings.
+    pub fn brokers(&self) -> &BTreeMap<String, Arc<dyn Broker>> {
+        &self.brokers
+    }
+
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

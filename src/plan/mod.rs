@@ -60,8 +60,8 @@ use crate::rules::answer::{Admission, Assign, ConsumerSource};
 use crate::rules::ast::Negotiator;
 use crate::rules::asynchronous::{Idempotency, Operations};
 use crate::rules::channel::Channel;
-use crate::rules::publish::Publish;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
+use crate::rules::publish::Publish;
 use crate::rules::upstream::Upstream;
 use lens::Lenses;
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::order::{Address, Order};
 use crate::gateway::aside;
-use crate::gateway::body::coding::parse_codings;
+use crate::gateway::body::coding::{DecodeFault, parse_codings};
 use crate::gateway::body::collect;
 use crate::gateway::body::records::Framing;
 use crate::gateway::exchange::Call;
@@ -62,6 +62,32 @@ pub(in crate::gateway) async fn order_in(call: &Call<'_>, version: usize, read: 
     let detail = "a stream or a patch cannot be sent to a service that is waited for";
     let translated = translated.ok_or_else(|| Trouble::new(Kind::UnsupportedType).detail(detail))?;
     Ok(ordered(call, read, Some(translated)))
+}
+
+/// The request in the terms of the version that its message is written in, and without content codings.
+///
+/// # Errors
+/// It cannot be translated to that version, or its coding cannot be read.
+pub(in crate::gateway) async fn order_written(call: &Call<'_>, version: usize, read: &Read) -> Result<Order, Trouble> {
+    let writing = Call { served: version, route: call.route, ..*call };
+    let translated = translated(&writing, read, false).await?;
+    if translated.is_none() && call.asked != version {
+        let detail = "a stream, a patch, or what becomes several calls cannot become a message";
+        return Err(Trouble::new(Kind::UnsupportedType).detail(detail));
+    }
+    let mut order = ordered(&writing, read, translated);
+    let mut headers = order.headers();
+    let Some(codings) = parse_codings(&headers) else { return Err(Trouble::new(Kind::UnsupportedCoding)) };
+    let decoded = decode_large(call, &order.body, &codings).map_err(|fault| match fault {
+        DecodeFault::TooLarge => Trouble::new(Kind::BodyTooLarge).detail("without its content coding"),
+        DecodeFault::Corrupt => Trouble::new(Kind::CorruptCoding),
+    })?;
+    if let Some(decoded) = decoded {
+        order.body = decoded.into();
+        headers.remove(header::CONTENT_ENCODING);
+        order = order.with_fields(&headers);
+    }
+    Ok(order)
 }
 
 type Translated = (Address, HeaderMap, Bytes);

@@ -186,8 +186,8 @@ impl Flow {
 
     /// By which a target that can leaves out repetitions: ids of other versions in one stream are other ids.
     pub(super) fn once(&self, entry: &Entry, target: usize, snapshot: &Snapshot) -> Option<String> {
-        if let Some((_, once)) = &entry.answers {
-            return Some(once.clone());
+        if let Some(answers) = &entry.answers {
+            return Some(answers.once.clone());
         }
         let to = snapshot.plan.versions.get(self.of.targets.get(target)?.version)?;
         let id = entry.id.as_ref().or(entry.position.as_ref())?;

@@ -3,7 +3,7 @@
 use super::super::broker::{Boxed, Lost};
 use super::super::replies::reply::{Desk, Fate};
 use super::super::seen::SeenError;
-use super::entry::{Entry, Leg, LegState};
+use super::entry::{Answers, Entry, Leg, LegState};
 use super::status::add;
 use super::{Flow, Snapshot};
 use crate::plan::Scratch;
@@ -31,8 +31,15 @@ impl Flow {
     /// Keeps that a message is done; none: nothing of it is kept.
     pub(super) fn mark(&self, entry: &Entry, dedup: Dedup) -> Option<Boxed<'static, Result<(), String>>> {
         if self.of.carries == Carries::Replies {
-            let (key, _) = entry.answers.clone()?;
-            let answered = self.pending.answered(&self.requests(), key, entry.hash);
+            let Answers { key, call, .. } = entry.answers.as_ref()?;
+            let (scope, key) = (self.requests(), key.clone());
+            let answered = match (call, entry.legs.first()) {
+                (Some((call, reply)), Some(leg)) => {
+                    let reply = (leg.version.clone(), reply.clone());
+                    self.pending.answer((&scope, key, entry.hash), (&self.service, call), reply)
+                }
+                _ => self.pending.answered(&scope, key, entry.hash),
+            };
             return Some(Box::pin(async move { answered.await.map_err(|error| error.to_string()) }));
         }
         let id = entry.id.as_ref()?;
@@ -75,8 +82,15 @@ impl Flow {
             }
             Fate::Passes { message, to, once, dropped } => {
                 add(&self.status.counts.dropped_members, dropped as u64);
-                entry.answers = understood.key.map(|key| (key, once));
+                entry.answers = understood.key.map(|key| Answers { key, once, call: None });
                 Leg { version: understood.to, to: Some(to), ..Leg::of(target, Some(message), LegState::Ready) }
+            }
+            Fate::Kept { call, message, dropped } => {
+                add(&self.status.counts.dropped_members, dropped as u64);
+                add(&self.status.counts.published, 1);
+                let call = Some((call, message));
+                entry.answers = understood.key.map(|key| Answers { key, once: String::new(), call });
+                Leg { version: understood.to, ..Leg::of(target, None, LegState::Done) }
             }
         };
         entry.legs = vec![leg];

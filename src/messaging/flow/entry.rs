@@ -47,8 +47,18 @@ pub(super) struct Entry {
     pub(super) asked: Option<Asked>,
     /// Whether it may be published.
     pub(super) held: Held,
-    /// The key of the request that it answers once it has arrived, and the id by which a broker knows it again.
-    pub(super) answers: Option<(String, String)>,
+    /// What it answers, once it has arrived.
+    pub(super) answers: Option<Answers>,
+}
+
+/// A request that is being answered.
+pub(super) struct Answers {
+    /// Its key.
+    pub(super) key: String,
+    /// The id by which a broker knows the reply again; empty for a call.
+    pub(super) once: String,
+    /// The call that the reply is kept for, and the reply.
+    pub(super) call: Option<(String, Message)>,
 }
 
 /// Whether a message may be published.

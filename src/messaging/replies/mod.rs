@@ -6,4 +6,4 @@
 
 pub mod pending;
 pub(in crate::messaging) mod reply;
-pub(in crate::messaging) mod request;
+pub(crate) mod request;

@@ -1,11 +1,14 @@
 //! Which requests wait for a reply, over restarts.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::message::Message;
 use crate::store::shelf::{Entry, Shelf};
-use crate::store::{Boxed, Store, StoreError, Table, millis, now};
+use crate::store::{Boxed, Change, Store, StoreError, Table, Tables, millis, now};
 
 /// For how long it is known of a request that its time is over, or that it was answered.
 const KNOWN: Duration = Duration::from_secs(600);
@@ -41,6 +44,24 @@ pub enum Requester {
         /// By which the reply will be known.
         correlation_id: Option<String>,
     },
+    /// Whoever has made a call, or asks for what came of it.
+    Caller {
+        /// Names what is kept of the call.
+        id: String,
+    },
+}
+
+/// Where replies to calls are kept.
+pub trait Callers: fmt::Debug + Send + Sync {
+    /// Whether a call of a service still waits.
+    ///
+    /// # Errors
+    /// What is kept of it cannot be read.
+    fn waits(&self, service: &str, id: &str) -> Result<bool, StoreError>;
+
+    /// Keeps the reply to a call, in the terms of a version, and makes a change with it; resolves when a crash cannot undo
+    /// it. A call that does not wait any more is left as it is.
+    fn answer(&self, service: &str, id: &str, reply: (String, Message), with: Change) -> Boxed<Result<(), StoreError>>;
 }
 
 /// What became of a request that was to be kept.
@@ -56,7 +77,10 @@ pub enum Kept {
 
 /// Keeps requests.
 #[derive(Debug, Clone)]
-pub struct Pending(Store);
+pub struct Pending {
+    store: Store,
+    callers: Option<Arc<dyn Callers>>,
+}
 
 /// A channel's requests.
 fn shelf(scope: &str) -> Shelf {
@@ -74,14 +98,19 @@ fn write(request: &Request, ends: u64) -> Entry {
 impl Pending {
     /// Requests in a store.
     pub fn new(store: Store) -> Self {
-        Self(store)
+        Self { store, callers: None }
+    }
+
+    /// The same, where calls may wait, too.
+    pub fn with(self, callers: Arc<dyn Callers>) -> Self {
+        Self { callers: Some(callers), ..self }
     }
 
     /// Keeps a request of a channel under its key; resolves when a crash cannot undo it. One that comes again waits anew.
     /// `again`: it may be another one of the same name, so that an answer to the one before is none to it.
     pub fn keep(&self, scope: &str, key: String, mut request: Request, again: bool) -> Boxed<Result<Kept, StoreError>> {
         let shelf = shelf(scope);
-        self.0.change(move |tables| {
+        self.store.change(move |tables| {
             shelf.expire(tables, now(), SWEPT)?;
             let before = shelf.get(tables, key.as_bytes())?.and_then(|entry| read(&entry));
             if before.as_ref().is_some_and(|before| before.answered.is_some() && !again) {
@@ -105,19 +134,73 @@ impl Pending {
     /// The store cannot be read.
     pub fn find(&self, scope: &str, key: &str) -> Result<Option<Request>, StoreError> {
         let (table, key) = shelf(scope).key(key.as_bytes());
-        Ok(self.0.get(table, &key)?.and_then(|bytes| read(&Shelf::read(&bytes)?)))
+        Ok(self.store.get(table, &key)?.and_then(|bytes| read(&Shelf::read(&bytes)?)))
     }
 
     /// Keeps that a request has had its reply; resolves when a crash cannot undo it.
     pub fn answered(&self, scope: &str, key: String, hash: u64) -> Boxed<Result<(), StoreError>> {
-        let shelf = shelf(scope);
-        self.0.change(move |tables| {
-            let before = shelf.get(tables, key.as_bytes())?.and_then(|entry| read(&entry));
-            let Some(before) = before else { return Ok(()) };
-            let ends = now().saturating_add(millis(KNOWN));
-            shelf.put(tables, key.as_bytes(), &write(&Request { answered: Some(hash), ..before }, ends))
-        })
+        self.store.change(answered(scope, key, hash))
     }
+
+    /// Whether a call of a service still waits for its reply.
+    ///
+    /// # Errors
+    /// What is kept of it cannot be read.
+    pub fn waits(&self, service: &str, id: &str) -> Result<bool, StoreError> {
+        self.callers.as_ref().map_or(Ok(false), |callers| callers.waits(service, id))
+    }
+
+    /// Keeps the reply to a call, and that its request has had it; resolves when a crash cannot undo it.
+    pub fn answer(
+        &self,
+        (scope, key, hash): (&str, String, u64),
+        (service, id): (&str, &str),
+        reply: (String, Message),
+    ) -> Boxed<Result<(), StoreError>> {
+        let with = Box::new(answered(scope, key, hash));
+        match &self.callers {
+            Some(callers) => callers.answer(service, id, reply, with),
+            None => self.store.change(with),
+        }
+    }
+}
+
+/// A request has had its reply.
+fn answered(
+    scope: &str,
+    key: String,
+    hash: u64,
+) -> impl FnOnce(&mut dyn Tables) -> Result<(), StoreError> + Send + 'static {
+    let shelf = shelf(scope);
+    move |tables| {
+        let before = shelf.get(tables, key.as_bytes())?.and_then(|entry| read(&entry));
+        let Some(before) = before else { return Ok(()) };
+        let ends = now().saturating_add(millis(KNOWN));
+        shelf.put(tables, key.as_bytes(), &write(&Request { answered: Some(hash), ..before }, ends))
+    }
+}
+
+/// Keeps a request that nobody has asked before, as a part of a change.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn put(tables: &mut dyn Tables, scope: &str, key: &str, request: &Request) -> Result<Kept, StoreError> {
+    let shelf = shelf(scope);
+    shelf.expire(tables, now(), SWEPT)?;
+    if shelf.len(tables)? >= MOST {
+        return Ok(Kept::Full);
+    }
+    let ends = request.deadline.saturating_add(millis(KNOWN));
+    shelf.put(tables, key.as_bytes(), &write(request, ends))?;
+    Ok(Kept::Waits)
+}
+
+/// Forgets a request, as a part of a change.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn forget(tables: &mut dyn Tables, scope: &str, key: &str) -> Result<(), StoreError> {
+    shelf(scope).remove(tables, key.as_bytes())
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::store::{StoreError, now};
 pub(in crate::messaging) enum Fate {
     /// It is passed on; `once` is the id by which a broker that can leaves out repetitions.
     Passes { message: Message, to: Address, once: String, dropped: usize },
+    /// It is kept for whoever has made the call.
+    Kept { call: String, message: Message, dropped: usize },
     /// It was passed on before.
     Passed,
     /// It is for nobody, or cannot be translated.
@@ -80,25 +82,40 @@ impl Desk<'_> {
             Some(_) => dead("no_request", "the request has had another reply"),
             None if request.deadline <= now() => dead("expired", "the requester waits no longer"),
             None => {
-                let Requester::Reader { broker, .. } = &request.requester;
-                understood.broker = Some(broker.clone());
-                let fate =
-                    self.pass((message, key, answerer), &request, broker_of(broker), &mut understood.from, scratch);
-                fate.unwrap_or_else(Fate::Dead)
+                let translated = self.translate((message, answerer), &request, &mut understood.from, scratch);
+                match (translated, &request.requester) {
+                    (Err(poison), _) => Fate::Dead(poison),
+                    (Ok((message, dropped)), Requester::Caller { id }) => {
+                        if self.pending.waits(&self.service.name, id)? {
+                            Fate::Kept { call: id.clone(), message, dropped }
+                        } else {
+                            dead("no_request", "the call was cancelled, or is kept no more")
+                        }
+                    }
+                    (Ok((mut message, dropped)), Requester::Reader { broker, reply_to, correlation_id }) => {
+                        message.properties.correlation_id.clone_from(correlation_id);
+                        understood.broker = Some(broker.clone());
+                        let to = broker_of(broker).and_then(|known| known.reply_address(broker, reply_to));
+                        let once = format!("{key}:{}:reply", request.turn);
+                        match to {
+                            Some(to) => Fate::Passes { message, to, once, dropped },
+                            None => dead("reply_address", "no reply may go where the requester wants it"),
+                        }
+                    }
+                }
             }
         };
         Ok(understood)
     }
 
-    fn pass(
+    /// A reply in the terms of whoever has asked.
+    fn translate(
         &self,
-        (message, key, answerer): (&Message, &str, &str),
+        (message, answerer): (&Message, &str),
         request: &Request,
-        broker: Option<&dyn Broker>,
         from_name: &mut String,
         scratch: &mut Scratch,
-    ) -> Result<Fate, Poison> {
-        let Requester::Reader { broker: broker_name, reply_to, correlation_id } = &request.requester;
+    ) -> Result<(Message, usize), Poison> {
         let service = self.service;
         let channel = service.channel(&self.replies.channel);
         let channel = channel.ok_or_else(|| Poison::new("no_path", "the channel of replies is gone"))?;
@@ -114,12 +131,7 @@ impl Desk<'_> {
             return Err(Poison::new("loop", "it has been translated too often"));
         }
         let around = Surroundings { service, channel, rules: self.rules, limits: self.limits, largest: self.largest };
-        let (mut out, dropped) = translate(message, (from, to), &around, scratch)?;
-        out.properties.correlation_id.clone_from(correlation_id);
-        let gone = || Poison::new("reply_address", "there is no such broker any more");
-        let to = broker.ok_or_else(gone)?.reply_address(broker_name, reply_to);
-        let to = to.ok_or_else(|| Poison::new("reply_address", "no reply may go where the requester wants it"))?;
-        Ok(Fate::Passes { message: out, to, once: format!("{key}:{}:reply", request.turn), dropped })
+        translate(message, (from, to), &around, scratch)
     }
 }
 

@@ -64,8 +64,8 @@ impl Asked {
     }
 }
 
-/// A name of 32 letters.
-fn key(parts: &[&str]) -> String {
+/// A name of 32 letters for what these tell from everything else.
+pub(crate) fn key(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_be_bytes());
@@ -80,7 +80,7 @@ fn key(parts: &[&str]) -> String {
 
 /// The correlation id of a request to the services of a version: what answers says by it which one it answers, and in whose
 /// terms where it says nothing else.
-pub(in crate::messaging) fn correlation(key: &str, version: &str) -> String {
+pub(crate) fn correlation(key: &str, version: &str) -> String {
     format!("{key}/{version}")
 }
 

@@ -8,7 +8,8 @@ use super::service::{check_header_name, find_version};
 use crate::diagnostic::{Diagnostics, Span, codes, suggest};
 use crate::rules::ast::{RuleFile, ServiceFile, Spanned};
 use crate::rules::channel::{
-    Address, AddressDecl, Carries, Channel, ChannelDecl, ChannelVersionDecl, Flow, MessageSource, OnPoison, Order, Target, Topology,
+    Address, AddressDecl, Carries, Channel, ChannelDecl, ChannelVersionDecl, Flow, MessageSource, OnPoison, Order,
+    Target, Topology,
 };
 
 /// A version's addresses in one channel.

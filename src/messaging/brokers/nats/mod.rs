@@ -228,7 +228,9 @@ mod tests {
         let broker = Nats::new(Settings::default());
         let goes = |named: &str| broker.reply_address("m", named).is_some();
         assert!(goes("orders.back") && goes("_INBOX.a7.1"));
-        for bad in ["", "$JS.API.STREAM.DELETE.ORDERS", "$SYS.x", "a.*", "a.>", "a..b", ".a", "a b", "a\r\nPUB x 0", "ä"] {
+        for bad in
+            ["", "$JS.API.STREAM.DELETE.ORDERS", "$SYS.x", "a.*", "a.>", "a..b", ".a", "a b", "a\r\nPUB x 0", "ä"]
+        {
             assert!(!goes(bad), "{bad}");
         }
     }
