@@ -43,7 +43,7 @@ impl Session<'_> {
             Some(_) => free.push(at),
             None => {}
         }
-        let is_kept = |entry: Option<&Entry>| entry.is_none_or(|entry| entry.held != Held::Unkept);
+        let is_kept = |entry: Option<&Box<Entry>>| entry.is_none_or(|entry| entry.held != Held::Unkept);
         while let Some(first) = self.line.front().copied().filter(|first| is_kept(self.entries.get(first))) {
             self.line.pop_front();
             free.push(first);

@@ -109,21 +109,21 @@ impl Pending {
     /// Keeps a request of a channel under its key; resolves when a crash cannot undo it. One that comes again waits anew.
     /// `again`: it may be another one of the same name, so that an answer to the one before is none to it.
     pub fn keep(&self, scope: &str, key: String, mut request: Request, again: bool) -> Boxed<Result<Kept, StoreError>> {
-        let shelf = shelf(scope);
+        let place = shelf(scope);
         self.store.change(move |tables| {
-            shelf.expire(tables, now(), SWEPT)?;
-            let before = shelf.get(tables, key.as_bytes())?.and_then(|entry| read(&entry));
+            place.expire(tables, now(), SWEPT)?;
+            let before = place.get(tables, key.as_bytes())?.and_then(|entry| read(&entry));
             if before.as_ref().is_some_and(|before| before.answered.is_some() && !again) {
                 return Ok(Kept::Answered);
             }
-            if before.is_none() && shelf.len(tables)? >= MOST {
+            if before.is_none() && place.len(tables)? >= MOST {
                 return Ok(Kept::Full);
             }
             if let Some(before) = before.filter(|before| before.answered.is_none()) {
                 request.turn = before.turn;
             }
             let ends = request.deadline.saturating_add(millis(KNOWN));
-            shelf.put(tables, key.as_bytes(), &write(&request, ends))?;
+            place.put(tables, key.as_bytes(), &write(&request, ends))?;
             Ok(Kept::Waits)
         })
     }
