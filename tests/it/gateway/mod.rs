@@ -32,6 +32,7 @@ mod operate;
 mod operations;
 mod patches;
 mod process;
+mod publish;
 mod reload;
 mod rollout;
 mod streams;
