@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::aside::Movable;
 use super::frames::Frames;
@@ -30,6 +30,8 @@ use crate::settings::{Limits, Timeouts};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a caller may take to read our last words before its bytes are answered with a reset.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a caller who connected just before this process stopped may take to begin to speak.
+const FIRST_WORD: Duration = Duration::from_millis(500);
 
 /// How many header fields hyper takes if it is not told.
 const HYPERS_HEADERS: usize = 100;
@@ -211,7 +213,7 @@ pub(super) async fn serve(
             Ok(Ok(seen)) => seen,
             Ok(Err(_)) | Err(_) => return,
         },
-        () = stopped(&mut stop) => return,
+        () = long_stopped(&mut stop) => return,
     };
     // What ALPN agreed upon holds; without it there is no HTTP/2 over TLS (RFC 9113, 3.2).
     if conn.caller.secured.as_ref().is_some_and(|secured| secured.http2 != (protocol == Protocol::Http2)) {
@@ -244,6 +246,12 @@ async fn sniff(stream: &mut Stream) -> std::io::Result<(Protocol, Bytes)> {
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone has stopped too.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The same, and as much longer as a caller who has just connected needs to say what it wants.
+pub(super) async fn long_stopped(stop: &mut watch::Receiver<bool>) {
+    stopped(stop).await;
+    sleep(FIRST_WORD).await;
 }
 
 /// Has a request answered with what the connection knows of it.
@@ -302,6 +310,8 @@ async fn serve_http1(
     let mut stopping = false;
     let ended = loop {
         tokio::select! {
+            // What has come is looked at before the connection is told that it is over.
+            biased;
             ended = std::future::poll_fn(|cx| http.poll_without_shutdown(cx)) => break ended,
             () = conn.silent(&timeouts) => return say_timeout(http.into_parts().io.into_inner(), &conn).await,
             () = stopped(&mut stop), if !stopping => {

@@ -111,7 +111,7 @@ pub(super) async fn accept<A: Answering>(listener: TcpListener, seats: Vec<Seat<
             };
             let secured = tokio::select! {
                 secured = secured => Some(secured),
-                () = connection::stopped(&mut stop) => None,
+                () = connection::long_stopped(&mut stop) => None,
             };
             match secured {
                 Some(Ok(stream)) => connection::serve(stream, peer, answering, limits, timeouts, stop).await,

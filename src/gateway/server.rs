@@ -252,7 +252,7 @@ impl Server {
     /// # Errors
     /// Its sockets cannot be shared.
     pub(crate) fn succession(&self) -> io::Result<Succession> {
-        Ok(Succession { handover: Arc::new(Handover::of(&self.doors)?), app: self.app.clone() })
+        Ok(Succession::new(Handover::of(&self.doors)?, self.app.clone()))
     }
 
     /// Serves until `shutdown` is over, then finishes what is in flight, for as long as the drain time allows. Says
@@ -315,6 +315,10 @@ impl Server {
         inheriting.abort();
         app.flows.stop();
         let leaving = tokio::spawn(leave_to_heir(app.clone()));
+        if why == Stop::Replaced {
+            // Operators have the other process at the same door.
+            let _ = stop_admin.send(true);
+        }
         if why == Stop::Told {
             // In a succession it is the other process that the service manager looks at.
             manager::stopping();

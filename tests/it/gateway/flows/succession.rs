@@ -87,8 +87,8 @@ async fn requests_that_are_kept_wait_for_the_store_and_outlive_the_change() {
     let _end = End(new);
     old.told("finishing what is in flight").await;
     let second = tokio::spawn(async move { ask(addr, "POST /v1/orders", &headers, order).await });
-    let refused = ask_unix(&socket, "GET /readyz", &[], "").await;
-    assert_eq!(refused.status, 200, "it serves all the same");
+    let ready = ask_unix(&socket, "GET /readyz", &[], "").await;
+    assert_eq!(ready.status, 200, "it serves all the same");
     gate.add_permits(1);
     assert_eq!(old.ended().await.code(), Some(0), "{}", old.messages());
     let second = second.await.unwrap();
