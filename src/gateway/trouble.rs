@@ -8,6 +8,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::body::StreamFault;
 use crate::json;
 use crate::plan::{Fault, FaultKind, Unclear};
+use Side::{Caller, Gateway, Upstream};
+use StatusCode as S;
 
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +86,6 @@ pub(super) enum Kind {
 impl Kind {
     /// Status, stable code, title, side.
     pub(super) fn row(self) -> (StatusCode, &'static str, &'static str, Side) {
-        use Side::{Caller, Gateway, Upstream};
-        use StatusCode as S;
         match self {
             Self::Framing => (S::BAD_REQUEST, "framing", "The request's framing is ambiguous", Caller),
             Self::Target => (S::BAD_REQUEST, "target", "The request's target is not acceptable", Caller),
@@ -173,9 +173,7 @@ impl Kind {
                 "What became of the operation is not known",
                 Gateway,
             ),
-            Self::Unconfirmed => {
-                (S::SERVICE_UNAVAILABLE, "unconfirmed", "The broker has not confirmed the message", Upstream)
-            }
+            Self::Unconfirmed => (S::SERVICE_UNAVAILABLE, "unconfirmed", "The message was not confirmed", Upstream),
             Self::Unpublishable => (S::BAD_GATEWAY, "unpublishable", "The broker does not take the message", Upstream),
             Self::StoreFailed => (S::SERVICE_UNAVAILABLE, "store", "Nothing can be kept at the moment", Gateway),
             Self::StoreFull => {

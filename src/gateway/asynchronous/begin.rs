@@ -55,10 +55,9 @@ pub(super) async fn ended(call: &Call<'_>, id: &str, wait: Duration) -> Result<O
         if Instant::now() >= deadline || found.is_none_or(|one| !one.state.is_open()) {
             return Ok(None);
         }
-        match timeout_at(deadline, changed.changed()).await {
-            Ok(Err(_)) => return Err(Trouble::new(Kind::Internal).cause("nobody carries out operations")),
-            // One that nobody has answered in its time ends without a word: it is looked at once more.
-            Ok(Ok(())) | Err(_) => {}
+        // One that nobody has answered in its time ends without a word: then it is looked at once more.
+        if let Ok(Err(_)) = timeout_at(deadline, changed.changed()).await {
+            return Err(Trouble::new(Kind::Internal).cause("nobody carries out operations"));
         }
     }
 }

@@ -94,7 +94,7 @@ impl Operation {
     }
 
     /// The same now: one whose reply has not come in time has failed, though nobody has said so.
-    fn as_of_now(self) -> Self {
+    fn unless_late(self) -> Self {
         if self.state != State::Asked || now() < self.reply_by {
             return self;
         }
@@ -125,7 +125,7 @@ impl Operation {
         if let Some(answer) = &mut operation.answer {
             answer.body = response;
         }
-        Some(operation.as_of_now())
+        Some(operation.unless_late())
     }
 }
 

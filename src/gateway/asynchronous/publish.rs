@@ -285,9 +285,9 @@ impl Asks {
     /// Nobody asks for what was not published. A reply that comes all the same, since nobody knew, goes to the dead letters.
     async fn forget(self, asynchronous: &Asynchronous) {
         let Ok(store) = asynchronous.store().await else { return };
-        let place = operation::shelf(&self.operation.order.service);
+        let kept = operation::shelf(&self.operation.order.service);
         let forgotten = store.change(move |tables| {
-            place.remove(tables, self.id.as_bytes())?;
+            kept.remove(tables, self.id.as_bytes())?;
             pending::forget(tables, &self.scope, &self.key)
         });
         if let Err(error) = forgotten.await {

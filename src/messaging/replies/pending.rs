@@ -102,6 +102,7 @@ impl Pending {
     }
 
     /// The same, where calls may wait, too.
+    #[must_use]
     pub fn with(self, callers: Arc<dyn Callers>) -> Self {
         Self { callers: Some(callers), ..self }
     }
@@ -109,21 +110,21 @@ impl Pending {
     /// Keeps a request of a channel under its key; resolves when a crash cannot undo it. One that comes again waits anew.
     /// `again`: it may be another one of the same name, so that an answer to the one before is none to it.
     pub fn keep(&self, scope: &str, key: String, mut request: Request, again: bool) -> Boxed<Result<Kept, StoreError>> {
-        let place = shelf(scope);
+        let kept = shelf(scope);
         self.store.change(move |tables| {
-            place.expire(tables, now(), SWEPT)?;
-            let before = place.get(tables, key.as_bytes())?.and_then(|entry| read(&entry));
+            kept.expire(tables, now(), SWEPT)?;
+            let before = kept.get(tables, key.as_bytes())?.and_then(|entry| read(&entry));
             if before.as_ref().is_some_and(|before| before.answered.is_some() && !again) {
                 return Ok(Kept::Answered);
             }
-            if before.is_none() && place.len(tables)? >= MOST {
+            if before.is_none() && kept.len(tables)? >= MOST {
                 return Ok(Kept::Full);
             }
             if let Some(before) = before.filter(|before| before.answered.is_none()) {
                 request.turn = before.turn;
             }
             let ends = request.deadline.saturating_add(millis(KNOWN));
-            place.put(tables, key.as_bytes(), &write(&request, ends))?;
+            kept.put(tables, key.as_bytes(), &write(&request, ends))?;
             Ok(Kept::Waits)
         })
     }

@@ -37,6 +37,7 @@ mod operations;
 mod overload;
 mod patches;
 mod process;
+mod publish;
 mod reload;
 mod rollout;
 mod streams;
