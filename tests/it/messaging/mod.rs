@@ -10,6 +10,8 @@ mod flows;
 mod foreign;
 mod kills;
 mod letters;
+mod letters_real;
+mod poison;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -5,8 +5,8 @@
 //! them, so that nothing overtakes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::Subject;
 use async_nats::client::Request;
@@ -214,12 +214,22 @@ impl Reader {
     fn inbound(&self, at: u64, message: jetstream::Message) -> Inbound {
         let redelivered = message.info().is_ok_and(|info| info.delivered > 1);
         let position = message.info().ok().map(|info| format!("{}/{at}", info.stream));
+        let published = message.info().ok().map(|info| info.published.unix_timestamp_nanos());
         let async_nats::Message { subject, reply, payload, headers, .. } = message.message;
         let (headers, properties) = headers::read(headers.as_ref(), &subject);
+        let waited = published.map_or(Duration::ZERO, waited);
         let settle = Settled { line: self.line.clone(), link: self.link.clone(), at, reply };
         let message = Message { body: payload, properties, headers };
-        Inbound { message, position, redelivered, settle: Box::new(settle) }
+        Inbound { message, position, redelivered, waited, settle: Box::new(settle) }
     }
+}
+
+/// How long ago that was. A clock that is put forward while this process runs makes nothing older.
+fn waited(published: i128) -> Duration {
+    static BEGAN: OnceLock<(SystemTime, Instant)> = OnceLock::new();
+    let (clock, began) = BEGAN.get_or_init(|| (SystemTime::now(), Instant::now()));
+    let now = clock.duration_since(UNIX_EPOCH).unwrap_or_default() + began.elapsed();
+    now.saturating_sub(Duration::from_nanos(u64::try_from(published).unwrap_or(u64::MAX)))
 }
 
 impl Drop for Reader {
