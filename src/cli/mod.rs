@@ -2,6 +2,7 @@
 
 mod admin;
 mod check;
+mod dead_letters;
 mod demo;
 mod explain;
 mod flows;
@@ -53,6 +54,7 @@ enum Command {
     Schema(schema::Args),
     Ledger(ledger::Args),
     Flows(flows::Args),
+    DeadLetters(dead_letters::Args),
     Demo(demo::Args),
 }
 
@@ -75,6 +77,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Schema(args) => schema::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Flows(args) => flows::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::message::Message;
 use crate::rules::channel::Address;
@@ -102,6 +103,8 @@ pub struct Inbound {
     pub position: Option<String>,
     /// Whether it may have been here before.
     pub redelivered: bool,
+    /// How long it has been at a broker that does not look at `expiration` itself; zero at those that do.
+    pub waited: Duration,
     /// How the broker is told what became of it.
     pub settle: Box<dyn Settle>,
 }

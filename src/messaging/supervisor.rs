@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::broker::Broker;
 use super::flow::{Bounds, Flow, Rules, State, Status};
+use super::letters::Letters;
 use super::seen::Memory;
 use crate::plan::ServicePlan;
 use crate::rules::channel::{self, Address};
@@ -35,6 +36,8 @@ pub struct Supervisor {
     refused: Mutex<BTreeMap<String, (Spec, String)>>,
     /// Every flow has a receiver of it for as long as it runs.
     alive: watch::Sender<()>,
+    /// Held by whoever looks through dead letters.
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl fmt::Debug for Supervisor {
@@ -70,6 +73,8 @@ struct Running {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
     status: Arc<Status>,
+    /// The same once more, for its dead letters.
+    flow: Flow,
 }
 
 impl Supervisor {
@@ -81,7 +86,7 @@ impl Supervisor {
         bounds: Bounds,
     ) -> Self {
         let (running, refused) = Default::default();
-        Self { brokers, memory, rules, bounds, running, refused, alive: watch::channel(()).0 }
+        Self { brokers, memory, rules, bounds, running, refused, alive: watch::channel(()).0, looking: Arc::default() }
     }
 
     /// Every flow by its name.
@@ -105,6 +110,11 @@ impl Supervisor {
     pub async fn waiting(&self, status: &Status) -> Option<u64> {
         let broker = self.brokers.get(status.source.broker())?;
         timeout(Duration::from_secs(2), broker.waiting(&status.source, &status.reader)).await.ok()?.ok()?
+    }
+
+    /// The dead letters of the flows that run.
+    pub fn letters(&self) -> Letters {
+        Letters::new(self.running().values().map(|one| one.flow.clone()).collect(), self.looking.clone())
     }
 
     /// A broker by its name in the settings.
@@ -205,11 +215,12 @@ impl Supervisor {
         let (source, targets, guarantee) = (&spec.flow.source, targets.join(" "), status.guarantee.name());
         tracing::info!(flow = %name, %source, targets, guarantee, "the flow starts");
         let alive = self.alive.subscribe();
+        let same = flow.clone();
         let task = tokio::spawn(async move {
             flow.run(stopped).await;
             drop(alive);
         });
-        self.running().insert(name.to_owned(), Running { spec: spec.clone(), stop, task, status });
+        self.running().insert(name.to_owned(), Running { spec: spec.clone(), stop, task, status, flow: same });
         Ok(())
     }
 

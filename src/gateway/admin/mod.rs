@@ -4,6 +4,7 @@
 //! [`serve`] is its door, [`mod@guard`] says who may do what.
 
 mod guard;
+mod letters;
 mod serve;
 
 use std::sync::Arc;
@@ -43,6 +44,9 @@ fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(app.clone(), guard));
     Router::new()
         .route("/config", get(config))
+        .route("/dead-letters", get(letters::list))
+        .route("/dead-letters/redrive", post(letters::redrive))
+        .route("/dead-letters/{*letter}", get(letters::show))
         .route("/drain", post(drain))
         .route("/flows", get(flows))
         .route("/generation", get(generation))

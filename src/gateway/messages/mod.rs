@@ -1,20 +1,23 @@
 //! Flows of messages in a running gateway: by the rules that serve, between the brokers of the settings, remembered in the
 //! state folder.
 //!
-//! [`brokers`] are made of the settings, [`report`] is what operators are told, [`rates`] is what is looked at now and then
+//! [`brokers`] are made of the settings, [`report`] and [`letters`] are what operators are told, [`rates`] is what is looked at now and then
 //! for it.
 
 mod brokers;
+mod letters;
 mod metrics;
 mod rates;
 mod report;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+pub(super) use letters::{Asked, Wanted};
 pub(super) use metrics::Counts;
 
 use super::asynchronous::Asynchronous;
@@ -41,6 +44,8 @@ pub(super) struct Flows {
     pub(super) publisher: Publisher,
     rates: Arc<Mutex<Rates>>,
     begun: AtomicBool,
+    /// Where they run: what is asked of brokers for an operator is asked there, too, since connections are shared.
+    runtime: OnceLock<Handle>,
     stop: watch::Sender<bool>,
     /// Whoever runs flows, or looks at them, has a receiver of it.
     alive: watch::Sender<()>,
@@ -63,6 +68,7 @@ impl Flows {
             publisher: Publisher::new(settings.messages.confirm),
             rates: Arc::default(),
             begun: AtomicBool::new(false),
+            runtime: OnceLock::new(),
             stop: watch::channel(false).0,
             alive: watch::channel(()).0,
         }
@@ -73,6 +79,8 @@ impl Flows {
         if self.begun.swap(true, Ordering::AcqRel) || *self.stop.borrow() {
             return;
         }
+        // Once: it begins once.
+        let _ = self.runtime.set(Handle::current());
         let (supervisor, stop, alive) = (self.supervisor.clone(), self.stop.subscribe(), self.alive.subscribe());
         tokio::spawn(async move {
             supervisor.follow(stop).await;

@@ -9,8 +9,10 @@ mod look;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::super::broker::{Boxed, Broker, Confirm, Inbound, Look, Lost, Settle, Sink, Source, Unpublished};
 use super::super::message::Message;
@@ -69,6 +71,8 @@ struct Place {
     /// Whether it is a log.
     is_log: bool,
     waiting: VecDeque<(u64, Message)>,
+    /// When each came.
+    came: HashMap<u64, Instant>,
     /// Given out, and to which reader.
     given: BTreeMap<u64, (u64, Message)>,
     next: u64,
@@ -145,6 +149,7 @@ impl Shared {
                 place.history.insert(at, message.clone());
             }
             place.waiting.push_back((at, message));
+            place.came.insert(at, Instant::now());
         }
         drop(places);
         self.changed.notify_waiters();
@@ -234,7 +239,7 @@ impl Reader {
         self.shared.places().get(&self.key).is_some_and(|place| !self.stopped && !place.waiting.is_empty())
     }
 
-    fn take(&self) -> Option<(u64, Message, bool)> {
+    fn take(&self) -> Option<(u64, Message, bool, Duration)> {
         let mut places = self.shared.places();
         let place = places.get_mut(&self.key)?;
         let of_reader = place.given.values().filter(|(reader, _)| *reader == self.number).count();
@@ -245,7 +250,8 @@ impl Reader {
         place.given.insert(at, (self.number, message.clone()));
         let times = place.repeated.entry(at).or_default();
         *times += 1;
-        Some((at, message, *times > 1))
+        let waited = place.came.get(&at).map_or(Duration::ZERO, Instant::elapsed);
+        Some((at, message, *times > 1, waited))
     }
 }
 
@@ -261,11 +267,11 @@ impl Source for Reader {
                 if self.has_some() && self.shared.faults.at(Step::Give, &self.key, None).await.is_err() {
                     return Err(Lost("the connection was cut".to_owned()));
                 }
-                if let Some((at, message, redelivered)) = self.take() {
+                if let Some((at, message, redelivered, waited)) = self.take() {
                     let settle =
                         Settled { shared: self.shared.clone(), key: self.key.clone(), number: self.number, at };
                     let position = Some(format!("{}/{at}", self.key));
-                    return Ok(Inbound { message, position, redelivered, settle: Box::new(settle) });
+                    return Ok(Inbound { message, position, redelivered, waited, settle: Box::new(settle) });
                 }
                 changed.await;
             }

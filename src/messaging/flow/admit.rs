@@ -1,6 +1,7 @@
 //! A message that has come: what it is, and what is to become of it at each target.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -28,7 +29,7 @@ pub(in crate::messaging) fn hash_of(message: &Message) -> u64 {
 impl Flow {
     /// What a message is, before it is its turn.
     pub(super) fn admit(&self, inbound: Inbound, snapshot: &Snapshot) -> Entry {
-        let Inbound { message, position, settle, .. } = inbound;
+        let Inbound { message, position, settle, waited, .. } = inbound;
         let channel = snapshot.plan.channel(&self.channel);
         let (id, key) = match self.of.carries {
             Carries::Messages => {
@@ -40,6 +41,8 @@ impl Flow {
             Carries::Replies => (reply::key(&message).map(str::to_owned), None),
         };
         let weight = message.weight();
+        let lifetime = message.properties.expiration.as_ref().and_then(|text| text.trim().parse().ok());
+        let left = lifetime.map(|millis| Duration::from_millis(millis).saturating_sub(waited));
         Entry {
             hash: hash_of(&message),
             message,
@@ -50,6 +53,8 @@ impl Flow {
             legs: Vec::new(),
             attempts: 0,
             since: Instant::now(),
+            // What is too far away never comes.
+            expires: left.and_then(|left| Instant::now().checked_add(left)),
             order: next_order(),
             weight,
             waits: 0,

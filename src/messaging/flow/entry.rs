@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) attempts: u32,
     /// When it was taken.
     pub(super) since: Instant,
+    /// From when on nobody wants it any more.
+    pub(super) expires: Option<Instant>,
     /// Of those before and after it.
     pub(super) order: u64,
     /// Bytes that it counts for.

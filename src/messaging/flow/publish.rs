@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::broker::{Boxed, Confirm, Lost, Unpublished};
 use super::super::message::Message;
@@ -17,6 +17,11 @@ impl Session<'_> {
     /// Hands over whatever of a message is to be published, in the order of its targets.
     pub(super) async fn send(&mut self, at: u64, snapshot: &Snapshot) {
         let Some(mut entry) = self.entries.remove(&at) else { return };
+        if entry.expires.is_some_and(|at| at <= Instant::now()) {
+            for leg in entry.legs.iter_mut().filter(|leg| matches!(leg.state, LegState::Ready | LegState::Failed)) {
+                leg.state = LegState::Dead(Poison::new("expired", "it is older than its expiration"));
+            }
+        }
         let mut failed = None;
         for index in 0..entry.legs.len() {
             let Some(leg) = entry.legs.get(index) else { continue };

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 pub use attempt::Outlook;
 pub(super) use letter::next_order;
 pub use letter::{Facts, Letter, REDRIVE};
-pub use redrive::{Order, Outcome, Redriven};
+pub use redrive::{Errand, Outcome, Redriven};
 
 use super::broker::{Broker, Look, Lost};
 use super::flow::Flow;
@@ -27,7 +27,7 @@ use crate::rules::channel::Address;
 /// Letters of one address that are looked at: what lies behind them is seen when some of them are gone.
 pub const DEEPEST: usize = 10_000;
 /// How long one request may take. What is not done by then is left, and said to be.
-const PATIENCE: Duration = Duration::from_secs(7);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -21,18 +21,18 @@ use crate::rules::channel::Address;
 /// Bytes of letters that are held at a time.
 const BYTES: usize = 64 << 20;
 /// How long a broker may take to confirm one.
-const CONFIRM: Duration = Duration::from_secs(5);
+const CONFIRM: Duration = Duration::from_secs(3);
 
 /// What is to be sent on.
 #[derive(Debug, Clone, Default)]
-pub struct Order {
+pub struct Errand {
     /// Which letters.
     pub filter: Filter,
     /// How many, at most.
     pub most: usize,
     /// Whether only to say what would happen.
     pub dry_run: bool,
-    /// [`Redriven::before`] of an order that this one goes on with: what has come back since then is left alone.
+    /// [`Redriven::before`] of an errand that this one goes on with: what has come back since then is left alone.
     pub before: Option<String>,
 }
 
@@ -51,7 +51,7 @@ pub enum Outcome {
     Left(String),
 }
 
-/// What became of an order.
+/// What became of an errand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Redriven {
     /// Each letter that was tried.
@@ -81,27 +81,39 @@ struct Hand {
 
 struct Run<'l> {
     letters: &'l Letters,
-    order: &'l Order,
+    errand: &'l Errand,
     until: Instant,
     done: Redriven,
     sinks: BTreeMap<(String, usize), Box<dyn Sink>>,
     /// Targets that do not take messages at the moment, and why.
     down: BTreeMap<(String, usize), String>,
+    /// How many letters of flows that are there were taken in hand, and how many others were found.
+    tried: usize,
+    gone: usize,
 }
 
 impl Letters {
     /// Sends letters on, each to its flow's readers of its version and to nobody else.
-    pub async fn redrive(&self, order: &Order) -> Redriven {
+    pub async fn redrive(&self, errand: &Errand) -> Redriven {
         let until = Instant::now() + PATIENCE;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let before = order.before.clone().unwrap_or_else(|| rfc3339(now));
+        let before = errand.before.clone().unwrap_or_else(|| rfc3339(now));
         let done = Redriven { before, ..Redriven::default() };
-        let mut run = Run { letters: self, order, until, done, sinks: BTreeMap::new(), down: BTreeMap::new() };
+        let mut run = Run {
+            letters: self,
+            errand,
+            until,
+            done,
+            sinks: BTreeMap::new(),
+            down: BTreeMap::new(),
+            tried: 0,
+            gone: 0,
+        };
         let Ok(_one) = timeout_at(until, self.one.lock()).await else {
             run.done.more = true;
             return run.done;
         };
-        for (address, broker) in self.addresses(order.filter.flow.as_deref()) {
+        for (address, broker) in self.addresses(errand.filter.flow.as_deref()) {
             if let Err(Lost(why)) = run.address(&*broker, &address).await {
                 run.done.problems.push((address, why));
             }
@@ -113,7 +125,7 @@ impl Letters {
 impl Run<'_> {
     async fn address(&mut self, broker: &dyn Broker, address: &Address) -> Result<(), Lost> {
         let clear = self.pass(broker, address, None).await?;
-        if clear.is_empty() || self.order.dry_run {
+        if clear.is_empty() || self.errand.dry_run {
             return Ok(());
         }
         let mut held = Vec::new();
@@ -166,11 +178,19 @@ impl Run<'_> {
             let Some(letter) = Letter::read(message) else { continue };
             let key = self.parked_key(&letter, &mut parks)?;
             let size = letter.message.weight();
-            let is_meant = self.order.filter.takes(&letter.facts)
+            let is_gone = self.letters.flow(&letter.facts.flow).is_none();
+            let is_meant = self.errand.filter.takes(&letter.facts)
                 && self.is_new(&letter.facts)
                 && only.is_none_or(|only| key.as_ref().is_some_and(|key| only.contains(key)));
-            let has_room = self.done.letters.len() + hand.taken.len() < self.order.most
-                && (bytes + size <= BYTES || hand.taken.is_empty());
+            if is_meant && is_gone {
+                if self.gone < self.errand.most {
+                    self.gone += 1;
+                    self.note(letter.facts, Outcome::Gone);
+                }
+                continue;
+            }
+            let has_room =
+                self.tried + hand.taken.len() < self.errand.most && (bytes + size <= BYTES || hand.taken.is_empty());
             self.done.more |= is_meant && !has_room;
             let (order, to) = (letter.facts.order, letter.facts.to.clone());
             let at = (is_meant && has_room).then(|| {
@@ -207,6 +227,7 @@ impl Run<'_> {
     }
 
     async fn send_all(&mut self, mut hand: Hand, only: Option<&BTreeSet<Key>>) -> BTreeSet<Key> {
+        self.tried += hand.taken.len();
         let mut clear: BTreeSet<Key> = only.cloned().unwrap_or_default();
         clear.extend(hand.lanes.keys().map(|(key, _)| key.clone()));
         if !hand.is_whole {
@@ -262,7 +283,7 @@ impl Run<'_> {
             Err(Refusal::Gone) => return Outcome::Gone,
             Err(Refusal::Later(why)) => return Outcome::Left(why),
             Err(Refusal::Poison(poison)) => poison,
-            Ok(_) if self.order.dry_run => return Outcome::Sent,
+            Ok(_) if self.errand.dry_run => return Outcome::Sent,
             Ok(Attempt { target, mut out, once, .. }) => {
                 out.headers.remove(REDRIVE);
                 out.headers.push(REDRIVE, Value::text(letter.facts.id.clone()));
@@ -276,7 +297,7 @@ impl Run<'_> {
             }
         };
         let again = Outcome::Again(poison.reason, poison.detail.clone(), poison.place.clone());
-        if self.order.dry_run {
+        if self.errand.dry_run {
             return again;
         }
         let mut back = letter;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bifocal::messaging::broker::{Boxed, Broker, Unpublished};
 use bifocal::messaging::brokers::memory::{Faults, Memory, Step};
-use bifocal::messaging::letters::{Facts, Filter, Letters, Order, Outcome, Outlook};
+use bifocal::messaging::letters::{Errand, Facts, Filter, Letters, Outcome, Outlook};
 use bifocal::messaging::message::{Message, Value};
 use bifocal::messaging::seen::{Seen, Volatile};
 use tokio::sync::Notify;
@@ -12,15 +12,15 @@ use tokio::sync::Notify;
 use super::{Fixed, RULES, Running, arrived, changed, flows, header, message, plan, queue, service, text};
 
 /// Rules that take any total.
-fn mended() -> String {
+pub(super) fn mended() -> String {
     RULES.replace("total = price: {decimal: 2}", "total = price")
 }
 
-fn everything() -> Order {
-    Order { most: 100, ..Order::default() }
+pub(super) fn everything() -> Errand {
+    Errand { most: 100, ..Errand::default() }
 }
 
-fn outcomes(done: &[(Facts, Outcome)]) -> Vec<&Outcome> {
+pub(super) fn outcomes(done: &[(Facts, Outcome)]) -> Vec<&Outcome> {
     done.iter().map(|(_, outcome)| outcome).collect()
 }
 
@@ -79,7 +79,7 @@ async fn a_letter_goes_to_its_readers_and_nobody_else() {
     let outlook = running.letters.show("shop/orders/v3", &facts.id).await.unwrap().unwrap().2;
     let Outlook::Goes { message, .. } = outlook else { panic!("{outlook:?}") };
     assert_eq!(text(&message), r#"{"total":"much","nick":"x"}"#);
-    let dry = running.letters.redrive(&Order { dry_run: true, ..everything() }).await;
+    let dry = running.letters.redrive(&Errand { dry_run: true, ..everything() }).await;
     assert_eq!(outcomes(&dry.letters), [&Outcome::Sent]);
     assert_eq!((broker.all(&queue("out.v1")).len(), broker.all(&queue("dead")).len()), (0, 1));
     let done = running.letters.redrive(&everything()).await;
@@ -122,15 +122,16 @@ async fn letters_are_chosen_and_bounded() {
     assert_eq!((all.rows.len(), all.others, all.more), (7, 1, false));
 
     rules.replace(plan(&service(""), &mended()));
-    let mut order = Order { filter: by(None, Some("rule_error"), None), most: 4, ..Order::default() };
-    let first = running.letters.redrive(&order).await;
+    let mut errand = Errand { filter: by(None, Some("rule_error"), None), most: 4, ..Errand::default() };
+    let first = running.letters.redrive(&errand).await;
     assert_eq!((first.letters.len(), first.more), (4, true));
-    order.before = Some(first.before);
-    let second = running.letters.redrive(&order).await;
+    errand.before = Some(first.before);
+    let second = running.letters.redrive(&errand).await;
     assert_eq!((second.letters.len(), second.more), (2, false));
     assert_eq!(broker.all(&queue("out.v2")).len(), 6);
     assert_eq!(broker.all(&queue("dead")).len(), 2, "the other letter, and what is not ours");
-    let last = Order { filter: Filter { id: Some(all.rows[6].facts.id.clone()), ..Filter::default() }, ..everything() };
+    let last =
+        Errand { filter: Filter { id: Some(all.rows[6].facts.id.clone()), ..Filter::default() }, ..everything() };
     assert!(matches!(outcomes(&running.letters.redrive(&last).await.letters)[..], [Outcome::Again("not_json", ..)]));
     running.stop().await;
 }
@@ -266,7 +267,7 @@ async fn a_parked_key_goes_on_in_order_when_its_letters_have() {
     (1..10).for_each(|id| put(id, "1"));
     arrived(&broker, &queue("dead"), 10).await;
     // A later one alone does not go before the first.
-    let parked = Order { filter: Filter { reason: Some("parked".into()), ..Filter::default() }, ..everything() };
+    let parked = Errand { filter: Filter { reason: Some("parked".into()), ..Filter::default() }, ..everything() };
     let done = running.letters.redrive(&parked).await;
     assert!(outcomes(&done.letters).iter().all(|one| **one == Outcome::Behind), "{done:?}");
     // One that fails again keeps its place.
@@ -288,7 +289,7 @@ async fn a_parked_key_goes_on_in_order_when_its_letters_have() {
     let sender = async {
         let mut released = 0;
         while released == 0 {
-            released = running.letters.redrive(&Order { most: 1000, ..Order::default() }).await.released;
+            released = running.letters.redrive(&Errand { most: 1000, ..Errand::default() }).await.released;
         }
         released
     };

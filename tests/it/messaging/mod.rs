@@ -10,6 +10,8 @@ mod flows;
 mod foreign;
 mod kills;
 mod letters;
+mod letters_real;
+mod poison;
 mod pressure;
 mod replies;
 mod replies_real;

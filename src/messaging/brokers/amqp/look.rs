@@ -2,6 +2,7 @@
 //! where they were, a quorum queue in front, but not always in their order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lapin::options::{BasicGetOptions, BasicNackOptions};
 use lapin::types::ShortString;
@@ -46,7 +47,13 @@ impl Look for Looker {
             let message = properties::read(&mut delivery);
             self.shown.push(delivery.acker.clone());
             let settle = Box::new(Settled(delivery.acker));
-            Ok(Some(Inbound { message, position: None, redelivered: delivery.redelivered, settle }))
+            Ok(Some(Inbound {
+                message,
+                position: None,
+                redelivered: delivery.redelivered,
+                waited: Duration::ZERO,
+                settle,
+            }))
         })
     }
 

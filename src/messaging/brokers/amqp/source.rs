@@ -6,6 +6,7 @@ use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Consumer};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::super::broker::{Boxed, Inbound, Lost, Settle, Source};
 use super::connect::Link;
@@ -46,7 +47,7 @@ impl Source for Reader {
             }
             let message = properties::read(&mut delivery);
             let settle = Box::new(Settled(delivery.acker));
-            Ok(Inbound { message, position: None, redelivered: delivery.redelivered, settle })
+            Ok(Inbound { message, position: None, redelivered: delivery.redelivered, waited: Duration::ZERO, settle })
         })
     }
 

@@ -1,6 +1,7 @@
 //! An address that is looked through: a queue's messages are taken for as long as that lasts, a log's stay where they are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::super::broker::{Boxed, Inbound, Look, Lost, Settle};
 use super::super::super::message::Message;
@@ -61,7 +62,7 @@ impl Look for Looker {
             } else {
                 Box::new(Settled { shared, key, number: self.number, at })
             };
-            Ok(Some(Inbound { message, position, redelivered: false, settle }))
+            Ok(Some(Inbound { message, position, redelivered: false, waited: Duration::ZERO, settle }))
         })
     }
 

@@ -4,6 +4,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::client::Request;
 use async_nats::jetstream::ErrorCode;
@@ -91,7 +92,8 @@ impl Look for Looker {
             let body = Bytes::from(decode_base64(found.payload.as_bytes()).ok_or_else(unreadable)?);
             let settle = Settled { stream: self.stream.clone(), link: self.link.clone(), at: found.sequence };
             let message = Message { body, properties, headers };
-            Ok(Some(Inbound { message, position: Some(position), redelivered: false, settle: Box::new(settle) }))
+            let (position, settle) = (Some(position), Box::new(settle));
+            Ok(Some(Inbound { message, position, redelivered: false, waited: Duration::ZERO, settle }))
         })
     }
 
