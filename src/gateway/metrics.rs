@@ -44,6 +44,8 @@ pub(super) struct Metrics {
     endpoints: Counts,
     /// Of the gateway's own operation.
     pub(super) operating: Operating,
+    /// Rung, bytes of bodies, requests in work.
+    overload: [Gauge<i64, AtomicI64>; 3],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -130,6 +132,11 @@ impl Metrics {
         let endpoints = Counts::default();
         registry.register_collector(Box::new(endpoints.clone()));
         let operating = Operating::new(&mut registry);
+        let overload: [Gauge<i64, AtomicI64>; 3] = Default::default();
+        let [rung, held, in_flight] = overload.clone();
+        registry.register("overload_rung", "Measures against overload that are taken, 0 to 4", rung);
+        registry.register("held_body_bytes", "Bytes of bodies that are held", held);
+        registry.register("requests_in_flight", "Requests in work", in_flight);
         Self {
             registry,
             requests,
@@ -150,6 +157,15 @@ impl Metrics {
             dropped_lines,
             endpoints,
             operating,
+            overload,
+        }
+    }
+
+    /// What is told of overload.
+    pub(super) fn note_overload(&self, (rung, held, in_flight): (u8, usize, usize)) {
+        let figures = [i64::from(rung), whole(held), whole(in_flight)];
+        for (gauge, figure) in self.overload.iter().zip(figures) {
+            gauge.set(figure);
         }
     }
 
@@ -254,6 +270,10 @@ impl Pair {
         counter.inc();
         self.requests.entry(labels.route).or_default().push((class, counter));
     }
+}
+
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn labels(known: &Known) -> DurationLabels {

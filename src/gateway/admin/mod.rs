@@ -1,4 +1,5 @@
-//! The admin interface: what serves, settings, reload, log levels, drain, who calls, metrics, liveness and readiness.
+//! The admin interface: what serves, settings, reload, log levels, drain, who calls, overload, metrics, liveness and
+//! readiness.
 //!
 //! [`serve`] is its door, [`mod@guard`] says who may do what.
 
@@ -48,6 +49,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/log", get(log).put(change_log).delete(reset_log))
         .route("/metrics", get(metrics))
+        .route("/overload", get(overload))
         .route("/readyz", get(ready))
         .route("/reload", post(reload))
         .route("/undrain", post(undrain))
@@ -99,7 +101,6 @@ async fn reload(State(app): State<Arc<App>>, Extension(who): Extension<Who>) -> 
 }
 
 /// `?service=orders&version=v1`
-/// `?service=orders&version=v1`
 fn filter(uri: &Uri) -> Filter {
     let mut filter = Filter::default();
     for (name, value) in uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')) {
@@ -119,6 +120,11 @@ async fn ledger(State(app): State<Arc<App>>, uri: Uri) -> Response {
 
 async fn upstreams(State(app): State<Arc<App>>, uri: Uri) -> Response {
     answer(StatusCode::OK, &app.clusters.as_json(&filter(&uri)))
+}
+
+/// How much there is to do, and what is done about it.
+async fn overload(State(app): State<Arc<App>>) -> Response {
+    answer(StatusCode::OK, &app.overload.as_json())
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
