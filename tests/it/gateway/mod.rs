@@ -38,6 +38,7 @@ mod patches;
 mod process;
 mod reload;
 mod rollout;
+mod simple;
 mod streams;
 mod tls;
 mod tls_reload;
