@@ -3,25 +3,29 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::aside::Movable;
-use super::frames::Frames;
 use super::framing::{Framing, Verdict};
+use super::http2;
 use super::introduction::Introduction;
 use super::overload::{Overload, Rung};
+use super::plain::{self, After};
+use super::rewound::poll_piece;
 use super::tls::{Secured, Stream};
 use super::tunnel::Tunnel;
 use super::wire::{Watch, Wire};
@@ -33,9 +37,6 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(2);
 /// By how much silence is cut short when there is too much to do.
 const HASTE: u32 = 10;
-/// What a sender may have on its way to us unasked: of one HTTP/2 stream, and of a connection.
-const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
 /// How long a caller who connected just before this process stopped may take to begin to speak.
 const FIRST_WORD: Duration = Duration::from_millis(500);
 
@@ -45,13 +46,13 @@ const HYPERS_HEADERS: usize = 100;
 /// What a connection's parts must agree on.
 #[derive(Debug)]
 pub(super) struct Conn {
-    caller: Introduction,
+    pub(super) caller: Introduction,
     state: Mutex<ConnState>,
     changed: Notify,
     /// When it was accepted.
     born: Instant,
     /// Told when it has served long enough.
-    worn: Notify,
+    pub(super) worn: Notify,
     overload: Arc<Overload>,
     /// Told once: finish and close.
     stop: watch::Receiver<bool>,
@@ -159,7 +160,7 @@ impl Conn {
     ///
     /// The end of a request, which happens all the time, tells nobody: silence that begins then cannot be too long
     /// before the next look.
-    async fn silent(&self, timeouts: &Timeouts) {
+    pub(super) async fn silent(&self, timeouts: &Timeouts) {
         loop {
             let now = Instant::now();
             let look = match self.deadline(timeouts) {
@@ -211,18 +212,18 @@ pub(super) struct Arrival {
 /// What answers requests.
 pub(super) trait Answering: Clone + Send + Sync + Unpin + 'static {
     /// The bodies of its answers.
-    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
 
     /// Answers one request.
     fn answer(
         self,
-        request: Request<Incoming>,
+        request: Request<Body>,
         arrival: Arrival,
     ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
+pub(super) enum Protocol {
     Http1,
     Http2,
 }
@@ -253,24 +254,26 @@ pub(super) async fn serve(
     }
     match protocol {
         Protocol::Http1 => serve_http1(stream, before, conn, answering, *limits, *timeouts, stop).await,
-        Protocol::Http2 => serve_http2(stream, before, conn, answering, *limits, *timeouts, stop).await,
+        Protocol::Http2 => http2::serve(stream, before, conn, answering, *limits, *timeouts, stop).await,
     }
 }
 
 /// Reads until the bytes are, or cannot become, the HTTP/2 preface.
 async fn sniff(stream: &mut Stream) -> std::io::Result<(Protocol, Bytes)> {
-    let mut read = BytesMut::with_capacity(1024);
+    let mut read = Bytes::new();
     loop {
         let seen = read.len().min(PREFACE.len());
         if read.get(..seen) != PREFACE.get(..seen) {
-            return Ok((Protocol::Http1, read.freeze()));
+            return Ok((Protocol::Http1, read));
         }
         if seen == PREFACE.len() {
-            return Ok((Protocol::Http2, read.freeze()));
+            return Ok((Protocol::Http2, read));
         }
-        if stream.read_buf(&mut read).await? == 0 {
+        let more = poll_fn(|cx| poll_piece(stream, cx, usize::MAX)).await?;
+        if more.is_empty() {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
+        read = if read.is_empty() { more } else { [read, more].concat().into() };
     }
 }
 
@@ -287,12 +290,12 @@ pub(super) async fn long_stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Has a request answered with what the connection knows of it.
-fn answer<A: Answering>(
+pub(super) fn answer<A: Answering>(
     conn: &Arc<Conn>,
     answering: &A,
     protocol: Protocol,
     (limits, timeouts): &(Limits, Timeouts),
-    mut request: Request<Incoming>,
+    mut request: Request<Body>,
 ) -> Movable<Result<Response<A::Body>, Infallible>> {
     let (busy, framed) = conn.begin(protocol);
     let is_last = conn.is_worn(limits, timeouts);
@@ -318,6 +321,11 @@ fn answer<A: Answering>(
     })
 }
 
+/// A request as hyper has it: bodies are in a box of their own only where there is one.
+pub(super) fn boxed(request: Request<Incoming>) -> Request<Body> {
+    request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) })
+}
+
 async fn serve_http1(
     stream: Stream,
     before: Bytes,
@@ -328,9 +336,18 @@ async fn serve_http1(
     mut stop: watch::Receiver<bool>,
 ) {
     let wire = Wire::new(stream, before, Watch::Http1(Framing::default()), conn.clone(), timeouts.stream);
+    let bounds = (limits, timeouts);
+    let (line, answered) = match plain::serve(wire, &conn, &answering, &bounds, stop.clone()).await {
+        After::Hyper(line, answered) => (line, answered),
+        After::Over(wire) => return linger(wire.into_stream()).await,
+        After::Silent(wire) => return say_timeout(wire, &conn).await,
+    };
     let service = {
-        let (conn, bounds) = (conn.clone(), (limits, timeouts));
-        service_fn(move |request| answer(&conn, &answering, Protocol::Http1, &bounds, request))
+        let (conn, answered) = (conn.clone(), Mutex::new(answered));
+        service_fn(move |request| match answered.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(response) => Movable::new(std::future::ready(Ok(response))),
+            None => answer(&conn, &answering, Protocol::Http1, &bounds, boxed(request)),
+        })
     };
     let mut builder = http1::Builder::new();
     // Told, hyper prepares room for so many with every head, even where it is the number that it has room for anyway.
@@ -346,14 +363,16 @@ async fn serve_http1(
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes.max(8192))
         .max_header_size(limits.header_bytes)
-        .serve_connection(TokioIo::new(wire), service);
+        .serve_connection(TokioIo::new(line), service);
     let mut stopping = false;
     let ended = loop {
         tokio::select! {
             // What has come is looked at before the connection is told that it is over.
             biased;
-            ended = std::future::poll_fn(|cx| http.poll_without_shutdown(cx)) => break ended,
-            () = conn.silent(&timeouts) => return say_timeout(http.into_parts().io.into_inner(), &conn).await,
+            ended = poll_fn(|cx| http.poll_without_shutdown(cx)) => break ended,
+            () = conn.silent(&timeouts) => {
+                return say_timeout(http.into_parts().io.into_inner().into_parts().0, &conn).await;
+            }
             () = stopped(&mut stop), if !stopping => {
                 stopping = true;
                 Pin::new(&mut http).graceful_shutdown();
@@ -365,12 +384,13 @@ async fn serve_http1(
     }
     let tunnel = conn.state().tunnel.take();
     let parts = http.into_parts();
-    let (stream, unread) = parts.io.into_inner().into_parts();
+    let (wire, unheard) = parts.io.into_inner().into_parts();
+    let (stream, unread) = wire.into_parts();
     match tunnel {
         Some(tunnel) if ended.is_ok() => {
             let (read, write) = tokio::io::split(stream);
-            let early = std::io::Cursor::new(parts.read_buf).chain(std::io::Cursor::new(unread));
-            tunnel.run(tokio::io::join(early.chain(read), write), conn.stop.clone()).await;
+            let early = [parts.read_buf, unheard, unread].concat();
+            tunnel.run(tokio::io::join(std::io::Cursor::new(early).chain(read), write), conn.stop.clone()).await;
         }
         _ => linger(stream).await,
     }
@@ -397,56 +417,4 @@ pub(super) async fn linger(mut stream: Stream) {
         std::io::Result::Ok(())
     };
     let _ = timeout(LINGER, drained).await;
-}
-
-async fn serve_http2(
-    stream: Stream,
-    before: Bytes,
-    conn: Arc<Conn>,
-    answering: impl Answering,
-    limits: Limits,
-    timeouts: Timeouts,
-    mut stop: watch::Receiver<bool>,
-) {
-    let wire = Wire::new(stream, before, Watch::Http2(Frames::default()), conn.clone(), timeouts.stream);
-    let service = {
-        let (conn, bounds) = (conn.clone(), (limits, timeouts));
-        service_fn(move |request| answer(&conn, &answering, Protocol::Http2, &bounds, request))
-    };
-    let http = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        // WebSockets (RFC 8441); every other CONNECT is refused.
-        .enable_connect_protocol()
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        // A peer that has vanished without a word is found out.
-        .keep_alive_interval(timeouts.idle)
-        .keep_alive_timeout(timeouts.header)
-        .serve_connection(TokioIo::new(wire), service);
-    let mut http = std::pin::pin!(http);
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = http.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(peer = %conn.caller.peer, %error, "connection ended");
-                }
-                return;
-            }
-            () = conn.silent(&timeouts), if !stopping => {
-                stopping = true;
-                http.as_mut().graceful_shutdown();
-            }
-            () = conn.worn.notified(), if !stopping => {
-                stopping = true;
-                http.as_mut().graceful_shutdown();
-            }
-            () = stopped(&mut stop), if !stopping => {
-                stopping = true;
-                http.as_mut().graceful_shutdown();
-            }
-        }
-    }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
-use hyper::body::{Body as _, Incoming};
 
 use super::App;
 use super::connection::{Answering, Arrival};
@@ -30,11 +29,9 @@ impl Answering for DataPlane {
     type Body = Recorded;
 
     /// Everything between a connection and the life of a request, outermost first.
-    async fn answer(self, request: Request<Incoming>, arrival: Arrival) -> Response<Recorded> {
+    async fn answer(self, mut request: Request<Body>, arrival: Arrival) -> Response<Recorded> {
         let Self(app) = self;
         let Arrival { busy, framed } = arrival;
-        // hyper's bodies are in a box of their own only where there is one.
-        let mut request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         // First, so that whatever follows is recorded, and so that every answer carries the request's id.
         let mut recording = Recording::begin(&app, busy, &request);
         let listener = Listener::of(&request);

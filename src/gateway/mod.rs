@@ -1,7 +1,7 @@
 //! Listeners, negotiation, the life of a request, upstreams, bodies, errors, admin.
 //!
 //! Read in this order: [`server`] starts and ends it all, [`listener`] accepts, [`workers`] serve, [`tls`] shakes hands, [`connection`] tells the protocol and
-//! keeps time, [`layers`] is the stack
+//! keeps time, [`plain`] and hyper speak it, [`layers`] is the stack
 //! on one screen, [`exchange`] the life of a request, [`translate`] what HTTP needs around a translation, [`rescue`] how
 //! errors become responses. [`reload`] replaces what [`generation`] holds.
 
@@ -10,8 +10,12 @@ mod doors;
 mod frames;
 mod framing;
 mod handover;
+mod head;
+mod http2;
 mod listener;
 mod manager;
+mod plain;
+mod rewound;
 mod server;
 mod succession;
 mod tls;

@@ -1,6 +1,6 @@
 //! What must survive a restart: ids of messages that are done, idempotency keys, asynchronous operations.
 //!
-//! One embedded file ([`file`]), or memory where there is no state folder ([`memory`]): small tables of bytes by bytes. A
+//! One embedded file ([`mod@file`]), or memory where there is no state folder ([`memory`]): small tables of bytes by bytes. A
 //! [`Change`] reads and writes as many of them as it needs, and all of it is kept or nothing. Its future resolves when a
 //! crash cannot undo it. [`shelf`] has entries that are bounded in number and end by themselves.
 

@@ -11,10 +11,11 @@ use http::{HeaderValue, Request, Uri, header};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::asking::Asking;
 use super::cluster::{Cluster, Member, chance, covers};
 use super::endpoint::{Endpoint, State};
-use super::http1::Http1;
 use super::http2::{Multiplexer, Unanswered};
+use super::line::Line;
 use super::payload::Payload;
 use super::policy::Policy;
 use super::pool::ConnectError;
@@ -129,7 +130,8 @@ async fn ask(
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let io = connector.connect(&endpoint.address, endpoint.place.host.host(), policy.connect).await?;
     endpoint.reached();
-    let response = Http1::begin(io).await?.exchange(request).await.map_err(|unsent| unsent.error)?;
+    let mut asking = Asking::new(request, false);
+    let (_, response) = Line::new(io.into_inner()).exchange(&mut asking).await.map_err(|none| none.error)?;
     Ok(response.status().as_u16())
 }
 

@@ -40,6 +40,7 @@ mod process;
 mod publish;
 mod reload;
 mod rollout;
+mod simple;
 mod streams;
 mod tls;
 mod tls_reload;
