@@ -333,8 +333,8 @@ impl<'f> Session<'f> {
 
     /// Once nothing without a key is under way any more, all that failed is published again, in order, after a pause.
     pub(super) fn resume(&mut self, pause: Duration) {
-        let under_way = |entry: &Box<Entry>| entry.key.is_none() && !entry.finishing && entry.is_out();
-        if self.lane != Lane::Held || self.entries.values().any(under_way) {
+        let under_way = |entry: &Entry| entry.key.is_none() && !entry.finishing && entry.is_out();
+        if self.lane != Lane::Held || self.entries.values().any(|entry| under_way(entry)) {
             return;
         }
         self.lane = Lane::Resuming;
@@ -365,8 +365,8 @@ impl<'f> Session<'f> {
                     vec![at]
                 } else {
                     self.lane = Lane::Open;
-                    let open = |(_, entry): &(&u64, &Box<Entry>)| entry.key.is_none() && entry.waits == 0;
-                    let open = self.entries.iter().filter(open).filter(|(_, entry)| entry.is_to_send());
+                    let open = |entry: &Entry| entry.key.is_none() && entry.waits == 0 && entry.is_to_send();
+                    let open = self.entries.iter().filter(|(_, entry)| open(entry));
                     open.map(|(at, _)| *at).collect()
                 };
                 let snapshot = match self.snapshot() {
