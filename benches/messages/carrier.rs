@@ -11,6 +11,7 @@ use bifocal::messaging::brokers::amqp::{self, Amqp};
 use bifocal::messaging::brokers::nats::{self, Nats};
 use bifocal::messaging::flow::{Bounds, Flow, Rules, Snapshot, Status};
 use bifocal::messaging::message::Message;
+use bifocal::messaging::replies::pending::Pending;
 use bifocal::messaging::seen::{Seen, Volatile};
 use bifocal::plan::ServicePlan;
 use bifocal::rules::channel::Address;
@@ -130,6 +131,10 @@ impl Rules for Fixed {
         Some(Snapshot { plan: self.0.clone(), rules: "1".to_owned(), generation: 1 })
     }
 
+    fn plans(&self) -> (u64, Vec<Arc<ServicePlan>>) {
+        (1, vec![self.0.clone()])
+    }
+
     fn changed(&self, _: u64) -> Boxed<'_, ()> {
         Box::pin(std::future::pending())
     }
@@ -154,6 +159,7 @@ fn flow(told: &Told, folder: &std::path::Path) -> Flow {
         source: broker.clone(),
         targets: vec![broker],
         seen,
+        pending: Pending::new(Store::memory()),
         rules: Arc::new(Fixed(rules)),
         bounds: Bounds { in_flight: IN_FLIGHT, ..Bounds::default() },
     }
