@@ -186,7 +186,7 @@ pub(super) async fn carry(told: &Told) {
     let (cpu, began) = (cpu(), Instant::now());
     let last = until(&settled, told.count as u64).await;
     let carried = (last - first) as f64;
-    println!("{} {}", (self::cpu() - cpu).as_secs_f64() * 1e6 / carried, began.elapsed().as_secs_f64());
+    println!("{} {}", self::cpu().saturating_sub(cpu).as_secs_f64() * 1e6 / carried, began.elapsed().as_secs_f64());
 }
 
 async fn until(settled: &dyn Fn() -> u64, count: u64) -> u64 {
