@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::asynchronous;
 use super::operating::Operating;
 use super::record::{Entry, Known};
 use super::upstream::{Clusters, Counts};
@@ -42,6 +43,8 @@ pub(super) struct Metrics {
     dropped_lines: Gauge<i64, AtomicI64>,
     /// Those of endpoints.
     endpoints: Counts,
+    /// Those of requests that are kept.
+    pub(super) kept: asynchronous::Counts,
     /// Of the gateway's own operation.
     pub(super) operating: Operating,
 }
@@ -129,6 +132,7 @@ impl Metrics {
         registry.register("access_log_dropped", "Access log lines that were dropped", dropped_lines.clone());
         let endpoints = Counts::default();
         registry.register_collector(Box::new(endpoints.clone()));
+        let kept = asynchronous::Counts::new(&mut registry);
         let operating = Operating::new(&mut registry);
         Self {
             registry,
@@ -149,6 +153,7 @@ impl Metrics {
             upgrades,
             dropped_lines,
             endpoints,
+            kept,
             operating,
         }
     }

@@ -146,6 +146,7 @@ impl Server {
         let reloader = Arc::new(reloader);
         reloader.reload("start").await;
         let asynchronous = Arc::new(Asynchronous::new(Keeper::new(settings.state.clone())));
+        metrics.kept.watch(&asynchronous);
         if current.snapshot().services.values().any(|serving| serving.plan.keeps_requests()) {
             asynchronous.keeper.store().map_err(StartError::Store)?;
         }

@@ -48,6 +48,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/log", get(log).put(change_log).delete(reset_log))
         .route("/metrics", get(metrics))
+        .route("/operations", get(operations))
         .route("/readyz", get(ready))
         .route("/reload", post(reload))
         .route("/undrain", post(undrain))
@@ -99,7 +100,6 @@ async fn reload(State(app): State<Arc<App>>, Extension(who): Extension<Who>) -> 
 }
 
 /// `?service=orders&version=v1`
-/// `?service=orders&version=v1`
 fn filter(uri: &Uri) -> Filter {
     let mut filter = Filter::default();
     for (name, value) in uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')) {
@@ -119,6 +119,17 @@ async fn ledger(State(app): State<Arc<App>>, uri: Uri) -> Response {
 
 async fn upstreams(State(app): State<Arc<App>>, uri: Uri) -> Response {
     answer(StatusCode::OK, &app.clusters.as_json(&filter(&uri)))
+}
+
+/// Operations that are kept, without what is in them.
+async fn operations(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    let filter = filter(&uri);
+    // What is read may be much, and comes from the disk.
+    let read = tokio::task::spawn_blocking(move || app.asynchronous.as_json(&filter)).await;
+    match read.map_err(|error| Trouble::new(Kind::Internal).cause(error)).and_then(|read| read) {
+        Ok(read) => answer(StatusCode::OK, &read),
+        Err(trouble) => trouble.into_response(),
+    }
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {

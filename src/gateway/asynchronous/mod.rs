@@ -2,15 +2,19 @@
 //!
 //! Read in this order: [`order`] what is kept of a request and its answer, [`canonical`] in whose terms, [`carry`] how it is
 //! carried out and read again, [`operation`] what is kept of one that is carried out later, [`begin`] how it begins,
-//! [`resource`] what its caller sees of it, [`runner`] who does the work.
+//! [`resource`] what its caller sees of it, [`runner`] who does the work, [`counts`], [`entry`] and [`report`] what operators
+//! see of all this.
 
 mod begin;
 pub(super) mod canonical;
 pub(super) mod carry;
+mod counts;
+mod entry;
 pub(super) mod follow;
 mod operation;
 pub(super) mod order;
 mod prefer;
+mod report;
 mod resource;
 pub(super) mod runner;
 
@@ -30,6 +34,7 @@ use super::exchange::Call;
 use super::idempotency;
 use super::trouble::{Kind, Trouble};
 use crate::store::{Keeper, Store, StoreError};
+pub(super) use counts::Counts;
 use order::{Answer, Order};
 pub(super) use prefer::Prefer;
 use runner::Task;
@@ -98,7 +103,7 @@ impl Asynchronous {
     /// There is no answer.
     pub(super) async fn carry_out(&self, order: Order, facts: &super::record::Facts) -> Result<Answer, Trouble> {
         let (done, came) = oneshot::channel();
-        self.ask(Task::Once { order: Box::new(order), facts: facts.clone(), done });
+        self.ask(Task::Once { order: Box::new(order), facts: Some(facts.clone()), done });
         came.await.unwrap_or_else(|_| Err(Trouble::new(Kind::Internal).cause("nobody carries out requests")))
     }
 }
@@ -138,7 +143,7 @@ pub(super) async fn serve(
     let later = later.and_then(|rule| Some((rule, Prefer::take(&mut headers)?)));
     let once = call.service.idempotency_of(call.asked, method, target);
     if let Some(rule) = once
-        && let Some(key) = idempotency::key(rule, &headers)?
+        && let Some(key) = idempotency::key_of(call, rule, &headers)?
     {
         return idempotency::serve(call, (rule, &key), &owner, later, headers, body).await.map(Taken::Answered);
     }

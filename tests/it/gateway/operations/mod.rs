@@ -4,6 +4,7 @@ mod process;
 
 mod admin;
 mod documented;
+mod kept;
 mod logs;
 mod manager;
 #[cfg(feature = "otlp")]
