@@ -303,6 +303,8 @@ impl Server {
             tokio::time::sleep(app.settings.timeouts.leave).await;
         }
         tracing::info!("stopping: no new connections, finishing what is in flight");
+        // What is ordered from here on is left to the next process.
+        app.asynchronous.end();
         let _ = shut.send(true);
         for one in accepting {
             // A listener's task ends when told so; a panic there is an end, too.
@@ -312,7 +314,6 @@ impl Server {
             tokio::time::sleep(app.settings.timeouts.leave).await;
         }
         let _ = stop.send(true);
-        app.asynchronous.end();
         let finished = async {
             all_gone.closed().await;
             orders.finished().await;

@@ -89,6 +89,10 @@ impl Asynchronous {
         self.ended.send_replace(true);
     }
 
+    fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
     /// Where things are kept.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! Carries out what is ordered, away from whoever asked for it: that somebody goes away does not end it.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -150,7 +149,7 @@ impl Runner {
                     });
                 }
                 // What has not begun is left to the next process.
-                Task::Operation { .. } if self.app.draining.load(Ordering::Acquire) => {}
+                Task::Operation { .. } if self.app.asynchronous.has_ended() => {}
                 Task::Operation { service, id, waits } => {
                     let Some(store) = self.app.asynchronous.keeper.opened().cloned() else { continue };
                     let generation = self.app.current.snapshot();
@@ -208,7 +207,7 @@ impl Working {
         };
         let _at_work = at_work;
         drop(waits);
-        if place.is_ok() && !app.draining.load(Ordering::Acquire) {
+        if place.is_ok() && !app.asynchronous.has_ended() {
             let worked = work(&app, &store, (&service, &id)).await;
             if let Err(error) = worked {
                 tracing::error!(%error, operation = %id, "an operation cannot be kept");
