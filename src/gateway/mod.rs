@@ -165,6 +165,18 @@ impl App {
 
     /// All metrics as text.
     fn metrics_text(&self) -> String {
+        self.look();
+        self.metrics.render(self.access.dropped())
+    }
+
+    /// The same with traces of some requests.
+    fn metrics_text_with_exemplars(&self) -> String {
+        self.look();
+        self.metrics.render_with_exemplars(self.access.dropped())
+    }
+
+    /// Takes over what others have counted.
+    fn look(&self) {
         self.metrics.operating.set(&operating::Levels {
             access_left_out: self.access.left_out(),
             messages_dropped: self.messages.as_ref().map_or(0, |lines| lines.lost()),
@@ -172,7 +184,6 @@ impl App {
             is_level_changed: self.changes.levels.is_changed(),
             is_draining: self.is_leaving(),
         });
-        self.metrics.render(self.access.dropped())
     }
 
     /// Waits until logs are written, within reason.

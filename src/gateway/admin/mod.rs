@@ -15,7 +15,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde::Deserialize;
 use serde_json::json;
 use tower::ServiceBuilder;
@@ -132,9 +132,21 @@ async fn operations(State(app): State<Arc<App>>, uri: Uri) -> Response {
     }
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Response {
+/// With exemplars for those who ask for OpenMetrics: others may not know them.
+async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], app.metrics_text()).into_response()
+    let takes_exemplars = headers.get_all(header::ACCEPT).iter().any(takes_openmetrics);
+    let text = if takes_exemplars { app.metrics_text_with_exemplars() } else { app.metrics_text() };
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+fn takes_openmetrics(accept: &HeaderValue) -> bool {
+    let ranges = accept.to_str().unwrap_or_default().split(',');
+    ranges.map(|range| range.split(';').map(str::trim)).any(|mut parts| {
+        let is_it = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/openmetrics-text"));
+        let is_refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.parse::<f32>() == Ok(0.0));
+        is_it && !parts.any(is_refused)
+    })
 }
 
 /// Ready with a generation, and not while draining.
