@@ -3,10 +3,13 @@
 mod process;
 
 mod admin;
+mod admin_tls;
+mod bounded;
 mod documented;
 mod kept;
 mod logs;
 mod manager;
+mod openmetrics;
 #[cfg(feature = "otlp")]
 mod telemetry;
 mod upgrade;
