@@ -8,19 +8,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::aside::Movable;
 use super::frames::Frames;
 use super::framing::{Framing, Verdict};
 use super::introduction::Introduction;
+use super::overload::{Overload, Rung};
 use super::tls::{Secured, Stream};
 use super::tunnel::Tunnel;
 use super::wire::{Watch, Wire};
@@ -30,6 +31,11 @@ use crate::settings::{Limits, Timeouts};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a caller may take to read our last words before its bytes are answered with a reset.
 const LINGER: Duration = Duration::from_secs(2);
+/// By how much silence is cut short when there is too much to do.
+const HASTE: u32 = 10;
+/// What a sender may have on its way to us unasked: of one HTTP/2 stream, and of a connection.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
 
 /// How many header fields hyper takes if it is not told.
 const HYPERS_HEADERS: usize = 100;
@@ -40,14 +46,20 @@ pub(super) struct Conn {
     caller: Introduction,
     state: Mutex<ConnState>,
     changed: Notify,
+    /// When it was accepted.
+    born: Instant,
+    /// Told when it has served long enough.
+    worn: Notify,
+    overload: Arc<Overload>,
     /// Told once: finish and close.
     stop: watch::Receiver<bool>,
 }
 
 #[derive(Debug)]
 struct ConnState {
-    /// Requests in work.
+    /// Requests in work, and all that there were.
     active: usize,
+    asked: usize,
     /// Since when nothing is asked.
     quiet_since: Instant,
     /// Since when a head is incomplete.
@@ -59,11 +71,17 @@ struct ConnState {
 }
 
 impl Conn {
-    fn new(peer: SocketAddr, secured: Option<Secured>, stop: watch::Receiver<bool>) -> Self {
-        let now = Instant::now();
-        let (quiet_since, head_since) = (now, Some(now));
-        let state = ConnState { active: 0, quiet_since, head_since, verdicts: VecDeque::new(), tunnel: None };
-        Self { caller: Introduction::new(peer, secured), state: Mutex::new(state), changed: Notify::new(), stop }
+    fn new(
+        peer: SocketAddr,
+        born: Instant,
+        secured: Option<Secured>,
+        overload: Arc<Overload>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let (quiet_since, head_since, verdicts) = (born, Some(born), VecDeque::new());
+        let state = ConnState { active: 0, asked: 0, quiet_since, head_since, verdicts, tunnel: None };
+        let (changed, worn, caller) = (Notify::new(), Notify::new(), Introduction::new(peer, secured));
+        Self { caller, state: Mutex::new(state), changed, born, worn, overload, stop }
     }
 
     fn state(&self) -> MutexGuard<'_, ConnState> {
@@ -90,6 +108,7 @@ impl Conn {
     fn begin(self: &Arc<Self>, protocol: Protocol) -> (Busy, Option<Verdict>) {
         let mut state = self.state();
         state.active += 1;
+        state.asked += 1;
         let verdict = match protocol {
             Protocol::Http1 => state.verdicts.pop_front(),
             Protocol::Http2 => {
@@ -98,6 +117,18 @@ impl Conn {
             }
         };
         (Busy(self.clone()), verdict)
+    }
+
+    /// Whether it should end after the request at hand.
+    fn is_worn(&self, limits: &Limits, timeouts: &Timeouts) -> bool {
+        self.state().asked >= limits.connection_requests
+            || self.overload.rung() >= Rung::NoKeepAlive
+            || self.born.elapsed() >= timeouts.connection_age
+    }
+
+    /// How long it may be that nothing is asked.
+    fn idle(&self, timeouts: &Timeouts) -> Duration {
+        if self.overload.rung() >= Rung::ShortIdle { timeouts.idle / HASTE } else { timeouts.idle }
     }
 
     /// Once the response is sent, something else than HTTP follows.
@@ -117,7 +148,7 @@ impl Conn {
         let state = self.state();
         match (state.active, state.head_since) {
             (0, Some(since)) => Some(since + timeouts.header),
-            (0, None) => Some(state.quiet_since + timeouts.idle),
+            (0, None) => Some(state.quiet_since + self.idle(timeouts)),
             _ => None,
         }
     }
@@ -131,7 +162,8 @@ impl Conn {
             let now = Instant::now();
             let look = match self.deadline(timeouts) {
                 Some(deadline) if deadline <= now => return,
-                Some(deadline) => deadline,
+                // Soon enough to see that there is suddenly less time.
+                Some(deadline) => deadline.min(now + timeouts.idle / HASTE),
                 None => now + timeouts.header.min(timeouts.idle),
             };
             tokio::select! {
@@ -196,18 +228,18 @@ enum Protocol {
 /// Serves one connection to its end. `stop` asks it to finish what it has begun and close.
 pub(super) async fn serve(
     mut stream: Stream,
-    peer: SocketAddr,
+    (peer, born): (SocketAddr, Instant),
     answering: impl Answering,
-    limits: Limits,
-    timeouts: Timeouts,
+    (limits, timeouts): &(Limits, Timeouts),
+    overload: Arc<Overload>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let conn = Arc::new(Conn::new(peer, stream.secured().cloned(), stop.clone()));
+    let conn = Arc::new(Conn::new(peer, born, stream.secured().cloned(), overload, stop.clone()));
     // Answers are small and complete; waiting for more to send gains nothing.
     let _ = stream.tcp().set_nodelay(true);
     // hyper-util's own look at the preface has no timer, so it is done here, under the header timeout.
     let (protocol, before) = tokio::select! {
-        seen = timeout(timeouts.header, sniff(&mut stream)) => match seen {
+        seen = timeout_at(born + timeouts.header, sniff(&mut stream)) => match seen {
             Ok(Ok(seen)) => seen,
             Ok(Err(_)) | Err(_) => return,
         },
@@ -218,8 +250,8 @@ pub(super) async fn serve(
         return linger(stream).await;
     }
     match protocol {
-        Protocol::Http1 => serve_http1(stream, before, conn, answering, limits, timeouts, stop).await,
-        Protocol::Http2 => serve_http2(stream, before, conn, answering, limits, timeouts, stop).await,
+        Protocol::Http1 => serve_http1(stream, before, conn, answering, *limits, *timeouts, stop).await,
+        Protocol::Http2 => serve_http2(stream, before, conn, answering, *limits, *timeouts, stop).await,
     }
 }
 
@@ -251,9 +283,14 @@ fn answer<A: Answering>(
     conn: &Arc<Conn>,
     answering: &A,
     protocol: Protocol,
+    (limits, timeouts): &(Limits, Timeouts),
     mut request: Request<Incoming>,
 ) -> Movable<Result<Response<A::Body>, Infallible>> {
     let (busy, framed) = conn.begin(protocol);
+    let is_last = conn.is_worn(limits, timeouts);
+    if is_last && protocol == Protocol::Http2 {
+        conn.worn.notify_one();
+    }
     if let Some(secured) = &conn.caller.secured {
         request.extensions_mut().insert(secured.clone());
     }
@@ -265,6 +302,9 @@ fn answer<A: Answering>(
         let has_none = to_head || response.status() == StatusCode::NOT_MODIFIED;
         if has_none && response.headers().get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") {
             response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        if is_last && protocol == Protocol::Http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     })
@@ -281,8 +321,8 @@ async fn serve_http1(
 ) {
     let wire = Wire::new(stream, before, Watch::Http1(Framing::default()), conn.clone(), timeouts.stream);
     let service = {
-        let conn = conn.clone();
-        service_fn(move |request| answer(&conn, &answering, Protocol::Http1, request))
+        let (conn, bounds) = (conn.clone(), (limits, timeouts));
+        service_fn(move |request| answer(&conn, &answering, Protocol::Http1, &bounds, request))
     };
     let mut builder = http1::Builder::new();
     // Told, hyper prepares room for so many with every head, even where it is the number that it has room for anyway.
@@ -360,12 +400,14 @@ async fn serve_http2(
 ) {
     let wire = Wire::new(stream, before, Watch::Http2(Frames::default()), conn.clone(), timeouts.stream);
     let service = {
-        let conn = conn.clone();
-        service_fn(move |request| answer(&conn, &answering, Protocol::Http2, request))
+        let (conn, bounds) = (conn.clone(), (limits, timeouts));
+        service_fn(move |request| answer(&conn, &answering, Protocol::Http2, &bounds, request))
     };
     let http = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         // WebSockets (RFC 8441); every other CONNECT is refused.
         .enable_connect_protocol()
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
@@ -384,6 +426,10 @@ async fn serve_http2(
                 return;
             }
             () = conn.silent(&timeouts), if !stopping => {
+                stopping = true;
+                http.as_mut().graceful_shutdown();
+            }
+            () = conn.worn.notified(), if !stopping => {
                 stopping = true;
                 http.as_mut().graceful_shutdown();
             }

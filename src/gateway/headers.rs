@@ -300,6 +300,13 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
+/// Whom the proxy in front says it has the request from: it adds to the end, so what stands before may be anybody's word.
+pub(super) fn last_forwarded(headers: &HeaderMap) -> Option<&[u8]> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?.as_bytes();
+    let last = last.rsplit(|byte| *byte == b',').next()?.trim_ascii();
+    (!last.is_empty()).then_some(last)
+}
+
 /// Adds an element to a list-valued field, as one line.
 fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
     match headers.entry(name) {

@@ -1,25 +1,26 @@
 //! The order in which a request passes, on one screen.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::connection::{Answering, Arrival};
 use super::exchange;
 use super::framing::{FRAGMENT, Verdict};
-use super::headers::{connection_names_end_to_end, is_looping, vouch};
+use super::headers::{connection_names_end_to_end, is_looping, last_forwarded, vouch};
+use super::overload::{Key, Place, Rung};
 use super::record::{Recorded, Recording};
 use super::rescue::{Listener, rescue};
 use super::target::{Target, WHOLE, parse_target};
 use super::tls::Secured;
 use super::trouble::{Kind, Trouble};
 use super::upgrade::admit_connect;
-use crate::settings::Limits;
+use crate::settings::{Forwarded, Limits};
 
 /// What serves callers.
 #[derive(Clone)]
@@ -43,7 +44,7 @@ impl Answering for DataPlane {
             let (identity, facts, caller) = (&*identity, &*facts, busy.caller());
             let inner = pin!(async {
                 // Before any work is done for a request, but after it has a name by which its refusal can be found.
-                *admitted = Some(admit(&app)?);
+                *admitted = Some(admit(&app, caller.peer, request.headers())?);
                 // Before anything reads the request: from here on there is one target, one host, one framing.
                 let target = strict(&app, framed, &mut request)?;
                 if target.path == WHOLE {
@@ -61,10 +62,17 @@ impl Answering for DataPlane {
 }
 
 /// Refuses what would be more than the gateway can have in work.
-fn admit(app: &App) -> Result<OwnedSemaphorePermit, Trouble> {
-    app.in_flight.clone().try_acquire_owned().map_err(|_| {
-        Trouble::new(Kind::Overloaded).header(header::RETRY_AFTER, HeaderValue::from_static("1")).closing()
-    })
+fn admit(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Place, Trouble> {
+    if app.overload.rung() >= Rung::Refusing {
+        return Err(Trouble::overloaded().closing());
+    }
+    // Behind proxies that are trusted all come from one address, and the last of them says from which it has it.
+    let forwarded = match app.settings.forwarded {
+        Forwarded::Append => last_forwarded(headers),
+        Forwarded::Replace => None,
+    };
+    let key = forwarded.map_or(Key::Peer(peer.ip()), Key::Forwarded);
+    app.overload.room.enter(key).ok_or_else(|| Trouble::overloaded().closing())
 }
 
 /// Refuses requests that hyper lets through and that two readers could understand differently.

@@ -51,6 +51,8 @@ pub(super) struct Metrics {
     pub(super) kept: asynchronous::Counts,
     /// Of the gateway's own operation.
     pub(super) operating: Operating,
+    /// Rung, bytes of bodies, requests in work.
+    overload: [Gauge<i64, AtomicI64>; 3],
 }
 
 /// Latencies, with a trace of each bucket.
@@ -149,6 +151,11 @@ impl Metrics {
         registry.register_collector(Box::new(endpoints.clone()));
         let kept = asynchronous::Counts::new(&mut registry);
         let operating = Operating::new(&mut registry);
+        let overload: [Gauge<i64, AtomicI64>; 3] = Default::default();
+        let [rung, held, in_flight] = overload.clone();
+        registry.register("overload_rung", "Measures against overload that are taken, 0 to 4", rung);
+        registry.register("held_body_bytes", "Bytes of bodies that are held", held);
+        registry.register("requests_in_flight", "Requests in work", in_flight);
         Self {
             registry,
             requests,
@@ -170,6 +177,15 @@ impl Metrics {
             endpoints,
             kept,
             operating,
+            overload,
+        }
+    }
+
+    /// What is told of overload.
+    pub(super) fn note_overload(&self, (rung, held, in_flight): (u8, usize, usize)) {
+        let figures = [i64::from(rung), whole(held), whole(in_flight)];
+        for (gauge, figure) in self.overload.iter().zip(figures) {
+            gauge.set(figure);
         }
     }
 
@@ -290,6 +306,10 @@ impl Pair {
         counter.inc();
         self.requests.entry(labels.route).or_default().push((class, counter));
     }
+}
+
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn labels(known: &Known) -> DurationLabels {

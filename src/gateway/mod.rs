@@ -19,6 +19,7 @@ mod workers;
 
 mod aside;
 mod layers;
+mod overload;
 mod panics;
 mod record;
 mod rescue;
@@ -65,6 +66,9 @@ mod metrics;
 mod operating;
 mod telemetry;
 
+#[doc(hidden)]
+pub mod probe;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -87,6 +91,7 @@ use changes::Changes;
 use generation::Current;
 use ledger::Ledger;
 use metrics::Metrics;
+use overload::Overload;
 use reload::Reloader;
 use telemetry::Telemetry;
 use tls::{Certificates, Connector};
@@ -102,7 +107,7 @@ struct App {
     upstreams: Upstreams,
     clusters: Arc<Clusters>,
     certificates: Arc<Certificates>,
-    in_flight: Arc<Semaphore>,
+    overload: Arc<Overload>,
     /// What has changed to another protocol and is open.
     tunnels: Arc<Semaphore>,
     /// This process in `Via`.
@@ -142,7 +147,7 @@ impl App {
             upstreams: Upstreams::new(Connector::new(self.certificates.clone()), &self.clusters),
             clusters: self.clusters.clone(),
             certificates: self.certificates.clone(),
-            in_flight: self.in_flight.clone(),
+            overload: self.overload.clone(),
             tunnels: self.tunnels.clone(),
             via: self.via.clone(),
             metrics: self.metrics.clone(),
@@ -177,6 +182,7 @@ impl App {
 
     /// Takes over what others have counted.
     fn look(&self) {
+        self.metrics.note_overload(self.overload.figures());
         self.metrics.operating.set(&operating::Levels {
             access_left_out: self.access.left_out(),
             messages_dropped: self.messages.as_ref().map_or(0, |lines| lines.lost()),

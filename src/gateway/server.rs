@@ -28,6 +28,7 @@ use super::levels::Levels;
 use super::lines::Lines;
 use super::listener::{self, BindError, Serving};
 use super::metrics::Metrics;
+use super::overload::Overload;
 use super::reload::Reloader;
 use super::telemetry::Telemetry;
 use super::tls::{Certificates, Connector};
@@ -165,7 +166,7 @@ impl Server {
             upstreams: Upstreams::new(connector, &clusters),
             clusters,
             certificates,
-            in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
+            overload: Arc::new(Overload::new(&settings.limits)),
             tunnels: Arc::new(Semaphore::new(settings.limits.tunnels)),
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
@@ -250,6 +251,7 @@ impl Server {
             limits: app.settings.limits,
             timeouts: app.settings.timeouts,
             metrics: app.metrics.clone(),
+            overload: app.overload.clone(),
             shut: shutting.clone(),
             stop: stopped,
             alive,
@@ -293,6 +295,7 @@ impl Server {
         let workers = Arc::new(workers);
         let guarded = tokio::spawn(watchdog(workers.clone()));
         let measured = tokio::spawn(measure(app.clone()));
+        let weighed = tokio::spawn(app.overload.clone().watch());
 
         let why = shutdown.await.into();
         app.draining.store(true, Ordering::Release);
@@ -324,6 +327,7 @@ impl Server {
         }
         guarded.abort();
         measured.abort();
+        weighed.abort();
         if let Some(telemetry) = &app.telemetry {
             if app.settings.telemetry.metrics_every.is_some() {
                 telemetry.metrics(&app.metrics_text());

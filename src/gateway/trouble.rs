@@ -244,6 +244,11 @@ impl Trouble {
         }))
     }
 
+    /// There is more to do than there is room for.
+    pub(super) fn overloaded() -> Self {
+        Self::new(Kind::Overloaded).header(http::header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     pub(super) fn detail(mut self, text: impl Into<String>) -> Self {
         self.detail = text.into();
         self
@@ -296,21 +301,23 @@ impl Trouble {
 
     /// Reading the caller's body failed.
     pub(super) fn from_caller_body(fault: StreamFault) -> Self {
-        Self::new(match fault {
-            StreamFault::TooLarge => Kind::BodyTooLarge,
-            StreamFault::Silent => Kind::BodyTimeout,
-            StreamFault::Broken => Kind::BodyBroken,
-        })
+        match fault {
+            StreamFault::TooLarge => Self::new(Kind::BodyTooLarge),
+            StreamFault::Silent => Self::new(Kind::BodyTimeout),
+            StreamFault::Broken => Self::new(Kind::BodyBroken),
+            StreamFault::NoRoom => Self::overloaded(),
+        }
         .closing()
     }
 
     /// Reading the service's body failed.
     pub(super) fn from_service_body(fault: StreamFault) -> Self {
-        Self::new(match fault {
-            StreamFault::TooLarge => Kind::UpstreamContract,
-            StreamFault::Silent => Kind::UpstreamTimeout,
-            StreamFault::Broken => Kind::UpstreamBroken,
-        })
+        match fault {
+            StreamFault::TooLarge => Self::new(Kind::UpstreamContract),
+            StreamFault::Silent => Self::new(Kind::UpstreamTimeout),
+            StreamFault::Broken => Self::new(Kind::UpstreamBroken),
+            StreamFault::NoRoom => Self::overloaded(),
+        }
         .cause(fault)
     }
 
@@ -331,6 +338,7 @@ fn json_kind(kind: json::ErrorKind) -> Kind {
         json::ErrorKind::Syntax(_) => Kind::JsonSyntax,
         json::ErrorKind::Utf8 | json::ErrorKind::LoneSurrogate => Kind::JsonEncoding,
         json::ErrorKind::Depth => Kind::JsonDepth,
+        json::ErrorKind::Nodes => Kind::BodyTooLarge,
         json::ErrorKind::DuplicateKey => Kind::JsonDuplicate,
     }
 }

@@ -69,6 +69,8 @@ use lens::Lenses;
 pub struct Limits {
     /// Nesting levels of a document; at most [`crate::json::MAX_DEPTH`] count.
     pub depth: usize,
+    /// Values of a document that is read as a whole before it is translated.
+    pub nodes: usize,
     /// Bytes of a translated document.
     pub output: usize,
     /// What becomes of members that have nowhere to go.
@@ -77,7 +79,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 128, output: 64 << 20, unplaced: Unplaced::Refuse }
+        Self { depth: 128, nodes: 1_000_000, output: 64 << 20, unplaced: Unplaced::Refuse }
     }
 }
 

@@ -208,7 +208,7 @@ proptest! {
             let all = if direction == Direction::Up { list } else { envelope };
             let documents = documents.iter().map(|text| (of, text)).chain([(ALL, &all), (LINE, &all)]);
             for ((of, text), depth) in documents.flat_map(|document| [(document, 128), (document, shallow)]) {
-                let limits = Limits { depth, output, unplaced };
+                let limits = Limits { depth, output, unplaced, ..Limits::default() };
                 let (mut a, mut b) = (b"before".to_vec(), b"before".to_vec());
                 let by_stencil = STEP.translate(of, direction, text, &mut a, &mut used, limits);
                 let in_full = STEP.translate(of, direction, text, &mut b, &mut plain, limits);

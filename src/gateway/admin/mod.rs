@@ -1,4 +1,5 @@
-//! The admin interface: what serves, settings, reload, log levels, drain, who calls, metrics, liveness and readiness.
+//! The admin interface: what serves, settings, reload, log levels, drain, who calls, overload, metrics, liveness and
+//! readiness.
 //!
 //! [`serve`] is its door, [`mod@guard`] says who may do what.
 
@@ -49,6 +50,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/log", get(log).put(change_log).delete(reset_log))
         .route("/metrics", get(metrics))
         .route("/operations", get(operations))
+        .route("/overload", get(overload))
         .route("/readyz", get(ready))
         .route("/reload", post(reload))
         .route("/undrain", post(undrain))
@@ -119,6 +121,11 @@ async fn ledger(State(app): State<Arc<App>>, uri: Uri) -> Response {
 
 async fn upstreams(State(app): State<Arc<App>>, uri: Uri) -> Response {
     answer(StatusCode::OK, &app.clusters.as_json(&filter(&uri)))
+}
+
+/// How much there is to do, and what is done about it.
+async fn overload(State(app): State<Arc<App>>) -> Response {
+    answer(StatusCode::OK, &app.overload.as_json())
 }
 
 /// Operations that are kept, without what is in them.
