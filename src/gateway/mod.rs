@@ -12,6 +12,7 @@ mod framing;
 mod handover;
 mod listener;
 mod manager;
+mod presence;
 mod server;
 mod tls;
 mod wire;
@@ -144,7 +145,10 @@ impl App {
             settings: self.settings.clone(),
             current: self.current.clone(),
             reloader: self.reloader.clone(),
-            upstreams: Upstreams::new(Connector::new(self.certificates.clone()), &self.clusters),
+            upstreams: Upstreams::new(
+                Connector::new(self.certificates.clone(), self.settings.timeouts.peer),
+                &self.clusters,
+            ),
             clusters: self.clusters.clone(),
             certificates: self.certificates.clone(),
             overload: self.overload.clone(),

@@ -140,7 +140,7 @@ impl Server {
         let certificates = Arc::new(certificates);
         let kept = LastGood::new(settings.state.as_deref());
         let settings = Arc::new(settings);
-        let connector = Connector::new(certificates.clone());
+        let connector = Connector::new(certificates.clone(), settings.timeouts.peer);
         let clusters = Arc::new(Clusters::new(settings.clone(), connector.clone()));
         metrics.watch(&clusters);
         let reloader = Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone(), clusters.clone());

@@ -70,7 +70,8 @@ impl Runner {
     fn new(app: &App, waiting: mpsc::Receiver<Task>) -> (Self, channel::Sender<()>) {
         let (work, at_work) = channel::channel(());
         let mut patient = app.share();
-        patient.upstreams = Upstreams::patient(Connector::new(app.certificates.clone()), &app.clusters, PATIENT);
+        let connector = Connector::new(app.certificates.clone(), app.settings.timeouts.peer);
+        patient.upstreams = Upstreams::patient(connector, &app.clusters, PATIENT);
         (Self { app: Arc::new(app.share()), patient: Arc::new(patient), waiting, at_work }, work)
     }
 

@@ -150,7 +150,7 @@ mod tests {
     async fn a_check_that_answers_after_its_end_leaves_nothing_behind() {
         let settings = Arc::new(Settings::load(Sources::default()).unwrap());
         let certificates = Certificates::load(&settings, Arc::new(Metrics::new())).unwrap();
-        let connector = Connector::new(Arc::new(certificates));
+        let connector = Connector::new(Arc::new(certificates), settings.timeouts.peer);
         let clusters = Arc::new(Clusters::new(settings, connector.clone()));
         let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let plain = Upstream::one(format!("http://{}", service.local_addr().unwrap()).parse().unwrap());

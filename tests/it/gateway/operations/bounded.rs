@@ -16,6 +16,8 @@ const REQUESTS: usize = 100_000;
 const WARM: usize = 20_000;
 /// Requests that are sent before their answers are read.
 const TOGETHER: usize = 200;
+/// How each answer begins.
+const REFUSED: &[u8] = b"HTTP/1.1 4";
 const CONNECTIONS: usize = 4;
 
 /// One request like no other, and of all kinds in turn: whom a caller says that it is, what it asks for, in which version
@@ -32,26 +34,23 @@ fn request(number: usize) -> String {
     format!("{head}X-Request-Id: id-{number}\r\n{trace}\r\n")
 }
 
-/// Sends these and reads as many answers.
-async fn send(addr: SocketAddr, numbers: impl Iterator<Item = usize>) {
-    let mut stream = TcpStream::connect(addr).await.unwrap();
-    let mut numbers = numbers.peekable();
-    while numbers.peek().is_some() {
-        let (mut text, mut owed) = (String::new(), 0);
-        for number in numbers.by_ref().take(TOGETHER) {
-            text.push_str(&request(number));
-            owed += 1;
+/// Sends these, each `TOGETHER` on a connection of their own, and reads as many answers.
+async fn send(addr: SocketAddr, mut numbers: impl Iterator<Item = usize>) {
+    loop {
+        let text: Vec<String> = numbers.by_ref().take(TOGETHER).map(request).collect();
+        if text.is_empty() {
+            return;
         }
-        stream.write_all(text.as_bytes()).await.unwrap();
-        let (mut left, mut bytes) = (Vec::new(), vec![0; 64 << 10]);
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(text.concat().as_bytes()).await.unwrap();
+        let (mut owed, mut left, mut bytes) = (text.len(), Vec::new(), vec![0; 64 << 10]);
         while owed > 0 {
             let count = stream.read(&mut bytes).await.unwrap();
             assert!(count > 0, "the connection was closed: {owed} answers are owed");
             left.extend_from_slice(&bytes[..count]);
-            const MARK: &[u8] = b"HTTP/1.1 4";
-            owed -= left.windows(MARK.len()).filter(|part| *part == MARK).count();
+            owed -= left.windows(REFUSED.len()).filter(|part| *part == REFUSED).count();
             // What is left may be the beginning of one.
-            left.drain(..left.len().saturating_sub(MARK.len() - 1));
+            left.drain(..left.len().saturating_sub(REFUSED.len() - 1));
         }
     }
 }
