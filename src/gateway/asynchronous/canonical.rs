@@ -32,8 +32,12 @@ pub(in crate::gateway) struct Read {
 /// It is larger than what can be kept, or breaks off.
 pub(in crate::gateway) async fn read(call: &Call<'_>, headers: HeaderMap, body: Body) -> Result<Read, Trouble> {
     let (limit, time) = (call.app.settings.limits.body, call.app.settings.timeouts.body);
-    let raw = collect(body, limit, time).await.map_err(Trouble::from_caller_body)?;
-    call.facts.change(|known| known.request_bytes = raw.len() as u64);
+    let mut held = call.app.overload.holding();
+    let raw = collect(body, limit, time, &mut held).await.map_err(Trouble::from_caller_body)?;
+    call.facts.change(|known| {
+        known.request_bytes = raw.len() as u64;
+        known.held.push(held);
+    });
     aside::leave(raw.len()).await;
     Ok(Read { headers, raw })
 }
@@ -125,7 +129,10 @@ async fn translated(call: &Call<'_>, read: &Read, follows: bool) -> Result<Optio
         Payload::Whole(bytes) => bytes,
         Payload::Stream(body) => {
             let (limit, time) = (call.app.settings.limits.translated, call.app.settings.timeouts.body);
-            collect(body, limit, time).await.map_err(Trouble::from_caller_body)?
+            let mut held = call.app.overload.holding();
+            let whole = collect(body, limit, time, &mut held).await.map_err(Trouble::from_caller_body)?;
+            call.facts.change(|known| known.held.push(held));
+            whole
         }
     };
     let to = Address {
