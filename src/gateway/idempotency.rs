@@ -1,6 +1,8 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): a request that comes again is not carried out again,
 //! but answered as it was the first time, in the version of whoever asks.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use super::asynchronous::order::{Answer, Order, pack, unpack};
 use super::asynchronous::publish::Wish;
 use super::asynchronous::{accepted, broken, canonical, carry};
 use super::exchange::Call;
+use super::metrics::Metrics;
 use super::trouble::{Kind, Trouble};
 use crate::rules::asynchronous::{Idempotency, Operations};
 use crate::store::shelf::{Entry, Shelf};
@@ -56,6 +59,8 @@ impl Kept {
 enum Claim {
     /// It is the first.
     First,
+    /// Nobody knows what became of the first, and it may be sent once more.
+    Repeated,
     /// It has come before.
     Again(Box<Kept>),
     /// There are too many keys.
@@ -66,7 +71,7 @@ enum Claim {
 ///
 /// # Errors
 /// 400: it needs one, or has what is none.
-pub(super) fn key(rule: &Idempotency, headers: &HeaderMap) -> Result<Option<String>, Trouble> {
+fn key(rule: &Idempotency, headers: &HeaderMap) -> Result<Option<String>, Trouble> {
     let key = read_key(headers)?;
     if key.is_none() && rule.required {
         return Err(Trouble::new(Kind::IdempotencyKey).detail("this request needs an Idempotency-Key"));
@@ -107,6 +112,17 @@ pub(super) enum How<'h> {
     Publishes(&'h Wish<'h>),
 }
 
+/// The same, counted where it is refused.
+///
+/// # Errors
+/// As of [`key`].
+pub(super) fn key_of(call: &Call<'_>, rule: &Idempotency, headers: &HeaderMap) -> Result<Option<String>, Trouble> {
+    key(rule, headers).inspect_err(|_| {
+        let result = if headers.contains_key(KEY) { "malformed" } else { "missing" };
+        call.app.metrics.kept.key(&call.service.name, result);
+    })
+}
+
 /// Serves a request with a key.
 pub(super) async fn serve(
     call: &Call<'_>,
@@ -127,16 +143,21 @@ pub(super) async fn serve(
     let name = name(owner, &meaning.route, key);
     let run = call.app.asynchronous.run;
     let kept = Kept { fingerprint: meaning.fingerprint, run, order: order.clone(), answer: None };
+    let counts = &call.app.metrics.kept;
+    let count = |result| counts.key(&call.service.name, result);
     match claim(&store, &shelf, name, kept, rule).await? {
         Claim::Full => {
+            count("full");
             let detail = format!("{} keys are kept already", rule.most);
             let soon = HeaderValue::from_static("30");
             return Err(Trouble::new(Kind::StoreFull).detail(detail).header(header::RETRY_AFTER, soon));
         }
         Claim::Again(kept) => return again(call, &kept, &meaning.fingerprint).await,
-        Claim::First => {}
+        Claim::First => count("begun"),
+        Claim::Repeated => count("repeated"),
     }
-    let keeping = Keeping { store, shelf, name, rule: rule.clone(), run, fingerprint: meaning.fingerprint };
+    let (metrics, service) = (call.app.metrics.clone(), call.service.name.clone());
+    let keeping = Keeping { store, shelf, name, rule: rule.clone(), run, fingerprint: meaning.fingerprint, metrics, service };
     if let How::Publishes(wish) = how {
         let task = match wish.begin(call, order.clone()) {
             Ok(task) => task,
@@ -190,35 +211,42 @@ async fn claim(store: &Store, shelf: &Shelf, name: [u8; 32], kept: Kept, rule: &
     let claimed = store.change(move |tables| {
         shelf.expire(tables, now, SWEPT)?;
         let before = shelf.get(tables, &name)?.filter(|entry| entry.ends > now);
+        let mut claim = Claim::First;
         if let Some(before) = before.and_then(|entry| Kept::of(&entry)) {
             let is_left = before.answer.is_none() && before.run != kept.run;
             if !(is_left && repeat && before.fingerprint == kept.fingerprint) {
                 return Ok(Claim::Again(Box::new(before)));
             }
+            claim = Claim::Repeated;
         } else if shelf.len(tables)? >= most {
             return Ok(Claim::Full);
         }
         shelf.put(tables, &name, &kept.entry(ends))?;
-        Ok(Claim::First)
+        Ok(claim)
     });
     claimed.await.map_err(|error| broken(&error))
 }
 
 /// A request that has come before.
 async fn again(call: &Call<'_>, kept: &Kept, fingerprint: &[u8; 32]) -> Result<Response, Trouble> {
+    let count = |result| call.app.metrics.kept.key(&call.service.name, result);
     if kept.fingerprint != *fingerprint {
+        count("reused");
         let detail = "this Idempotency-Key was used for another request";
         return Err(Trouble::new(Kind::IdempotencyReused).detail(detail));
     }
     let Some(answer) = &kept.answer else {
         if kept.run != call.app.asynchronous.run {
+            count("unknown");
             let detail =
                 "the gateway ended while the first request was in work; whether it was carried out is not known";
             return Err(Trouble::new(Kind::IdempotencyUnknown).detail(detail));
         }
+        count("busy");
         let soon = HeaderValue::from_static("1");
         return Err(Trouble::new(Kind::IdempotencyBusy).header(header::RETRY_AFTER, soon));
     };
+    count("replayed");
     let mut response = carry::read(call, &kept.order, answer).await?;
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
@@ -232,6 +260,8 @@ struct Keeping {
     rule: Idempotency,
     run: u64,
     fingerprint: [u8; 32],
+    metrics: Arc<Metrics>,
+    service: String,
 }
 
 impl Keeping {
@@ -243,6 +273,9 @@ impl Keeping {
             Err(trouble) => Some(Answer::of(trouble, id)),
         };
         let answer = answer.filter(|answer| self.rule.keep_errors || !answer.status().is_server_error());
+        if answer.is_none() {
+            self.metrics.kept.key(&self.service, "freed");
+        }
         let (place, name) = (self.shelf, self.name);
         let ends = now().saturating_add(millis(self.rule.keep));
         let (run, fingerprint) = (self.run, self.fingerprint);

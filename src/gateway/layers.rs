@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
 use super::App;
 use super::connection::{Answering, Arrival};
@@ -77,12 +77,26 @@ fn strict(app: &App, framed: Option<Verdict>, request: &mut Request<Body>) -> Re
     check_framing(framed, request.version(), request.headers()).map_err(Trouble::closing)?;
     check_method(request, &app.settings.upgrades).map_err(Trouble::closing)?;
     check_head(request, &app.settings.limits).map_err(Trouble::closing)?;
+    if request.version() == Version::HTTP_2 {
+        join_cookies(request.headers_mut()).map_err(Trouble::closing)?;
+    }
     let secured = request.extensions().get::<Secured>().cloned();
     vouch(request.headers_mut(), secured.as_ref());
     if is_looping(request.headers(), &app.via) {
         return Err(Trouble::new(Kind::Loop));
     }
     parse_target(request).map_err(|reason| Trouble::new(Kind::Target).detail(reason).closing())
+}
+
+/// What HTTP/2 may send in parts is one field for everybody else (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) -> Result<(), Trouble> {
+    let parts: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if parts.len() > 1 {
+        let whole = HeaderValue::from_bytes(&parts.join(&b"; "[..]));
+        let whole = whole.map_err(|error| Trouble::new(Kind::Internal).cause(error))?;
+        headers.insert(header::COOKIE, whole);
+    }
+    Ok(())
 }
 
 /// `OPTIONS *` is about the gateway itself, which has nothing to offer beyond what each resource has.

@@ -15,6 +15,7 @@ mod http2;
 mod listener;
 mod manager;
 mod plain;
+mod presence;
 mod rewound;
 mod server;
 mod succession;
@@ -161,7 +162,10 @@ impl App {
             settings: self.settings.clone(),
             current: self.current.clone(),
             reloader: self.reloader.clone(),
-            upstreams: Upstreams::new(Connector::new(self.certificates.clone()), &self.clusters),
+            upstreams: Upstreams::new(
+                Connector::new(self.certificates.clone(), self.settings.timeouts.peer),
+                &self.clusters,
+            ),
             clusters: self.clusters.clone(),
             certificates: self.certificates.clone(),
             overload: self.overload.clone(),
@@ -200,6 +204,18 @@ impl App {
 
     /// All metrics as text.
     fn metrics_text(&self) -> String {
+        self.look();
+        self.metrics.render(self.access.dropped())
+    }
+
+    /// The same with traces of some requests.
+    fn metrics_text_with_exemplars(&self) -> String {
+        self.look();
+        self.metrics.render_with_exemplars(self.access.dropped())
+    }
+
+    /// Takes over what others have counted.
+    fn look(&self) {
         self.metrics.note_overload(self.overload.figures());
         self.metrics.operating.set(&operating::Levels {
             access_left_out: self.access.left_out(),
@@ -208,7 +224,6 @@ impl App {
             is_level_changed: self.changes.levels.is_changed(),
             is_draining: self.is_leaving(),
         });
-        self.metrics.render(self.access.dropped())
     }
 
     /// Waits until logs are written, within reason.

@@ -59,6 +59,10 @@ pub(super) struct Known {
     pub(super) calls: Vec<(String, usize, usize)>,
     /// Members of the service's answer that had nowhere to go.
     pub(super) dropped_members: usize,
+    /// It goes to a service when its caller is not on the line any more: what for.
+    pub(super) background: Option<&'static str>,
+    /// Its caller's line is written.
+    pub(super) is_recorded: bool,
     /// Of a request that is traced.
     pub(super) trace: Option<Box<Notes>>,
     /// Bodies that are held for it.
@@ -192,6 +196,7 @@ impl Drop for Recording {
             if let (Some(telemetry), Some(notes)) = (&self.app.telemetry, &known.trace) {
                 telemetry.finished(&entry, notes);
             }
+            known.is_recorded = true;
         });
     }
 }

@@ -153,7 +153,7 @@ impl Server {
         let certificates = Arc::new(certificates);
         let kept = LastGood::new(settings.state.as_deref());
         let settings = Arc::new(settings);
-        let connector = Connector::new(certificates.clone());
+        let connector = Connector::new(certificates.clone(), settings.timeouts.peer);
         let clusters = Arc::new(Clusters::new(settings.clone(), connector.clone()));
         metrics.watch(&clusters);
         let reloader = Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone(), clusters.clone());
@@ -164,6 +164,7 @@ impl Server {
         let asynchronous = Arc::new(Asynchronous::new(Arc::new(keeper)));
         let flows = Arc::new(Flows::new(&settings, brokers, &current, &asynchronous));
         metrics.watch_flows(&flows);
+        metrics.kept.watch(&asynchronous);
         let telemetry = Telemetry::start(&settings.telemetry, &metrics).map_err(StartError::Thread)?;
         let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));
         let changes = Changes {
@@ -319,6 +320,8 @@ impl Server {
             tokio::time::sleep(app.settings.timeouts.leave).await;
         }
         tracing::info!("stopping: no new connections, finishing what is in flight");
+        // What is ordered from here on is left to the next process.
+        app.asynchronous.end();
         let _ = shut.send(true);
         for one in accepting {
             // A listener's task ends when told so; a panic there is an end, too.
@@ -328,7 +331,6 @@ impl Server {
             tokio::time::sleep(app.settings.timeouts.leave).await;
         }
         let _ = stop.send(true);
-        app.asynchronous.end();
         let finished = async {
             all_gone.closed().await;
             orders.finished().await;

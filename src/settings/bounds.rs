@@ -1,5 +1,7 @@
 //! Raw settings -> sizes, numbers and times, within what can be kept.
 
+use std::time::Duration;
+
 use figment::value::Value;
 
 use super::read::Reader;
@@ -58,10 +60,20 @@ impl Reader {
             response: self.time("timeouts.response"),
             response_body: self.time("timeouts.response_body"),
             stream: self.time("timeouts.stream"),
+            peer: self.peer(),
             leave: self.time_or_zero("timeouts.leave"),
             tunnel: self.time("timeouts.tunnel"),
             drain: self.time("timeouts.drain"),
         }
+    }
+
+    fn peer(&mut self) -> Duration {
+        let peer = self.time("timeouts.peer");
+        // TCP asks in whole seconds, and what is asked too often is traffic of its own.
+        if !peer.is_zero() && !(Duration::from_secs(3)..=Duration::from_secs(3600)).contains(&peer) {
+            self.wrong("timeouts.peer", "must be between 3s and 1h");
+        }
+        peer
     }
 
     fn memory(&mut self) -> Memory {

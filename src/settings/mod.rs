@@ -137,6 +137,7 @@ pub struct Timeouts {
     pub response: Duration,
     pub response_body: Duration,
     pub stream: Duration,
+    pub peer: Duration,
     pub leave: Duration,
     pub tunnel: Duration,
     pub drain: Duration,

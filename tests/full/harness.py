@@ -105,10 +105,10 @@ class Service:
                     body = lines.read(length)
                     if len(body) < length:
                         return
+                method, path = head.decode("latin-1").split(" ")[:2]
                 with self.lock:
-                    self.seen.append((head.decode("latin-1").split(" ")[:2], fields, body))
-                if self.delay:
-                    time.sleep(self.delay)
+                    self.seen.append(([method, path], fields, body))
+                time.sleep(self.delay(path) if callable(self.delay) else self.delay)
                 answer = self.answer or body or b'{"id":1,"price":{"value":"1.00"}}'
                 stream.sendall(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer

@@ -80,12 +80,16 @@ async fn keep(call: &Call<'_>, rule: &Operations, owner: &str, order: Order) -> 
     let service = call.service.name.clone();
     let (name, operation) = (id.clone(), Operation::new(owner.to_owned(), order));
     let kept = store.change(move |tables| operation::keep(tables, &name, &operation, most));
+    let counts = &call.app.metrics.kept;
     if !kept.await.map_err(|error| broken(&error))? {
+        counts.operation(&service, "full");
         let soon = HeaderValue::from_static("30");
         let detail = format!("{most} operations are kept already");
         return Err(Trouble::new(Kind::StoreFull).detail(detail).header(header::RETRY_AFTER, soon));
     }
-    call.app.asynchronous.ask(Task::Operation { service, id: id.clone() });
+    counts.operation(&service, "begun");
+    let waits = counts.open(&service, State::Waiting);
+    call.app.asynchronous.ask(Task::Operation { service, id: id.clone(), waits });
     Ok(id)
 }
 

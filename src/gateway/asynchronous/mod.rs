@@ -2,18 +2,21 @@
 //!
 //! Read in this order: [`order`] what is kept of a request and its answer, [`canonical`] in whose terms, [`carry`] how it is
 //! carried out and read again, [`operation`] what is kept of one that is carried out later, [`begin`] how it begins,
-//! [`resource`] what its caller sees of it, [`runner`] who does the work. [`publish`] has calls that become messages,
-//! [`replied`] what is replied to them.
+//! [`resource`] what its caller sees of it, [`runner`] who does the work; [`counts`], [`entry`] and [`report`] what operators
+//! see of all this. [`publish`] has calls that become messages, [`replied`] what is replied to them.
 
 mod begin;
 pub(super) mod canonical;
 pub(super) mod carry;
+mod counts;
+mod entry;
 pub(super) mod follow;
 mod operation;
 pub(super) mod order;
 mod prefer;
 pub(super) mod publish;
 mod replied;
+mod report;
 mod resource;
 pub(super) mod runner;
 
@@ -34,6 +37,7 @@ use super::exchange::Call;
 use super::idempotency;
 use super::trouble::{Kind, Trouble};
 use crate::store::{Keeper, Store, StoreError};
+pub(super) use counts::Counts;
 use order::{Answer, Order};
 pub(super) use prefer::Prefer;
 use runner::Task;
@@ -90,6 +94,10 @@ impl Asynchronous {
         self.ended.send_replace(true);
     }
 
+    fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
     /// Where things are kept.
     ///
     /// # Errors
@@ -105,7 +113,7 @@ impl Asynchronous {
     /// There is no answer.
     pub(super) async fn carry_out(&self, order: Order, facts: &super::record::Facts) -> Result<Answer, Trouble> {
         let (done, came) = oneshot::channel();
-        self.ask(Task::Once { order: Box::new(order), facts: facts.clone(), done });
+        self.ask(Task::Once { order: Box::new(order), facts: Some(facts.clone()), done });
         came.await.unwrap_or_else(|_| Err(Trouble::new(Kind::Internal).cause("nobody carries out requests")))
     }
 }
@@ -147,7 +155,7 @@ pub(super) async fn serve(
     let later = later.and_then(|rule| Some((rule, Prefer::take(&mut headers)?)));
     let once = call.service.idempotency_of(call.asked, method, target);
     if let Some(rule) = once
-        && let Some(key) = idempotency::key(rule, &headers)?
+        && let Some(key) = idempotency::key_of(call, rule, &headers)?
     {
         let how = later.map_or(idempotency::How::Now, |(rule, _)| idempotency::How::Later(rule));
         return idempotency::serve(call, (rule, &key), &owner, how, headers, body).await.map(Taken::Answered);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::order::{Answer, Order, pack, unpack};
+use super::order::{Answer, Order, pack, unpack, unpack_head};
 use crate::gateway::trouble::{Kind, Trouble};
 use crate::store::shelf::{Entry, Shelf};
 use crate::store::{Store, StoreError, Table, Tables, millis, now};
@@ -139,13 +139,15 @@ pub(super) fn find(store: &Store, service: &str, id: &str) -> Result<Option<Oper
     Ok(store.get(table, &key)?.and_then(|bytes| Operation::of(&Shelf::read(&bytes)?)))
 }
 
-/// Every operation of every service, with its id.
-pub(super) fn all(store: &Store) -> Result<Vec<(String, Operation)>, StoreError> {
-    let read = |(key, value): (Vec<u8>, Vec<u8>)| {
-        let id = key.rsplit(|byte| *byte == 0).next()?;
-        Some((String::from_utf8(id.to_vec()).ok()?, Operation::of(&Shelf::read(&value)?)?))
-    };
-    Ok(store.scan(Table::Operations, b"")?.into_iter().filter_map(read).collect())
+/// Looks at every operation of every service, with its id, but not at bodies: there may be many of them.
+pub(super) fn visit(store: &Store, mut look: impl FnMut(&str, Operation)) -> Result<(), StoreError> {
+    store.visit(Table::Operations, b"", |key, value| {
+        let id = key.rsplit(|byte| *byte == 0).next().and_then(|id| std::str::from_utf8(id).ok());
+        let found = Shelf::split(value).and_then(|(ends, value)| Some(Operation { ends, ..unpack_head(value)? }));
+        if let (Some(id), Some(found)) = (id, found) {
+            look(id, found);
+        }
+    })
 }
 
 /// Keeps a new one, unless there are too many. Says whether it is.

@@ -61,7 +61,7 @@ pub(super) async fn serve(
 ) -> Result<Response, Trouble> {
     call.note_operation();
     let key = match once {
-        Some(once) => idempotency::key(once, &headers)?,
+        Some(once) => idempotency::key_of(call, once, &headers)?,
         None => idempotency::read_key(&headers)?,
     };
     let id = match (&key, named) {

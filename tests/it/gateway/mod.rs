@@ -46,3 +46,4 @@ mod tls;
 mod tls_reload;
 mod tls_upstream;
 mod upgrade;
+mod vanished;
