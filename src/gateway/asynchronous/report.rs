@@ -35,7 +35,7 @@ impl Asynchronous {
                     seen.push(Seen { id: id.to_owned(), operation: Operation { order, answer: None, ..found } });
                 }
             };
-            operation::visit(store, look).map_err(|error| broken(&error))?;
+            operation::visit(&store, look).map_err(|error| broken(&error))?;
         }
         seen.sort_by_key(|one| (!one.operation.state.is_open(), one.operation.created));
         let left_out = seen.len().saturating_sub(LISTED);
