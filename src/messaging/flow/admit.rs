@@ -32,7 +32,7 @@ impl Flow {
         let key = channel.and_then(|channel| identify::key(&message, channel));
         let weight = message.weight();
         Entry {
-            hash: hash_of(&message),
+            hash: id.as_ref().map_or(0, |_| hash_of(&message)),
             message,
             position,
             settle: Some(settle),
