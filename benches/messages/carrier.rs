@@ -53,9 +53,11 @@ impl Told {
         }
     }
 
+    /// On one core, so that both sides pay the same for threads that wake one another.
     pub(super) fn command(&self) -> Command {
         let Self { how, kind, port, from, to, count, seen } = self;
-        let mut command = Command::new(own_path());
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0"]).arg(own_path());
         command.args(["--carry", &format!("{how} {kind:?} {port} {from} {to} {count} {seen}")]);
         command.stdin(Stdio::null());
         command

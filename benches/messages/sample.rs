@@ -18,7 +18,7 @@ pub(super) fn plan(told: &Told) -> Arc<ServicePlan> {
         Kind::Rabbit => format!("{{broker: m, queue: {name}}}"),
         Kind::Nats => format!("{{broker: m, subject: {name}, stream: S-{name}}}"),
     };
-    let dedup = if told.seen == "none" { "    dedup: {window: 0s}\n" } else { "" };
+    let dedup = if told.seen == "none" { "    dedup: off\n" } else { "" };
     let service = format!(
         "{}channels:\n  orders:\n{dedup}    versions:\n      v1: {{ingress: {}}}\n      v2: {{egress: {}}}\n",
         include_str!("../../rules/orders/service.yaml"),

@@ -44,7 +44,7 @@ impl Flow {
         let lifetime = message.properties.expiration.as_ref().and_then(|text| text.trim().parse().ok());
         let left = lifetime.map(|millis| Duration::from_millis(millis).saturating_sub(waited));
         Entry {
-            hash: hash_of(&message),
+            hash: id.as_ref().map_or(0, |_| hash_of(&message)),
             message,
             position,
             settle: Some(settle),

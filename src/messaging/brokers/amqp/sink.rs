@@ -32,7 +32,7 @@ pub(super) async fn open(link: Arc<Link>, shared: Arc<Shared>) -> Result<Box<dyn
         }
     });
     tokio::spawn(Confirms::new(new, link.clone(), learn).run());
-    Ok(Box::new(Writer { channel, link, shared, published }))
+    Ok(Box::new(Writer { channel: Arc::new(channel), link, shared, published }))
 }
 
 /// The limit that a broker names when it closes a channel over a message that is larger.
@@ -42,7 +42,8 @@ fn largest_of(text: &str) -> Option<u64> {
 }
 
 struct Writer {
-    channel: Channel,
+    /// To clone a channel is to clone a dozen handles.
+    channel: Arc<Channel>,
     link: Arc<Link>,
     shared: Arc<Shared>,
     published: mpsc::Sender<(Publishing, Published)>,
