@@ -24,7 +24,7 @@ impl Asking {
     /// So that nobody is taken for present for longer than this.
     pub(super) fn within(time: Duration) -> Self {
         let patience = time / 3;
-        Self { after: time - patience, patience }
+        Self { after: time.saturating_sub(patience), patience }
     }
 
     /// Between two questions of TCP, which knows whole seconds only.

@@ -160,13 +160,13 @@ mod tests {
         let probe = Probe { unhealthy: 1, every: Duration::from_secs(3600), ..Probe::default() };
         let checked = Upstream { health: Some(("/health".to_owned(), probe)), ..plain.clone() };
         let old = clusters.adopt(("orders", "v1"), &checked).unwrap();
-        const ILL: &[u8] = b"HTTP/1.1 500 Not well\r\nContent-Length: 0\r\n\r\n";
+        let ill = b"HTTP/1.1 500 Not well\r\nContent-Length: 0\r\n\r\n";
         let asked = async || {
             let (mut stream, _) = service.accept().await.unwrap();
             assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
             stream
         };
-        asked().await.write_all(ILL).await.unwrap();
+        asked().await.write_all(ill).await.unwrap();
         let state = |cluster: &Arc<Cluster>| cluster.members().first().map(|member| member.endpoint.state());
         let unhealthy = async {
             while state(&old) != Some(State::Unhealthy) {
@@ -180,7 +180,7 @@ mod tests {
         let mut asking = asked().await;
         let new = clusters.adopt(("orders", "v1"), &plain).unwrap();
         assert_eq!((state(&new), state(&old)), (Some(State::Up), Some(State::Up)), "what was found out is forgotten");
-        asking.write_all(ILL).await.unwrap();
+        asking.write_all(ill).await.unwrap();
         timeout(Duration::from_secs(10), late).await.expect("it ends").unwrap();
         assert_eq!(state(&new), Some(State::Up), "what is found out too late is taken back");
     }
