@@ -175,7 +175,7 @@ fn where_the_limit_and_another_fault_are_near_both_ways_tell_the_same_one() {
     let mut kinds = Vec::new();
     let mut used = Scratch::default();
     for output in 0..list.len() + 500 {
-        let limits = Limits { depth: 128, output, unplaced: Unplaced::Refuse };
+        let limits = Limits { output, ..Limits::default() };
         let translate = |scratch: &mut Scratch| {
             STEP.translate(ALL, Direction::Up, list.as_bytes(), &mut Vec::new(), scratch, limits).unwrap_err()
         };
