@@ -157,7 +157,8 @@ pub(super) async fn serve(
         Claim::Repeated => count("repeated"),
     }
     let (metrics, service) = (call.app.metrics.clone(), call.service.name.clone());
-    let keeping = Keeping { store, shelf, name, rule: rule.clone(), run, fingerprint: meaning.fingerprint, metrics, service };
+    let keeping =
+        Keeping { store, shelf, name, rule: rule.clone(), run, fingerprint: meaning.fingerprint, metrics, service };
     if let How::Publishes(wish) = how {
         let task = match wish.begin(call, order.clone()) {
             Ok(task) => task,

@@ -3,6 +3,7 @@
 //! The process that is killed is this program, started again for [`runs_flows`] alone. `tests/full/messages` runs the long
 //! form.
 
+#![expect(clippy::cast_precision_loss, reason = "rates of some thousand messages")]
 #![expect(clippy::print_stdout, reason = "the long form is run for its table")]
 
 use std::collections::{BTreeMap, BTreeSet};

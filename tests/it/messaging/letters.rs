@@ -293,7 +293,7 @@ async fn a_parked_key_goes_on_in_order_when_its_letters_have() {
         }
         released
     };
-    let (_, released) = tokio::join!(writer, sender);
+    let ((), released) = tokio::join!(writer, sender);
     assert_eq!(released, 1);
     while ids(&broker, "out.v2", "k").len() + ids(&broker, "dead", "k").len() < 200 {
         changed(&broker).await;

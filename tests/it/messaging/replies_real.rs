@@ -2,6 +2,7 @@
 //!
 //! The gateway that is killed is this program, started again for [`answers_requests`] alone.
 
+#![expect(clippy::expect_used, reason = "a test ends by panicking")]
 #![expect(clippy::print_stderr, reason = "who runs the tests must know what was left out")]
 
 use std::collections::BTreeMap;
@@ -99,7 +100,7 @@ async fn answer(client: &Arc<dyn Broker>, broker: &str, asked: &Message) {
 
 /// Asks and answers, and kills the gateway in between.
 async fn restart(kind: Kind, process: &Process) {
-    const COUNT: u64 = 40;
+    const COUNT: usize = 40;
     let client = broker(kind, process.port);
     let (asks, asked, back) = match kind {
         Kind::Rabbit => (queue("in.v1"), queue("out.v2"), queue("back")),
@@ -121,12 +122,12 @@ async fn restart(kind: Kind, process: &Process) {
     let mut service = client.source(&asked, "service", 64).await.unwrap();
     let mut requester = client.source(&back, "requester", 64).await.unwrap();
     let mut waiting = BTreeMap::new();
-    while waiting.len() < COUNT as usize {
+    while waiting.len() < COUNT {
         let one = next(&mut service).await;
         waiting.insert(one.properties.message_id.clone().unwrap(), one);
     }
     let waiting: Vec<Message> = waiting.into_values().collect();
-    let (early, late) = waiting.split_at(COUNT as usize / 4);
+    let (early, late) = waiting.split_at(COUNT / 4);
     for one in early {
         answer(&client, "m", one).await;
     }
@@ -142,7 +143,7 @@ async fn restart(kind: Kind, process: &Process) {
         answer(&client, "m", one).await;
     }
     let mut gateway = child(kind, process.port, folder);
-    while replies.len() < COUNT as usize {
+    while replies.len() < COUNT {
         let one = next(&mut requester).await;
         replies.insert(one.properties.correlation_id.clone().unwrap(), text(&one).to_owned());
     }
@@ -153,7 +154,7 @@ async fn restart(kind: Kind, process: &Process) {
     gateway.kill().unwrap();
     gateway.wait().unwrap();
     let letters = client.waiting(&address(kind, "dead"), "nobody").await.unwrap().unwrap();
-    assert_eq!(letters, if kind == Kind::Nats { 1 } else { 0 }, "only what nobody may be told to do is left");
+    assert_eq!(letters, u64::from(kind == Kind::Nats), "only what nobody may be told to do is left");
 }
 
 /// A request with direct reply-to; before it some whose replies nobody can have.

@@ -1,10 +1,15 @@
 //! Metrics as OpenMetrics has them, and the traces among them.
 
+#![expect(clippy::panic, reason = "a test ends by panicking")]
+
 use std::collections::BTreeSet;
 
 use super::super::support::*;
 
 const ACCEPT: &str = "Accept: application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5";
+
+/// Names and values.
+type Labels = Vec<(String, String)>;
 
 /// A trace that stands beside a bucket.
 #[derive(Debug)]
@@ -15,7 +20,7 @@ struct Exemplar {
 }
 
 /// `name="value",…`, its escapes resolved; and what follows the brace.
-fn labels(text: &str) -> (Vec<(String, String)>, &str) {
+fn labels(text: &str) -> (Labels, &str) {
     let mut labels = Vec::new();
     let mut rest = text.strip_prefix('{').expect("a brace");
     while !rest.starts_with('}') {
@@ -47,7 +52,7 @@ struct Family {
     name: String,
     kind: String,
     /// The last bucket: its labels but for `le`, its bound and its count.
-    bucket: Option<(Vec<(String, String)>, f64, f64)>,
+    bucket: Option<(Labels, f64, f64)>,
 }
 
 /// Reads a whole exposition as strictly as OpenMetrics 1.0 says.
