@@ -19,7 +19,8 @@ pub(super) fn check_publishes(
     let mut seen: Vec<(&Template, Span)> = Vec::new();
     let mut publishes = Vec::with_capacity(service.publish.len());
     for decl in &service.publish {
-        if let Some((_, before)) = seen.iter().find(|(route, _)| route.is_of_shape(&decl.route)) {
+        let is_same = |route: &Template| route.method == decl.route.method && route.is_of_shape(&decl.route);
+        if let Some((_, before)) = seen.iter().find(|(route, _)| is_same(route)) {
             diagnostics
                 .error(codes::E17, decl.span, "two entries for one request")
                 .related(*before, "the first one")
