@@ -137,10 +137,6 @@ impl Levels {
             // Who has changed what is always told.
             filter = filter.with_target("audit", LevelFilter::INFO);
         }
-        if !self.base.contains("lapin") {
-            // Whatever a broker refuses it calls an error, what is asked only to know it, too. Flows tell what matters.
-            filter = filter.with_target("lapin", LevelFilter::OFF);
-        }
         for one in changed {
             let own: Targets = one.filter.parse().unwrap_or_default();
             filter = filter.with_targets(own.iter().map(|(target, level)| (target.to_owned(), level)));

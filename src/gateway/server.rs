@@ -272,29 +272,7 @@ impl Server {
             stop: stopped,
             alive,
         };
-        let mut admin = None;
-        let mut accepting = Vec::new();
-        for door in doors {
-            let listener = match (door.of, door.socket) {
-                (Use::Admin, socket) => {
-                    admin = open_desk(&app, socket, admin_stopped.clone());
-                    continue;
-                }
-                (_, Listening::Tcp(listener)) => TcpListener::from_std(listener),
-                (_, Listening::Unix(_)) => Err(io::Error::other("callers cannot be served on a UNIX socket")),
-            };
-            let listener = match listener {
-                Ok(listener) => listener,
-                Err(error) => {
-                    tracing::error!(%error, setting = door.of.setting(), "a socket cannot be used");
-                    continue;
-                }
-            };
-            let certificates = (door.of == Use::Tls).then(|| app.certificates.clone());
-            let seats = workers.seats(|app| DataPlane(app.clone()));
-            let serving = Serving { certificates, ..serving.clone() };
-            accepting.push(tokio::spawn(listener::accept(listener, seats, serving)));
-        }
+        let (admin, accepting) = open_doors(&app, &workers, doors, &serving, &admin_stopped);
         drop(serving);
         let settings = app.settings.clone();
         let changes = app.changes.clone();
@@ -367,6 +345,40 @@ impl Server {
         app.flush();
         drained
     }
+}
+
+/// Has everybody served who comes to one of the doors.
+fn open_doors(
+    app: &Arc<App>,
+    workers: &Workers,
+    doors: Vec<Door>,
+    serving: &Serving,
+    admin_stopped: &channel::Receiver<bool>,
+) -> (Option<Desk>, Vec<JoinHandle<()>>) {
+    let mut admin = None;
+    let mut accepting = Vec::new();
+    for door in doors {
+        let listener = match (door.of, door.socket) {
+            (Use::Admin, socket) => {
+                admin = open_desk(app, socket, admin_stopped.clone());
+                continue;
+            }
+            (_, Listening::Tcp(listener)) => TcpListener::from_std(listener),
+            (_, Listening::Unix(_)) => Err(io::Error::other("callers cannot be served on a UNIX socket")),
+        };
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, setting = door.of.setting(), "a socket cannot be used");
+                continue;
+            }
+        };
+        let certificates = (door.of == Use::Tls).then(|| app.certificates.clone());
+        let seats = workers.seats(|app| DataPlane(app.clone()));
+        let serving = Serving { certificates, ..serving.clone() };
+        accepting.push(tokio::spawn(listener::accept(listener, seats, serving)));
+    }
+    (admin, accepting)
 }
 
 /// Without operators the gateway serves its callers all the same.
