@@ -78,10 +78,16 @@ fn check(
         if written.versions.iter().all(|one| one.ingress.is_none() && one.egress.is_none()) {
             diagnostics
                 .error(codes::E17, named.span, format!("`{}` has no address that can be written", channel.name))
-                .help("its newest version needs an `ingress` or an `egress`");
+                .help("one of its versions needs an `ingress` or an `egress`");
         }
         return None;
     };
+    if let Some(replies) = channel.replies.as_ref().filter(|replies| replies.address.broker() != address.broker()) {
+        let (there, here) = (address.broker(), replies.address.broker());
+        diagnostics
+            .error(codes::E17, named.span, format!("who reads at `{there}` cannot reply by `{here}`"))
+            .help("the address of `replies` must be at the broker where calls are written");
+    }
     Some(Publish {
         route: decl.route.clone(),
         channel: channel.name.clone(),

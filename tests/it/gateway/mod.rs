@@ -33,6 +33,7 @@ mod operations;
 mod patches;
 mod process;
 mod publish;
+mod publish_real;
 mod reload;
 mod rollout;
 mod streams;
