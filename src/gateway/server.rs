@@ -275,19 +275,7 @@ impl Server {
             stop: stopped,
             alive,
         };
-        let mut admin = None;
-        let mut accepting = Vec::new();
-        for door in doors {
-            if door.of == Use::Admin {
-                admin = open_desk(&app, door.socket, admin_stopped.clone());
-                continue;
-            }
-            let Some(listener) = open_door(door.of, door.socket) else { continue };
-            let certificates = (door.of == Use::Tls).then(|| app.certificates.clone());
-            let seats = workers.seats(|app| DataPlane(app.clone()));
-            let serving = Serving { certificates, ..serving.clone() };
-            accepting.push(tokio::spawn(listener::accept(listener, seats, serving)));
-        }
+        let (admin, accepting) = open_doors(&app, &workers, doors, &serving, &admin_stopped);
         drop(serving);
         let settings = app.settings.clone();
         let changes = app.changes.clone();
@@ -358,6 +346,30 @@ impl Server {
         app.flush();
         drained
     }
+}
+
+/// Has everybody served who comes to one of the doors.
+fn open_doors(
+    app: &Arc<App>,
+    workers: &Workers,
+    doors: Vec<Door>,
+    serving: &Serving,
+    admin_stopped: &channel::Receiver<bool>,
+) -> (Option<Desk>, Vec<JoinHandle<()>>) {
+    let mut admin = None;
+    let mut accepting = Vec::new();
+    for door in doors {
+        if door.of == Use::Admin {
+            admin = open_desk(app, door.socket, admin_stopped.clone());
+            continue;
+        }
+        let Some(listener) = open_door(door.of, door.socket) else { continue };
+        let certificates = (door.of == Use::Tls).then(|| app.certificates.clone());
+        let seats = workers.seats(|app| DataPlane(app.clone()));
+        let serving = Serving { certificates, ..serving.clone() };
+        accepting.push(tokio::spawn(listener::accept(listener, seats, serving)));
+    }
+    (admin, accepting)
 }
 
 /// Without operators the gateway serves its callers all the same.

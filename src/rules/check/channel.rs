@@ -116,7 +116,9 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
             })
             .collect(),
     };
-    if flows.is_empty() && !is_for_replies && !diagnostics.has_errors() {
+    let is_named = |named: &Spanned<String>| named.value == *name;
+    let is_published = service.publish.iter().any(|one| one.channel.as_ref().is_some_and(is_named));
+    if flows.is_empty() && !is_for_replies && !is_published && !diagnostics.has_errors() {
         let help = match topology {
             Topology::Views => {
                 "the canonical version (the newest, or `canonical:`) needs an `ingress` for views of it, or an `egress` \

@@ -19,7 +19,8 @@ pub(super) fn check_publishes(
     let mut seen: Vec<(&Template, Span)> = Vec::new();
     let mut publishes = Vec::with_capacity(service.publish.len());
     for decl in &service.publish {
-        if let Some((_, before)) = seen.iter().find(|(route, _)| route.is_of_shape(&decl.route)) {
+        let is_same = |route: &Template| route.method == decl.route.method && route.is_of_shape(&decl.route);
+        if let Some((_, before)) = seen.iter().find(|(route, _)| is_same(route)) {
             diagnostics
                 .error(codes::E17, decl.span, "two entries for one request")
                 .related(*before, "the first one")
@@ -77,10 +78,16 @@ fn check(
         if written.versions.iter().all(|one| one.ingress.is_none() && one.egress.is_none()) {
             diagnostics
                 .error(codes::E17, named.span, format!("`{}` has no address that can be written", channel.name))
-                .help("its newest version needs an `ingress` or an `egress`");
+                .help("one of its versions needs an `ingress` or an `egress`");
         }
         return None;
     };
+    if let Some(replies) = channel.replies.as_ref().filter(|replies| replies.address.broker() != address.broker()) {
+        let (there, here) = (address.broker(), replies.address.broker());
+        diagnostics
+            .error(codes::E17, named.span, format!("who reads at `{there}` cannot reply by `{here}`"))
+            .help("the address of `replies` must be at the broker where calls are written");
+    }
     Some(Publish {
         route: decl.route.clone(),
         channel: channel.name.clone(),

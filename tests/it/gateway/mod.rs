@@ -38,6 +38,7 @@ mod overload;
 mod patches;
 mod process;
 mod publish;
+mod publish_real;
 mod reload;
 mod rollout;
 mod simple;

@@ -27,8 +27,8 @@ fn rules(timeout: &str, more: &str) -> Vec<(&'static str, String)> {
          publish:\n  - POST /v2/orders: {{channel: orders, headers: [X-Shop]}}\n  - POST /v2/quotes: quotes\n  \
          - PUT /v2/quotes: {{channel: quotes, wait: 20s}}\n  - POST /v2/nowhere: nowhere\n  - POST /v2/away: away\n{more}"
     );
-    let steps = "types:\n  Order: [id, \"total = price: {decimal: 2}\"]\n  Ask: [number = id]\n  \
-         Quote: [\"sum = price: {decimal: 2}\"]\n  Problem: [error = reason]\nroutes:\n  \
+    let steps = "types:\n  Order: [id, total = price: {decimal: 2}]\n  Ask: [number = id]\n  \
+         Quote: [sum = price: {decimal: 2}]\n  Problem: [error = reason]\nroutes:\n  \
          - POST /v1/orders = POST /v2/orders: {request: Order}\n  \
          - POST /v1/quotes = POST /v2/quotes: {request: Ask, 200: Quote, 404: Problem}\n  \
          - PUT /v1/quotes = PUT /v2/quotes: {request: Ask, 200: Quote}\nmessages:\n  orders: Order\n  nowhere: same\n  \

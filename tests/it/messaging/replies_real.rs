@@ -171,7 +171,7 @@ def came(channel, method, properties, body):
 channel.basic_consume("amq.rabbitmq.reply-to", came, auto_ack=True)
 for bad in ["garbage", "g2dkAAZhQGI.x", ""]:
     ask(8, "amq.rabbitmq.reply-to." + bad, "bad")
-ask(9, "amq.rabbitmq.reply-to", "d-1")
+ask(99, "amq.rabbitmq.reply-to", "d-1")
 channel.start_consuming()
 "#;
 
@@ -185,7 +185,7 @@ async def ask():
     headers = {"Reply-To": "$JS.API.STREAM.DELETE.S-back", "Content-Type": "application/json", "Nats-Msg-Id": "bad"}
     await client.jetstream().publish("in-v1", b'{"number":8}', headers=headers)
     headers = {"Reply-To": inbox, "Correlation-Id": "d-1", "Content-Type": "application/json"}
-    await client.jetstream().publish("in-v1", b'{"number":9}', headers=headers)
+    await client.jetstream().publish("in-v1", b'{"number":99}', headers=headers)
     one = await replies.next_msg(timeout=40)
     print(json.dumps({"body": one.data.decode(), "correlation": one.headers["Correlation-Id"]}))
 asyncio.run(ask())
@@ -211,7 +211,7 @@ async fn foreign(kind: Kind, process: &Process, client: &Arc<dyn Broker>, servic
     let output = timeout(Duration::from_secs(60), run).await.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let came: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(came, serde_json::json!({"body": r#"{"state":"ok","total":950}"#, "correlation": "d-1"}));
+    assert_eq!(came, serde_json::json!({"body": r#"{"state":"ok","total":9950}"#, "correlation": "d-1"}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
