@@ -84,7 +84,7 @@ async fn a_service_that_vanishes_is_noticed_while_it_owes_an_answer() {
     let flags = vec![("timeouts.peer", Value::from("3s")), ("timeouts.response", Value::from("10m"))];
     let gateway = Gateway::start(&speaking("http2", passage.addr), flags).await;
     let addr = gateway.addr;
-    let post = async move |body: &'static str| ask(addr, "POST /x", &[], body.as_bytes()).await;
+    let post = move |body: &'static str| async move { ask(addr, "POST /x", &[], body.as_bytes()).await };
     assert_eq!(post("now").await.status, 200);
     let waiting = tokio::spawn(post("wait"));
     asked.acquire_many(2).await.unwrap().forget();
