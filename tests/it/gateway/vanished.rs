@@ -83,9 +83,9 @@ async fn a_service_that_vanishes_is_noticed_while_it_owes_an_answer() {
     let flags = vec![("timeouts.peer", Value::from("3s")), ("timeouts.response", Value::from("10m"))];
     let gateway = Gateway::start(&speaking("http2", passage.addr), flags).await;
     let addr = gateway.addr;
-    let post = async |body: &'static str| ask(addr, "POST /x", &[], body.as_bytes()).await;
+    let post = move |body: &'static str| async move { ask(addr, "POST /x", &[], body.as_bytes()).await };
     assert_eq!(post("now").await.status, 200);
-    let waiting = tokio::spawn(async move { ask(addr, "POST /x", &[], b"wait").await });
+    let waiting = tokio::spawn(post("wait"));
     asked.acquire_many(2).await.unwrap().forget();
     passage.swallow();
     let lost = waiting.await.unwrap();
