@@ -315,9 +315,11 @@ mod tests {
     async fn answers_mean_what_they_mean_to_hyper() {
         for answer in ANSWERS {
             for method in [Method::GET, Method::HEAD, Method::POST] {
+                // Nobody waits for a body after HEAD, so whether a later piece is seen would be chance.
+                let answer = if method == Method::HEAD { answer.replace('|', "") } else { (*answer).to_owned() };
                 let mut outcomes = Vec::new();
                 for is_direct in [true, false] {
-                    let (address, served) = serve(answer, 1);
+                    let (address, served) = serve(&answer, 1);
                     let asked = ask(line(address, is_direct).await, request(&method)).await;
                     let mut outcome = asked.map(|(_, outcome)| outcome);
                     if let (Ok(outcome), true) = (&mut outcome, answer.ends_with('!')) {
