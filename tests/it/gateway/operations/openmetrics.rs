@@ -51,6 +51,8 @@ fn labels(text: &str) -> (Labels, &str) {
 struct Family {
     name: String,
     kind: String,
+    /// What its last count was, and of which labels; the last bucket must say the same.
+    count: Option<(Labels, f64)>,
     /// The last bucket: its labels but for `le`, its bound and its count.
     bucket: Option<(Labels, f64, f64)>,
 }
@@ -68,7 +70,7 @@ fn read(text: &str) -> Vec<Exemplar> {
                 "HELP" => assert!(families.insert(name.to_owned()), "{name} twice"),
                 "TYPE" => {
                     assert!(families.contains(name) && ["counter", "gauge", "histogram"].contains(&told), "{line}");
-                    family = Some(Family { name: name.to_owned(), kind: told.to_owned(), bucket: None });
+                    family = Some(Family { name: name.to_owned(), kind: told.to_owned(), count: None, bucket: None });
                 }
                 other => panic!("{other}"),
             }
@@ -90,10 +92,7 @@ fn read(text: &str) -> Vec<Exemplar> {
         match (family.kind.as_str(), suffix) {
             ("counter", "_total") => assert!(value >= 0.0 && value.fract() == 0.0, "{line}"),
             ("gauge", "") | ("histogram", "_sum") => {}
-            ("histogram", "_count") => {
-                let (of, bound, count) = family.bucket.take().unwrap();
-                assert!(of == labels_of && bound.is_infinite() && (count - value).abs() < 0.5, "{line}");
-            }
+            ("histogram", "_count") => family.count = Some((labels_of, value)),
             ("histogram", "_bucket") => {
                 let (le, of): (Vec<_>, Vec<_>) = labels_of.into_iter().partition(|(name, _)| name == "le");
                 let bound: f64 = le[0].1.parse().unwrap();
@@ -108,7 +107,12 @@ fn read(text: &str) -> Vec<Exemplar> {
                     assert!(numbers[0] > least && numbers[0] <= bound && numbers[1] > 1.7e9, "{line}");
                     exemplars.push(Exemplar { bucket: format!("{}{of:?}", family.name), trace: trace[0].1.clone() });
                 }
-                family.bucket = Some((of, bound, value));
+                if bound.is_infinite() {
+                    let (counted, all) = family.count.take().unwrap();
+                    assert!(counted == of && (all - value).abs() < 0.5, "{line}");
+                } else {
+                    family.bucket = Some((of, bound, value));
+                }
             }
             _ => panic!("{line} in a {}", family.kind),
         }
