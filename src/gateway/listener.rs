@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::connection::{self, Answering};
 use super::metrics::Metrics;
 use super::overload::{Key, Overload, Room};
-use super::presence::Asking;
 use super::tls::{Certificates, Refused, Stream};
 use super::workers::Seat;
 use crate::settings::{Limits, Timeouts};
@@ -94,9 +93,6 @@ pub(super) async fn accept<A: Answering>(listener: TcpListener, seats: Vec<Seat<
     let room = Arc::new(Semaphore::new(serving.limits.connections));
     let shares = Room::of(serving.limits.connections, serving.limits.share);
     let mut shut = serving.shut.clone();
-    if let Err(error) = Asking::within(serving.timeouts.peer).callers_of(&listener) {
-        tracing::warn!(%error, "callers that vanish without a word are not noticed");
-    }
     loop {
         let accepted = tokio::select! {
             accepted = next(&listener, &room, &serving.overload) => accepted,
