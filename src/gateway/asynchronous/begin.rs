@@ -51,12 +51,13 @@ pub(super) async fn ended(call: &Call<'_>, id: &str, wait: Duration) -> Result<O
         {
             return carry::read(call, order, answer).await.map(Some);
         }
+        // One that nobody has answered in its time ends without a word: then it is looked at once more.
+        let until = found.as_ref().map_or(deadline, |one| deadline.min(Instant::now() + one.left()));
         // One that is cancelled, or gone, has nothing to say.
         if Instant::now() >= deadline || found.is_none_or(|one| !one.state.is_open()) {
             return Ok(None);
         }
-        // One that nobody has answered in its time ends without a word: then it is looked at once more.
-        if let Ok(Err(_)) = timeout_at(deadline, changed.changed()).await {
+        if let Ok(Err(_)) = timeout_at(until, changed.changed()).await {
             return Err(Trouble::new(Kind::Internal).cause("nobody carries out operations"));
         }
     }

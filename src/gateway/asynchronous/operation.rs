@@ -103,6 +103,15 @@ impl Operation {
         Self { state: State::Failed, answer, updated: self.reply_by, ..self }
     }
 
+    /// How long it may still be before a reply is too late; longer than anybody waits where there is none.
+    pub(super) fn left(&self) -> Duration {
+        if self.state == State::Asked {
+            Duration::from_millis(self.reply_by.saturating_sub(now()).saturating_add(1))
+        } else {
+            Duration::from_secs(24 * 3600)
+        }
+    }
+
     /// How long it is kept from its end on.
     pub(super) fn keep(&self) -> Duration {
         Duration::from_millis(self.ends.saturating_sub(self.reply_by))
