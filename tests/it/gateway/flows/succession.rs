@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 use super::super::operations::process::{Process, ask_unix, folder, send};
@@ -22,8 +24,19 @@ impl Drop for End {
 }
 
 async fn pid(socket: &std::path::Path) -> u32 {
-    let config = ask_unix(socket, "GET /config", &[], "").await.json();
-    config["program"]["pid"].as_u64().unwrap().try_into().unwrap()
+    eventually(|| pid_of(socket)).await
+}
+
+/// Of whoever has the admin address; none: nobody, while it passes from one to the other.
+async fn pid_of(socket: &std::path::Path) -> Option<u32> {
+    let mut stream = UnixStream::connect(socket).await.ok()?;
+    let asked = b"GET /config HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(asked).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    let config: serde_json::Value = serde_json::from_str(body).ok()?;
+    config["program"]["pid"].as_u64()?.try_into().ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]
