@@ -174,7 +174,7 @@ fn where_the_limit_and_another_fault_are_near_both_ways_tell_the_same_one() {
     let list = format!("[{},{}]", vec![order("1999"); 6].join(","), order("true"));
     let mut kinds = Vec::new();
     let mut used = Scratch::default();
-    for output in 0..list.len() + 500 {
+    for output in 0..3 * list.len() {
         let limits = Limits { output, ..Limits::default() };
         let translate = |scratch: &mut Scratch| {
             STEP.translate(ALL, Direction::Up, list.as_bytes(), &mut Vec::new(), scratch, limits).unwrap_err()
