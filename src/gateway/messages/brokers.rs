@@ -7,7 +7,9 @@ use crate::messaging::brokers::Tls;
 use crate::messaging::brokers::amqp::{self, Amqp};
 #[cfg(feature = "nats")]
 use crate::messaging::brokers::nats::{self, Identity, Nats};
-use crate::settings::{self, BrokerKind, BrokerSettings};
+use crate::settings;
+#[cfg(any(feature = "amqp", feature = "nats"))]
+use crate::settings::{BrokerKind, BrokerSettings};
 
 /// All brokers of the settings. Those that this program was built without are none: the settings have refused them.
 pub(super) fn build(settings: &settings::Brokers) -> Brokers {
