@@ -61,6 +61,7 @@ use crate::rules::ast::Negotiator;
 use crate::rules::asynchronous::{Idempotency, Operations};
 use crate::rules::channel::Channel;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
+use crate::rules::shapes::Shapes;
 use crate::rules::upstream::Upstream;
 use lens::Lenses;
 
@@ -148,6 +149,8 @@ pub struct ServicePlan {
     pub steps: Vec<StepPlan>,
     /// Queues and topics.
     pub channels: Vec<Channel>,
+    /// The schemas that their messages must keep.
+    pub shapes: Shapes,
     /// Requests that are carried out once.
     pub idempotency: Option<Idempotency>,
     /// Requests that may be carried out later.
@@ -399,6 +402,7 @@ impl ServicePlan {
             pins: service.pins.iter().cloned().collect(),
             steps,
             channels: service.channels.clone(),
+            shapes: service.shapes.clone(),
             idempotency: service.idempotency.clone(),
             operations: service.operations.clone(),
             line: line::Line::default(),
