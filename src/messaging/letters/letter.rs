@@ -202,9 +202,9 @@ fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_graphic() && byte != b'%' {
-            out.push(char::from(byte))
+            out.push(char::from(byte));
         } else {
-            percent::encode_byte(byte, &mut out)
+            percent::encode_byte(byte, &mut out);
         }
     }
     out
@@ -223,7 +223,8 @@ fn digest(parts: &[&[u8]]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let short = hash.finalize().iter().take(8).fold(0, |short: u64, byte| (short << 8) | u64::from(*byte));
+    format!("{short:016x}")
 }
 
 #[cfg(test)]
