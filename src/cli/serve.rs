@@ -213,6 +213,7 @@ impl Signals {
                 }
             }
         };
+        succession.end();
         tokio::spawn(async move {
             tokio::select! {
                 () = heard(&mut self.terminate) => {}

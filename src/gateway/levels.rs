@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::access_log::rfc3339;
+use crate::messaging::brokers::CLIENTS;
 use crate::settings::speaks_of_others;
 
 /// Nobody looks longer than that at once.
@@ -137,6 +138,10 @@ impl Levels {
             // Who has changed what is always told.
             filter = filter.with_target("audit", LevelFilter::INFO);
         }
+        for client in CLIENTS.into_iter().filter(|client| !self.base.contains(client)) {
+            // They take what every lost connection brings for errors, and write whole messages; the flow says why it waits.
+            filter = filter.with_target(client, LevelFilter::OFF);
+        }
         for one in changed {
             let own: Targets = one.filter.parse().unwrap_or_default();
             filter = filter.with_targets(own.iter().map(|(target, level)| (target.to_owned(), level)));
@@ -167,6 +172,7 @@ mod tests {
         let seen = applied.clone();
         let levels = Arc::new(Levels::new("info", move |filter| *seen.lock().unwrap() = filter.to_string()));
         assert!(applied.lock().unwrap().contains("info") && applied.lock().unwrap().contains("audit=info"));
+        assert!(applied.lock().unwrap().contains("lapin=off") && applied.lock().unwrap().contains("async_nats=off"));
         levels.change(None, "debug", Duration::from_secs(60)).unwrap();
         levels.change(Some("bifocal::gateway"), "trace", Duration::from_secs(60)).unwrap();
         let now = applied.lock().unwrap().clone();
@@ -177,6 +183,8 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(applied.lock().unwrap().contains("bifocal::gateway=trace"), "the other one goes on");
+        levels.change(Some("lapin"), "error", Duration::from_secs(60)).unwrap();
+        assert!(applied.lock().unwrap().contains("lapin=error"), "who looks for it gets it");
         levels.reset();
         assert!(!applied.lock().unwrap().contains("debug") && !levels.is_changed());
         for (target, level, time) in [

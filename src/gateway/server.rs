@@ -30,6 +30,7 @@ use super::lines::Lines;
 use super::listener::{self, BindError, Serving};
 use super::messages::{Brokers, Flows};
 use super::metrics::Metrics;
+use super::overload::Overload;
 use super::reload::Reloader;
 use super::succession::{Succession, inherit};
 use super::telemetry::Telemetry;
@@ -152,7 +153,7 @@ impl Server {
         let certificates = Arc::new(certificates);
         let kept = LastGood::new(settings.state.as_deref());
         let settings = Arc::new(settings);
-        let connector = Connector::new(certificates.clone());
+        let connector = Connector::new(certificates.clone(), settings.timeouts.peer);
         let clusters = Arc::new(Clusters::new(settings.clone(), connector.clone()));
         metrics.watch(&clusters);
         let reloader = Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone(), clusters.clone());
@@ -161,8 +162,9 @@ impl Server {
         let state = settings.state.clone();
         let keeper = if predecessor.is_some() { Keeper::awaiting(state) } else { Keeper::new(state) };
         let asynchronous = Arc::new(Asynchronous::new(Arc::new(keeper)));
-        let flows = Arc::new(Flows::new(&settings, brokers, &current, &asynchronous.keeper));
+        let flows = Arc::new(Flows::new(&settings, brokers, &current, &asynchronous));
         metrics.watch_flows(&flows);
+        metrics.kept.watch(&asynchronous);
         let telemetry = Telemetry::start(&settings.telemetry, &metrics).map_err(StartError::Thread)?;
         let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));
         let changes = Changes {
@@ -178,7 +180,7 @@ impl Server {
             upstreams: Upstreams::new(connector, &clusters),
             clusters,
             certificates,
-            in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
+            overload: Arc::new(Overload::new(&settings.limits)),
             tunnels: Arc::new(Semaphore::new(settings.limits.tunnels)),
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
@@ -252,7 +254,7 @@ impl Server {
     /// # Errors
     /// Its sockets cannot be shared.
     pub(crate) fn succession(&self) -> io::Result<Succession> {
-        Ok(Succession { handover: Arc::new(Handover::of(&self.doors)?), app: self.app.clone() })
+        Ok(Succession::new(Handover::of(&self.doors)?, self.app.clone()))
     }
 
     /// Serves until `shutdown` is over, then finishes what is in flight, for as long as the drain time allows. Says
@@ -268,33 +270,12 @@ impl Server {
             limits: app.settings.limits,
             timeouts: app.settings.timeouts,
             metrics: app.metrics.clone(),
+            overload: app.overload.clone(),
             shut: shutting.clone(),
             stop: stopped,
             alive,
         };
-        let mut admin = None;
-        let mut accepting = Vec::new();
-        for door in doors {
-            let listener = match (door.of, door.socket) {
-                (Use::Admin, socket) => {
-                    admin = open_desk(&app, socket, admin_stopped.clone());
-                    continue;
-                }
-                (_, Listening::Tcp(listener)) => TcpListener::from_std(listener),
-                (_, Listening::Unix(_)) => Err(io::Error::other("callers cannot be served on a UNIX socket")),
-            };
-            let listener = match listener {
-                Ok(listener) => listener,
-                Err(error) => {
-                    tracing::error!(%error, setting = door.of.setting(), "a socket cannot be used");
-                    continue;
-                }
-            };
-            let certificates = (door.of == Use::Tls).then(|| app.certificates.clone());
-            let seats = workers.seats(|app| DataPlane(app.clone()));
-            let serving = Serving { certificates, ..serving.clone() };
-            accepting.push(tokio::spawn(listener::accept(listener, seats, serving)));
-        }
+        let (admin, accepting) = open_doors(&app, &workers, doors, &serving, &admin_stopped);
         drop(serving);
         let settings = app.settings.clone();
         let changes = app.changes.clone();
@@ -309,12 +290,17 @@ impl Server {
         let workers = Arc::new(workers);
         let guarded = tokio::spawn(watchdog(workers.clone()));
         let measured = tokio::spawn(measure(app.clone()));
+        let weighed = tokio::spawn(app.overload.clone().watch());
 
         let why = shutdown.await.into();
         app.draining.store(true, Ordering::Release);
         inheriting.abort();
         app.flows.stop();
         let leaving = tokio::spawn(leave_to_heir(app.clone()));
+        if why == Stop::Replaced {
+            // Operators have the other process at the same door.
+            let _ = stop_admin.send(true);
+        }
         if why == Stop::Told {
             // In a succession it is the other process that the service manager looks at.
             manager::stopping();
@@ -322,6 +308,8 @@ impl Server {
             tokio::time::sleep(app.settings.timeouts.leave).await;
         }
         tracing::info!("stopping: no new connections, finishing what is in flight");
+        // What is ordered from here on is left to the next process.
+        app.asynchronous.end();
         let _ = shut.send(true);
         for one in accepting {
             // A listener's task ends when told so; a panic there is an end, too.
@@ -331,7 +319,6 @@ impl Server {
             tokio::time::sleep(app.settings.timeouts.leave).await;
         }
         let _ = stop.send(true);
-        app.asynchronous.end();
         let finished = async {
             all_gone.closed().await;
             orders.finished().await;
@@ -343,15 +330,11 @@ impl Server {
         }
         guarded.abort();
         measured.abort();
+        weighed.abort();
         leaving.abort();
         app.asynchronous.keeper.let_go();
         app.estate.hand_over();
-        if let Some(telemetry) = &app.telemetry {
-            if app.settings.telemetry.metrics_every.is_some() {
-                telemetry.metrics(&app.metrics_text());
-            }
-            telemetry.flush().await;
-        }
+        send_rest(&app).await;
         let _ = stop_admin.send(true);
         if let Some(desk) = admin {
             desk.closed().await;
@@ -365,10 +348,52 @@ impl Server {
     }
 }
 
+/// Has everybody served who comes to one of the doors.
+fn open_doors(
+    app: &Arc<App>,
+    workers: &Workers,
+    doors: Vec<Door>,
+    serving: &Serving,
+    admin_stopped: &channel::Receiver<bool>,
+) -> (Option<Desk>, Vec<JoinHandle<()>>) {
+    let mut admin = None;
+    let mut accepting = Vec::new();
+    for door in doors {
+        if door.of == Use::Admin {
+            admin = open_desk(app, door.socket, admin_stopped.clone());
+            continue;
+        }
+        let Some(listener) = open_door(door.of, door.socket) else { continue };
+        let certificates = (door.of == Use::Tls).then(|| app.certificates.clone());
+        let seats = workers.seats(|app| DataPlane(app.clone()));
+        let serving = Serving { certificates, ..serving.clone() };
+        accepting.push(tokio::spawn(listener::accept(listener, seats, serving)));
+    }
+    (admin, accepting)
+}
+
 /// Without operators the gateway serves its callers all the same.
 fn open_desk(app: &Arc<App>, socket: Listening, stop: channel::Receiver<bool>) -> Option<Desk> {
     let opened = Desk::open(app.clone(), socket, stop);
     opened.inspect_err(|error| tracing::error!(%error, "the admin address is not served")).ok()
+}
+
+/// What callers come through.
+fn open_door(of: Use, socket: Listening) -> Option<TcpListener> {
+    let listener = match socket {
+        Listening::Tcp(listener) => TcpListener::from_std(listener),
+        Listening::Unix(_) => Err(io::Error::other("callers cannot be served on a UNIX socket")),
+    };
+    listener.inspect_err(|error| tracing::error!(%error, setting = of.setting(), "a socket cannot be used")).ok()
+}
+
+/// Sends what a collector has not got yet.
+async fn send_rest(app: &App) {
+    let Some(telemetry) = &app.telemetry else { return };
+    if app.settings.telemetry.metrics_every.is_some() {
+        telemetry.metrics(&app.metrics_text());
+    }
+    telemetry.flush().await;
 }
 
 /// Sends metrics now and then.

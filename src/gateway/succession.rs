@@ -60,11 +60,21 @@ pub(super) async fn inherit(app: &App, before: Option<impl Future<Output = ()>>)
 /// What replaces this process by a newer program.
 #[derive(Debug)]
 pub(crate) struct Succession {
-    pub(super) handover: Arc<Handover>,
-    pub(super) app: Arc<App>,
+    /// None once this process is on the way to its end.
+    handover: Mutex<Option<Arc<Handover>>>,
+    app: Arc<App>,
 }
 
 impl Succession {
+    pub(super) fn new(handover: Handover, app: Arc<App>) -> Self {
+        Self { handover: Mutex::new(Some(Arc::new(handover))), app }
+    }
+
+    /// Nobody follows any more: the copies of the doors are closed, so that no caller waits at one that nobody opens.
+    pub(crate) fn end(&self) {
+        *self.handover.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Starts the program anew. True: the new process serves, and this one may go.
     pub(crate) async fn replace(&self) -> bool {
         let (result, detail) = match self.start().await {
@@ -84,7 +94,8 @@ impl Succession {
         if !self.app.flows.have_begun() {
             return Err(io::Error::other("the process before has not let go of everything yet; try again"));
         }
-        let handover = self.handover.clone();
+        let handover = self.handover.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let handover = handover.ok_or_else(|| io::Error::other("this process is on the way to its end"))?;
         tracing::info!("starting the program anew, to take over");
         let started = tokio::task::spawn_blocking(move || handover.start(SUCCESSION)).await;
         let (pid, heir) = started.map_err(io::Error::other).and_then(|started| started)?;

@@ -45,6 +45,13 @@ pub trait Broker: fmt::Debug + Send + Sync {
 
     /// Where the dead letters of a flow go if nothing else is said; `broker` is its own name in the settings.
     fn dead_letters(&self, broker: &str, flow: &str) -> Address;
+
+    /// The place that a requester has named for its reply; `broker` is its own name in the settings. None: what it says is
+    /// no place that its like may have replies at.
+    fn reply_address(&self, broker: &str, named: &str) -> Option<Address>;
+
+    /// How a request names an address as the place for its reply; none: it cannot.
+    fn reply_name(&self, address: &Address) -> Option<String>;
 }
 
 /// Where messages come from. Dropping it gives back what is not settled.
@@ -80,6 +87,12 @@ pub trait Sink: Send {
         message: Message,
         once: Option<String>,
     ) -> Boxed<'s, Result<Confirm, Lost>>;
+
+    /// Why the broker confirms nothing at the moment, where it has said so itself: what it was handed is waited for, and not
+    /// handed over again.
+    fn held(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A message that was received.

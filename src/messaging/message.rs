@@ -68,7 +68,7 @@ pub struct Properties {
 
 /// Headers, in order; names are kept as they are written and compared in any letter case.
 #[derive(Debug, Clone, Default)]
-pub struct Headers(Vec<(String, Value)>);
+pub struct Headers(Arc<Vec<(String, Value)>>);
 
 /// A header's value.
 #[derive(Clone)]
@@ -123,7 +123,12 @@ impl Headers {
 
     /// Adds one.
     pub fn push(&mut self, name: impl Into<String>, value: Value) {
-        self.0.push((name.into(), value));
+        self.all().push((name.into(), value));
+    }
+
+    /// To be changed: clones share them until then.
+    fn all(&mut self) -> &mut Vec<(String, Value)> {
+        Arc::make_mut(&mut self.0)
     }
 
     /// The one value of a name; those it had are gone.
@@ -132,11 +137,12 @@ impl Headers {
         match self.0.iter().position(|(known, _)| known.eq_ignore_ascii_case(name)) {
             Some(at) => {
                 let mut index = 0;
-                self.0.retain(|(known, _)| {
+                let all = self.all();
+                all.retain(|(known, _)| {
                     index += 1;
                     index == at + 1 || !known.eq_ignore_ascii_case(name)
                 });
-                if let Some((_, slot)) = self.0.get_mut(at) {
+                if let Some((_, slot)) = all.get_mut(at) {
                     *slot = value;
                 }
             }
@@ -146,7 +152,9 @@ impl Headers {
 
     /// Takes all of a name away.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        if self.0.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            self.all().retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        }
     }
 }
 
@@ -173,10 +181,10 @@ pub fn write_back(before: &HeaderMap, after: &HeaderMap, message: &mut Message) 
         values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
     };
     for name in before.keys().chain(after.keys().filter(|name| !before.contains_key(*name))) {
-        let (old, new) = (texts(before, name), texts(after, name));
-        if old == new {
+        if before.get_all(name).iter().eq(after.get_all(name).iter()) {
             continue;
         }
+        let new = texts(after, name);
         if *name == header::CONTENT_TYPE {
             message.properties.content_type = new.first().cloned();
             continue;

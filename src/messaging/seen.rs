@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::broker::Boxed;
+use super::replies::pending::Pending;
 use crate::rules::channel::Dedup;
 
 /// A flow, a target of it, and a message's id.
@@ -41,13 +42,19 @@ pub trait Seen: Send + Sync {
     fn forget(&self, scope: Scope) -> Boxed<'static, Result<(), SeenError>>;
 }
 
-/// Where each flow remembers.
+/// Where flows remember.
 pub trait Memory: Send + Sync {
     /// The memory of a flow, by its name.
     ///
     /// # Errors
     /// It cannot be had now.
     fn of(&self, flow: &str) -> Result<Arc<dyn Seen>, SeenError>;
+
+    /// Where requests wait for their replies.
+    ///
+    /// # Errors
+    /// It cannot be had now.
+    fn pending(&self) -> Result<Pending, SeenError>;
 }
 
 /// In memory: forgotten with the process.

@@ -122,6 +122,11 @@ impl Supervisor {
         self.brokers.get(name)
     }
 
+    /// All brokers by their names in the settings.
+    pub fn brokers(&self) -> &BTreeMap<String, Arc<dyn Broker>> {
+        &self.brokers
+    }
+
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -248,6 +253,7 @@ impl Supervisor {
             status: Flow::status(&spec.service, &spec.flow, dead.1.clone()),
             dead,
             seen: self.memory.of(name).map_err(|error| error.to_string())?,
+            pending: self.memory.pending().map_err(|error| error.to_string())?,
             rules: self.rules.clone(),
             bounds: self.bounds,
         })

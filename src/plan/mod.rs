@@ -61,6 +61,7 @@ use crate::rules::ast::Negotiator;
 use crate::rules::asynchronous::{Idempotency, Operations};
 use crate::rules::channel::Channel;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
+use crate::rules::publish::Publish;
 use crate::rules::shapes::Shapes;
 use crate::rules::upstream::Upstream;
 use lens::Lenses;
@@ -70,6 +71,8 @@ use lens::Lenses;
 pub struct Limits {
     /// Nesting levels of a document; at most [`crate::json::MAX_DEPTH`] count.
     pub depth: usize,
+    /// Values of a document that is read as a whole before it is translated.
+    pub nodes: usize,
     /// Bytes of a translated document.
     pub output: usize,
     /// What becomes of members that have nowhere to go.
@@ -78,7 +81,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 128, output: 64 << 20, unplaced: Unplaced::Refuse }
+        Self { depth: 128, nodes: 1_000_000, output: 64 << 20, unplaced: Unplaced::Refuse }
     }
 }
 
@@ -151,6 +154,8 @@ pub struct ServicePlan {
     pub channels: Vec<Channel>,
     /// The schemas that their messages must keep.
     pub shapes: Shapes,
+    /// Calls that become messages.
+    pub publish: Vec<Publish>,
     /// Requests that are carried out once.
     pub idempotency: Option<Idempotency>,
     /// Requests that may be carried out later.
@@ -403,6 +408,7 @@ impl ServicePlan {
             steps,
             channels: service.channels.clone(),
             shapes: service.shapes.clone(),
+            publish: service.publish.clone(),
             idempotency: service.idempotency.clone(),
             operations: service.operations.clone(),
             line: line::Line::default(),

@@ -277,6 +277,7 @@ mod tests {
             steps: Vec::new(),
             channels: Vec::new(),
             shapes: crate::rules::shapes::Shapes::default(),
+            publish: Vec::new(),
             idempotency: None,
             operations: None,
             line: crate::plan::line::Line::default(),

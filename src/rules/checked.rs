@@ -8,6 +8,7 @@ use super::asynchronous::{Follow, Idempotency, Operations};
 use super::channel::Channel;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
+use super::publish::Publish;
 use super::shapes::Shapes;
 use super::upstream::Upstream;
 use crate::codecs::Codec;
@@ -52,6 +53,8 @@ pub struct CheckedService {
     pub channels: Vec<Channel>,
     /// The schemas that their messages must keep.
     pub shapes: Shapes,
+    /// Calls that become messages.
+    pub publish: Vec<Publish>,
     /// Rules between version `i` and `i + 1`; one fewer than versions.
     pub steps: Vec<CheckedStep>,
 }

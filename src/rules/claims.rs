@@ -59,8 +59,8 @@ fn claims(service: &CheckedService) -> impl Iterator<Item = (String, String)> {
         if names.is_empty() { vec![""] } else { names.iter().map(String::as_str).collect() }
     }
     let (hosts, paths) = (or_any(&service.hosts), or_any(&service.paths));
-    // A service of channels alone answers nobody.
-    let answers = service.versions.iter().any(|version| version.upstream.is_some());
+    // A service of channels alone answers nobody, unless calls become messages.
+    let answers = service.versions.iter().any(|version| version.upstream.is_some()) || !service.publish.is_empty();
     hosts
         .into_iter()
         .filter(move |_| answers)

@@ -2,7 +2,8 @@
 
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 
 use redb::{
@@ -11,7 +12,7 @@ use redb::{
 };
 use tokio::sync::oneshot;
 
-use super::{Backend, Boxed, Change, Pair, StoreError, Table, Tables};
+use super::{Backend, Boxed, Change, Look, Pair, StoreError, Table, Tables};
 
 /// Changes that are committed together.
 const AT_ONCE: usize = 1024;
@@ -41,6 +42,18 @@ struct Shared {
     open: Opens,
     /// None: an error of the disk has closed it, and it could not be opened again yet.
     database: RwLock<Option<Arc<Database>>>,
+    /// Counts commits.
+    commits: AtomicU64,
+    /// Tables as they were after so many commits, for who reads next. To begin a read costs more than to read.
+    reading: Mutex<Vec<Reading>>,
+}
+
+type ReadTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+struct Reading {
+    of: Table,
+    commits: u64,
+    table: Arc<ReadTable>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -61,7 +74,13 @@ impl File {
     }
 
     pub(super) fn open_with(path: &Path, open: Opens) -> Result<Self, StoreError> {
-        let shared = Shared { path: path.to_owned(), open, database: RwLock::new(None) };
+        let shared = Shared {
+            path: path.to_owned(),
+            open,
+            database: RwLock::new(None),
+            commits: AtomicU64::new(0),
+            reading: Mutex::default(),
+        };
         shared.database()?;
         shared.write(|transaction| {
             // A table that was never written to cannot be read.
@@ -100,6 +119,7 @@ impl Shared {
         if let Some(database) = &*slot {
             return Ok(database.clone());
         }
+        self.forget_reading();
         let opened = (self.open)().map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => {
                 self.broken("is used by another process; each gateway needs a `state` folder of its own")
@@ -115,6 +135,17 @@ impl Shared {
     /// After an error of the disk nothing is sure of what the database has in memory: it is read anew.
     fn close(&self) {
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.forget_reading();
+    }
+
+    /// Nobody reads as it was before any more. Whoever holds a table holds the file, too.
+    fn forget_reading(&self) {
+        self.commits.fetch_add(1, Ordering::AcqRel);
+        self.reading().clear();
+    }
+
+    fn reading(&self) -> MutexGuard<'_, Vec<Reading>> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -122,6 +153,8 @@ impl Shared {
             let transaction = database.begin_write().map_err(broken)?;
             let given = work(&transaction)?;
             transaction.commit().map_err(broken)?;
+            // Before anybody is told: who reads from now on sees it.
+            self.forget_reading();
             Ok(given)
         });
         written.map_err(|error| {
@@ -130,18 +163,25 @@ impl Shared {
         })
     }
 
-    fn read<T>(
-        &self,
-        table: Table,
-        work: impl FnOnce(&redb::ReadOnlyTable<&'static [u8], &'static [u8]>) -> Result<T, StorageError>,
-    ) -> Result<T, StoreError> {
-        let database = self.database()?;
-        let read = || {
-            let transaction = database.begin_read().map_err(broken)?;
-            let table = transaction.open_table(definition(table)).map_err(broken)?;
-            work(&table).map_err(broken)
-        };
+    fn read<T>(&self, table: Table, work: impl FnOnce(&ReadTable) -> Result<T, StorageError>) -> Result<T, StoreError> {
+        let read = || work(&*self.read_table(table)?).map_err(broken);
         read().map_err(|error| self.broken(error))
+    }
+
+    /// A table as it is after the last commit.
+    fn read_table(&self, table: Table) -> Result<Arc<ReadTable>, StoreError> {
+        let commits = self.commits.load(Ordering::Acquire);
+        let known =
+            self.reading().iter().find(|one| one.of == table && one.commits == commits).map(|one| one.table.clone());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let transaction = self.database()?.begin_read().map_err(broken)?;
+        let opened = Arc::new(transaction.open_table(definition(table)).map_err(broken)?);
+        let mut reading = self.reading();
+        reading.retain(|one| one.of != table);
+        reading.push(Reading { of: table, commits, table: opened.clone() });
+        Ok(opened)
     }
 }
 
@@ -154,7 +194,7 @@ fn write_all(shared: &Shared, waiting: &mpsc::Receiver<Waiting>) {
     while let Ok(first) = waiting.recv() {
         let mut done = Vec::new();
         let written = shared.write(|transaction| {
-            let mut tables = Writing(transaction);
+            let mut tables = Writing::of(transaction);
             for Waiting { change, done: told } in std::iter::once(first).chain(waiting.try_iter().take(AT_ONCE - 1)) {
                 done.push(told);
                 change(&mut tables)?;
@@ -178,18 +218,21 @@ impl Backend for File {
         self.shared.read(table, |table| Ok(table.get(key)?.map(|value| value.value().to_vec())))
     }
 
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Pair>, StoreError> {
+    fn visit(&self, table: Table, prefix: &[u8], look: &mut Look<'_>) -> Result<(), StoreError> {
         self.shared.read(table, |table| {
-            let mut found = Vec::new();
             for pair in table.range::<&[u8]>(beginning(prefix))? {
                 let (key, value) = pair?;
                 if !key.value().starts_with(prefix) {
                     break;
                 }
-                found.push((key.value().to_vec(), value.value().to_vec()));
+                look(key.value(), value.value());
             }
-            Ok(found)
+            Ok(())
         })
+    }
+
+    fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.shared.path).map_or(0, |data| data.len())
     }
 
     fn change(&self, change: Change) -> Boxed<Result<(), StoreError>> {
@@ -205,11 +248,30 @@ impl Backend for File {
     }
 }
 
-struct Writing<'t>(&'t WriteTransaction);
+type Opened<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+
+/// One transaction. A table is opened when it is first needed, and stays so: to open one is to look it up.
+struct Writing<'t> {
+    transaction: &'t WriteTransaction,
+    opened: Vec<(Table, Opened<'t>)>,
+}
 
 impl<'t> Writing<'t> {
-    fn table(&self, table: Table) -> Result<redb::Table<'t, &'static [u8], &'static [u8]>, StoreError> {
-        self.0.open_table(definition(table)).map_err(|error: TableError| broken(error))
+    fn of(transaction: &'t WriteTransaction) -> Self {
+        Self { transaction, opened: Vec::with_capacity(Table::ALL.len()) }
+    }
+
+    fn table(&mut self, table: Table) -> Result<&mut Opened<'t>, StoreError> {
+        let at = self.opened.iter().position(|(known, _)| *known == table);
+        let at = if let Some(at) = at {
+            at
+        } else {
+            let opened = self.transaction.open_table(definition(table)).map_err(|error: TableError| broken(error))?;
+            self.opened.push((table, opened));
+            self.opened.len() - 1
+        };
+        let found = self.opened.get_mut(at).map(|(_, opened)| opened);
+        found.ok_or_else(|| broken("a table that was opened is gone"))
     }
 }
 
@@ -241,7 +303,7 @@ impl Tables for Writing<'_> {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     use redb::StorageBackend;
     use redb::backends::FileBackend;

@@ -56,11 +56,12 @@ impl Seen for Durable {
                 let key = scope.0.as_bytes();
                 // The window begins when an id is first seen.
                 let before = kept.get(tables, key)?;
-                if before.is_some_and(|entry| read(&entry.value, now, within).is_some()) {
+                if before.as_ref().is_some_and(|entry| read(&entry.value, now, within).is_some()) {
                     continue;
                 }
                 let ends = now.saturating_add(millis(within.window));
-                kept.put(tables, key, &Entry { ends, value: write(now, hash) })?;
+                let entry = Entry { ends, value: write(now, hash) };
+                if before.is_some() { kept.put(tables, key, &entry)? } else { kept.add(tables, key, &entry)? }
             }
             kept.expire(tables, now, EXPIRED_AT_ONCE)?;
             kept.keep_within(tables, within.entries)

@@ -145,9 +145,10 @@ async fn cancel(call: &Call<'_>, store: &crate::store::Store, id: &str) -> Resul
     let service = call.service.name.as_str();
     let keep = call.service.operations.as_ref().map_or(Duration::ZERO, |rule| rule.keep);
     let cancelled = move |one: Operation| one.finished(State::Cancelled, None, keep);
-    let from = &[State::Waiting, State::Running];
+    let from = &[State::Waiting, State::Running, State::Asked];
     let was_open = operation::advance(store, (service, id), from, cancelled).await.map_err(|error| broken(&error))?;
     if was_open.is_some() {
+        call.app.metrics.kept.operation(service, "cancelled");
         call.app.asynchronous.abort(id);
     } else {
         let (shelf, id) = (operation::shelf(service), id.to_owned());

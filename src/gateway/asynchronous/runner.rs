@@ -1,13 +1,14 @@
 //! Carries out what is ordered, away from whoever asked for it: that somebody goes away does not end it.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch as channel};
 use tokio::task::{AbortHandle, JoinHandle};
 
+use super::counts::Open;
+use super::entry::Background;
 use super::operation::{self, State};
 use super::order::{Answer, Order};
 use super::{Asynchronous, carry};
@@ -27,9 +28,9 @@ const PATIENT: Duration = Duration::from_secs(400 * 24 * 3600);
 #[derive(Debug)]
 pub(in crate::gateway) enum Task {
     /// An operation that is kept.
-    Operation { service: String, id: String },
-    /// A request whose caller waits.
-    Once { order: Box<Order>, facts: Facts, done: oneshot::Sender<Result<Answer, Trouble>> },
+    Operation { service: String, id: String, waits: Open },
+    /// A request whose caller waits, or did. Without `facts`: nobody ever did.
+    Once { order: Box<Order>, facts: Option<Facts>, done: oneshot::Sender<Result<Answer, Trouble>> },
 }
 
 /// Does what is to be done until the gateway ends.
@@ -71,7 +72,14 @@ pub(in crate::gateway) async fn recover(app: &App) {
 async fn take_up(app: &App) -> Result<(), StoreError> {
     let Some(store) = app.asynchronous.keeper.opened() else { return Ok(()) };
     let own = app.asynchronous.run;
-    for (id, found) in operation::all(&store)? {
+    let mut left = Vec::new();
+    operation::visit(&store, |id, found| {
+        if found.state.is_open() {
+            left.push((id.to_owned(), found));
+        }
+    })?;
+    let counts = &app.metrics.kept;
+    for (id, found) in left {
         let service = found.order.service.clone();
         // What a service may be told twice is begun again; of everything else nobody knows how far it came.
         let again = found.order.from.method().is_idempotent();
@@ -81,6 +89,7 @@ async fn take_up(app: &App) -> Result<(), StoreError> {
             State::Running if again => {
                 let begun = |one| operation::Operation { state: State::Waiting, updated: now(), ..one };
                 operation::advance(&store, (&service, &id), &[State::Running], begun).await?;
+                counts.operation(&service, "repeated");
             }
             State::Running => {
                 let detail = "the gateway ended while the service was at it; whether it was carried out is not known";
@@ -89,11 +98,13 @@ async fn take_up(app: &App) -> Result<(), StoreError> {
                 let keep = keep(app, &found.order);
                 let failed = move |one: operation::Operation| one.finished(State::Failed, Some(answer), keep);
                 operation::advance(&store, (&service, &id), &[State::Running], failed).await?;
+                counts.operation(&service, "interrupted");
                 continue;
             }
             _ => continue,
         }
-        app.asynchronous.ask(Task::Operation { service, id });
+        let waits = counts.open(&service, State::Waiting);
+        app.asynchronous.ask(Task::Operation { service, id, waits });
     }
     Ok(())
 }
@@ -107,7 +118,8 @@ impl Runner {
     fn new(app: &App, waiting: mpsc::Receiver<Task>) -> (Self, channel::Sender<()>) {
         let (work, at_work) = channel::channel(());
         let mut patient = app.share();
-        patient.upstreams = Upstreams::patient(Connector::new(app.certificates.clone()), &app.clusters, PATIENT);
+        let connector = Connector::new(app.certificates.clone(), app.settings.timeouts.peer);
+        patient.upstreams = Upstreams::patient(connector, &app.clusters, PATIENT);
         (Self { app: Arc::new(app.share()), patient: Arc::new(patient), waiting, at_work }, work)
     }
 
@@ -122,13 +134,19 @@ impl Runner {
                     let app = self.app.clone();
                     tokio::spawn(async move {
                         let _at_work = at_work;
-                        let came = carry::carry_out(&app, &order, &facts).await;
+                        let mut line = match facts {
+                            Some(facts) => Background::for_caller(&app, &order, facts),
+                            None => Background::begin(&app, "cancel", &order),
+                        };
+                        let came = carry::carry_out(&app, &order, line.facts()).await;
+                        line.ended(&came);
+                        drop(line);
                         let _ = done.send(came);
                     });
                 }
                 // What has not begun is left to the next process.
-                Task::Operation { .. } if self.app.draining.load(Ordering::Acquire) => {}
-                Task::Operation { service, id } => {
+                Task::Operation { .. } if self.app.asynchronous.has_ended() => {}
+                Task::Operation { service, id, waits } => {
                     let Some(store) = self.app.asynchronous.keeper.opened() else { continue };
                     let generation = self.app.current.snapshot();
                     let rule = generation.services.get(&service).and_then(|one| one.plan.operations.as_ref());
@@ -141,6 +159,7 @@ impl Runner {
                         store,
                         service,
                         id: id.clone(),
+                        waits,
                         at_work: self.at_work.clone(),
                     };
                     let begun = tokio::spawn(work.wait(places));
@@ -169,20 +188,22 @@ struct Working {
     store: Store,
     service: String,
     id: String,
+    waits: Open,
     at_work: channel::Receiver<()>,
 }
 
 impl Working {
     /// Waits for its turn. While it waits it does not keep the gateway from ending.
     async fn wait(self, places: Arc<Semaphore>) {
-        let Self { app, store, service, id, at_work } = self;
+        let Self { app, store, service, id, waits, at_work } = self;
         let mut ended = app.asynchronous.ended.subscribe();
         let place = tokio::select! {
             place = places.acquire_owned() => place,
             _ = ended.wait_for(|is_over| *is_over) => return app.asynchronous.over(&id),
         };
         let _at_work = at_work;
-        if place.is_ok() && !app.draining.load(Ordering::Acquire) {
+        drop(waits);
+        if place.is_ok() && !app.asynchronous.has_ended() {
             let worked = work(&app, &store, (&service, &id)).await;
             if let Err(error) = worked {
                 tracing::error!(%error, operation = %id, "an operation cannot be kept");
@@ -193,7 +214,7 @@ impl Working {
 }
 
 /// Carries out one operation.
-async fn work(app: &App, store: &Store, (service, id): (&str, &str)) -> Result<(), StoreError> {
+async fn work(app: &Arc<App>, store: &Store, (service, id): (&str, &str)) -> Result<(), StoreError> {
     let run = app.asynchronous.run;
     let begin = move |one| operation::Operation { state: State::Running, run, updated: now(), ..one };
     let Some(taken) = operation::advance(store, (service, id), &[State::Waiting], begin).await? else { return Ok(()) };
@@ -201,11 +222,15 @@ async fn work(app: &App, store: &Store, (service, id): (&str, &str)) -> Result<(
     let rule = standing.ok().and_then(|standing| standing.plan.operations.clone());
     let (keep, timeout) =
         rule.map_or((Duration::from_secs(3600), Duration::from_secs(600)), |rule| (rule.keep, rule.timeout));
-    let facts = Facts::default();
-    let came = tokio::time::timeout(timeout, carry::carry_out(app, &taken.order, &facts)).await;
+    let _running = app.metrics.kept.open(service, State::Running);
+    let mut line = Background::begin(app, "operation", &taken.order);
+    let came = tokio::time::timeout(timeout, carry::carry_out(app, &taken.order, line.facts())).await;
     let late =
         |_| Trouble::new(Kind::UpstreamTimeout).detail("the service did not come to an end in the time that it has");
-    let (state, answer) = match came.map_err(late).and_then(|came| came) {
+    let came = came.map_err(late).and_then(|came| came);
+    line.ended(&came);
+    drop(line);
+    let (state, answer) = match came {
         Ok(answer) => (State::Done, answer),
         Err(trouble) => {
             let (_, code, _, _) = trouble.kind.row();
@@ -215,7 +240,9 @@ async fn work(app: &App, store: &Store, (service, id): (&str, &str)) -> Result<(
         }
     };
     let finish = move |one: operation::Operation| one.finished(state, Some(answer), keep);
-    operation::advance(store, (service, id), &[State::Running], finish).await?;
+    if operation::advance(store, (service, id), &[State::Running], finish).await?.is_some() {
+        app.metrics.kept.operation(service, state.name());
+    }
     app.asynchronous.changed.send_modify(|count| *count = count.wrapping_add(1));
     Ok(())
 }

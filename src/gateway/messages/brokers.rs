@@ -7,10 +7,13 @@ use crate::messaging::brokers::Tls;
 use crate::messaging::brokers::amqp::{self, Amqp};
 #[cfg(feature = "nats")]
 use crate::messaging::brokers::nats::{self, Identity, Nats};
-use crate::settings::{self, BrokerKind, BrokerSettings};
+use crate::settings;
+#[cfg(any(feature = "amqp", feature = "nats"))]
+use crate::settings::{BrokerKind, BrokerSettings};
 
 /// All brokers of the settings. Those that this program was built without are none: the settings have refused them.
 pub(super) fn build(settings: &settings::Brokers) -> Brokers {
+    #[cfg_attr(not(any(feature = "amqp", feature = "nats")), expect(unused_mut, reason = "there is nothing to add"))]
     let mut brokers = Brokers::new();
     for (name, one) in settings {
         match one.kind {

@@ -114,7 +114,9 @@ impl Collector for Counts {
         for (Labels { service, flow: name }, _, flow) in &all {
             for one in STATES {
                 let labels = StateLabels { service: service.clone(), flow: name.clone(), state: one };
-                gauge(u64::from(state(flow) == one)).encode(metric.encode_family(&labels)?)?;
+                // One from before may run where another cannot be started.
+                let is_so = state(flow) == one || (one == "refused" && flow.refused.is_some());
+                gauge(u64::from(is_so)).encode(metric.encode_family(&labels)?)?;
             }
         }
         Ok(())

@@ -20,14 +20,17 @@ use tokio::sync::watch;
 pub(super) use letters::{Asked, Wanted};
 pub(super) use metrics::Counts;
 
+use super::asynchronous::Asynchronous;
 use super::generation::{Current, hex};
 use crate::messaging::broker::{Boxed, Broker};
 use crate::messaging::flow::{Bounds, Rules, Snapshot};
+use crate::messaging::publisher::Publisher;
+use crate::messaging::replies::pending::Pending;
 use crate::messaging::seen::{Memory, Seen, SeenError};
 use crate::messaging::supervisor::Supervisor;
 use crate::plan::{Limits, ServicePlan};
 use crate::settings::Settings;
-use crate::store::{Durable, Keeper};
+use crate::store::Durable;
 use rates::Rates;
 
 /// Brokers by the names that rules use.
@@ -37,6 +40,8 @@ pub type Brokers = BTreeMap<String, Arc<dyn Broker>>;
 #[derive(Debug)]
 pub(super) struct Flows {
     supervisor: Arc<Supervisor>,
+    /// Publishes what callers send.
+    pub(super) publisher: Publisher,
     rates: Arc<Mutex<Rates>>,
     begun: AtomicBool,
     /// Where they run: what is asked of brokers for an operator is asked there, too, since connections are shared.
@@ -48,13 +53,19 @@ pub(super) struct Flows {
 
 impl Flows {
     /// None runs yet.
-    pub(super) fn new(settings: &Settings, own: Brokers, current: &Arc<Current>, keeper: &Arc<Keeper>) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        own: Brokers,
+        current: &Arc<Current>,
+        asynchronous: &Arc<Asynchronous>,
+    ) -> Self {
         let mut all = brokers::build(&settings.brokers);
         all.extend(own);
         let rules = Arc::new(Serving(current.clone()));
-        let supervisor = Supervisor::new(all, Arc::new(Remembered(keeper.clone())), rules, bounds(settings));
+        let supervisor = Supervisor::new(all, Arc::new(Remembered(asynchronous.clone())), rules, bounds(settings));
         Self {
             supervisor: Arc::new(supervisor),
+            publisher: Publisher::new(settings.messages.confirm),
             rates: Arc::default(),
             begun: AtomicBool::new(false),
             runtime: OnceLock::new(),
@@ -75,7 +86,13 @@ impl Flows {
             supervisor.follow(stop).await;
             drop(alive);
         });
+        self.publisher.begin(self.supervisor.brokers().clone());
         tokio::spawn(rates::look(self.supervisor.clone(), self.rates.clone(), self.stop.subscribe()));
+    }
+
+    /// A broker by its name in the settings.
+    pub(super) fn broker(&self, name: &str) -> Option<&Arc<dyn Broker>> {
+        self.supervisor.broker(name)
     }
 
     /// Whether they run, or have run.
@@ -137,10 +154,14 @@ impl Rules for Serving {
 
 /// What is done is kept where everything is that survives a restart.
 #[derive(Debug)]
-struct Remembered(Arc<Keeper>);
+struct Remembered(Arc<Asynchronous>);
 
 impl Memory for Remembered {
     fn of(&self, flow: &str) -> Result<Arc<dyn Seen>, SeenError> {
-        Ok(Arc::new(Durable::new(self.0.store()?, flow)))
+        Ok(Arc::new(Durable::new(self.0.keeper.store()?, flow)))
+    }
+
+    fn pending(&self) -> Result<Pending, SeenError> {
+        Ok(Pending::new(self.0.keeper.store()?).with(self.0.clone()))
     }
 }

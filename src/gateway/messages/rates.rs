@@ -122,6 +122,8 @@ mod tests {
             source: queue.clone(),
             targets: vec![],
             dead_letter: None,
+            carries: channel::Carries::Messages,
+            replies: None,
         };
         Flow::status("s", &flow, queue)
     }

@@ -213,6 +213,17 @@ impl Broker for Memory {
     fn dead_letters(&self, broker: &str, flow: &str) -> Address {
         Address::Queue { broker: broker.to_owned(), queue: format!("bifocal.dead.{flow}") }
     }
+
+    fn reply_address(&self, broker: &str, named: &str) -> Option<Address> {
+        Some(Address::Queue { broker: broker.to_owned(), queue: named.to_owned() })
+    }
+
+    fn reply_name(&self, address: &Address) -> Option<String> {
+        match address {
+            Address::Queue { queue, .. } => Some(queue.clone()),
+            _ => None,
+        }
+    }
 }
 
 struct Reader {

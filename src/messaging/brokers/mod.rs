@@ -9,6 +9,9 @@ mod secret;
 #[cfg(any(feature = "amqp", feature = "nats"))]
 mod tls;
 
+/// The libraries that speak to brokers, by the targets of their log.
+pub const CLIENTS: [&str; 2] = ["lapin", "async_nats"];
+
 pub use secret::Secret;
 #[cfg(any(feature = "amqp", feature = "nats"))]
 pub use tls::Tls;

@@ -8,8 +8,10 @@
 //! failed with it, have been published again in their order.
 
 mod admit;
+mod answer;
 mod dead;
 mod entry;
+mod keep;
 mod lanes;
 mod parking;
 mod publish;
@@ -27,6 +29,7 @@ pub(super) use session::{PARKED, parked};
 pub use status::{Counts, State, Status};
 
 use super::broker::Broker;
+use super::replies::pending::Pending;
 use super::seen::Seen;
 use crate::plan::{Limits, ServicePlan};
 use crate::rules::channel::{self, Address};
@@ -108,6 +111,8 @@ pub struct Flow {
     pub dead: (Arc<dyn Broker>, Address),
     /// What was done before.
     pub seen: Arc<dyn Seen>,
+    /// Which requests wait for replies.
+    pub pending: Pending,
     /// The rules.
     pub rules: Arc<dyn Rules>,
     /// Bounds.

@@ -1,8 +1,10 @@
 //! How messages of a session are published, and what follows from the answers.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::broker::{Confirm, Lost, Unpublished};
+use super::super::broker::{Boxed, Confirm, Lost, Unpublished};
 use super::super::message::Message;
 use super::super::translate::Poison;
 use super::entry::LegState;
@@ -27,26 +29,22 @@ impl Session<'_> {
                 (LegState::Ready | LegState::Failed, Some(out)) => {
                     let Some(target) = self.flow.of.targets.get(leg.target) else { continue };
                     let once = self.flow.once(&entry, leg.target, snapshot);
-                    (leg.target, &target.address, out.clone(), once, LegState::Sent)
+                    let to = leg.to.clone().unwrap_or_else(|| target.address.clone());
+                    (leg.target, to, out.clone(), once, LegState::Sent)
                 }
                 (LegState::Dead(poison), _) => {
-                    let to = self.flow.of.targets.get(leg.target).map(|target| target.version);
-                    let to = to.and_then(|to| snapshot.plan.versions.get(to)).map_or("", |to| to.name.as_str());
+                    let to = leg.version.as_str();
                     let letter = self.flow.letter(&entry, to, poison);
                     let once = Some(letter.facts.once());
                     let dead = LegState::DeadSent(poison.clone());
-                    (self.flow.targets.len(), &self.flow.dead.1, letter.write(), once, dead)
+                    entry.answers = None;
+                    (self.flow.targets.len(), self.flow.dead.1.clone(), letter.write(), once, dead)
                 }
                 _ => continue,
             };
-            match self.enqueue(sink, to, message, once).await {
+            match self.enqueue(sink, &to, message, once).await {
                 Ok(confirm) => {
-                    let limit = self.flow.bounds.confirm;
-                    self.work.push(Box::pin(async move {
-                        let result = timeout(limit, confirm).await;
-                        let result = result.unwrap_or_else(|_| Err(Unpublished::Lost("not confirmed in time".into())));
-                        Event::Published { at, leg: index, result }
-                    }));
+                    self.work.push(confirmed(at, index, confirm, self.flow.bounds.confirm));
                     if let Some(leg) = entry.legs.get_mut(index) {
                         leg.state = next;
                     }
@@ -87,6 +85,26 @@ impl Session<'_> {
             *slot = None;
         }
         handed
+    }
+
+    /// A confirmation has not come in time. One that the broker itself holds back comes later: to publish once more would be
+    /// to publish twice.
+    pub(super) async fn late(&mut self, at: u64, leg: usize, confirm: Confirm) {
+        let found = self.entries.get(&at).and_then(|entry| entry.legs.get(leg));
+        let sink = match found {
+            Some(leg) if matches!(leg.state, LegState::DeadSent(_)) => self.flow.targets.len(),
+            Some(leg) => leg.target,
+            None => return,
+        };
+        let held = self.sinks.get(sink).and_then(Option::as_ref).and_then(|sink| sink.held());
+        if let Some(why) = held {
+            self.flow.status.becomes(State::Waiting(why));
+            self.troubled = true;
+            self.work.push(confirmed(at, leg, confirm, self.flow.bounds.confirm));
+        } else {
+            drop(confirm);
+            self.published(at, leg, Err(Unpublished::Lost("not confirmed in time".to_owned()))).await;
+        }
     }
 
     /// A message could not be published this time.
@@ -158,4 +176,14 @@ impl Session<'_> {
             }
         }
     }
+}
+
+/// Waits for a confirmation, for so long.
+fn confirmed(at: u64, leg: usize, mut confirm: Confirm, limit: Duration) -> Boxed<'static, Event> {
+    Box::pin(async move {
+        match timeout(limit, &mut confirm).await {
+            Ok(result) => Event::Published { at, leg, result },
+            Err(_) => Event::Late { at, leg, confirm },
+        }
+    })
 }

@@ -8,7 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
-use super::super::broker::{Boxed, Inbound, Lost, Sink, Source, Unpublished};
+use super::super::broker::{Boxed, Confirm, Inbound, Lost, Sink, Source, Unpublished};
+use super::super::replies::pending::Kept;
 use super::super::seen::{Scope, SeenError};
 use super::super::translate::Poison;
 use super::entry::{Entry, LegState};
@@ -16,7 +17,7 @@ use super::lanes::Lanes;
 use super::status::add;
 use super::{Flow, Snapshot, State, stopped};
 use crate::plan::Scratch;
-use crate::rules::channel::{Dedup, OnPoison, Order};
+use crate::rules::channel::{Carries, Dedup, OnPoison, Order};
 
 /// How often brokers hear that messages are still in work.
 const WORKING: Duration = Duration::from_secs(3);
@@ -57,9 +58,20 @@ pub(super) enum Event {
         leg: usize,
         result: Result<(), Unpublished>,
     },
+    /// Not confirmed so far.
+    Late {
+        at: u64,
+        leg: usize,
+        confirm: Confirm,
+    },
     Settled {
         at: u64,
         result: Result<(), String>,
+    },
+    /// A request is kept, or not.
+    Kept {
+        at: u64,
+        result: Result<Kept, String>,
     },
     /// It is time to try again: one message, or all that wait without a key.
     Again(Option<u64>),
@@ -70,13 +82,16 @@ pub(super) struct Session<'f> {
     pub(super) source: Box<dyn Source>,
     /// One for each target, and one for the dead letters; none where it must be opened.
     pub(super) sinks: Vec<Option<Box<dyn Sink>>>,
-    pub(super) entries: BTreeMap<u64, Entry>,
+    /// Each in a place of its own: they are large, and taken out and put back.
+    pub(super) entries: BTreeMap<u64, Box<Entry>>,
     pub(super) next: u64,
     pub(super) weight: usize,
     pub(super) keys: Lanes,
     pub(super) ids: Lanes,
     /// Whose turn has come.
     pub(super) ready: VecDeque<u64>,
+    /// Those without a key that wait until requests are kept, in order.
+    pub(super) line: VecDeque<u64>,
     /// Whose turn has come while their keys are held.
     pub(super) aside: VecDeque<u64>,
     pub(super) held: watch::Receiver<()>,
@@ -101,6 +116,7 @@ impl<'f> Session<'f> {
     pub(super) async fn open(flow: &'f Flow, stop: &mut watch::Receiver<bool>) -> Option<Result<Self, Lost>> {
         let open = async {
             flow.dead.0.make(&flow.dead.1).await?;
+            flow.make_replies().await?;
             flow.source.source(&flow.of.source, &flow.status.reader, flow.bounds.in_flight).await
         };
         let source = tokio::select! {
@@ -117,6 +133,7 @@ impl<'f> Session<'f> {
             keys: Lanes::default(),
             ids: Lanes::default(),
             ready: VecDeque::new(),
+            line: VecDeque::new(),
             aside: VecDeque::new(),
             held: flow.status.parking.follow(),
             work: FuturesUnordered::new(),
@@ -138,6 +155,7 @@ impl<'f> Session<'f> {
         let mut working = interval(WORKING);
         working.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline: Option<Instant> = None;
+        let mut told_to_stop = std::pin::pin!(stopped(stop));
         loop {
             if let Some(deadline) = deadline.filter(|_| self.entries.is_empty()) {
                 // In time or not, nothing is left to be done.
@@ -146,7 +164,7 @@ impl<'f> Session<'f> {
             }
             // What is under way ends before the flow stands still.
             if self.halting.is_some()
-                && !self.entries.values().any(Entry::is_out)
+                && !self.entries.values().any(|entry| entry.is_out())
                 && let Some((why, generation)) = self.halting.take()
             {
                 return Ended::Halted { why, generation };
@@ -156,14 +174,10 @@ impl<'f> Session<'f> {
                 && self.lane == Lane::Open
                 && !self.dead_down
                 && self.has_room();
-            let until = deadline.unwrap_or_else(|| Instant::now() + WORKING);
+            // What is rare comes first, and what makes room before what takes it: each look at what is not ready costs.
             let happened = tokio::select! {
-                Some(event) = self.work.next(), if !self.work.is_empty() => self.on(event, pause).await,
-                inbound = self.source.next(), if may_take => match inbound {
-                    Ok(inbound) => self.take(inbound).await,
-                    Err(Lost(why)) => Some(Ended::Lost(why)),
-                },
-                () = stopped(stop), if deadline.is_none() => {
+                biased;
+                () = &mut told_to_stop, if deadline.is_none() => {
                     self.flow.status.becomes(State::Draining);
                     self.source.stop().await;
                     deadline = Some(Instant::now() + self.flow.bounds.drain);
@@ -174,13 +188,18 @@ impl<'f> Session<'f> {
                     self.ready.append(&mut self.aside);
                     self.start_ready().await
                 }
-                () = sleep_until(until), if deadline.is_some() => return Ended::Stopped,
+                () = wait_until(deadline), if deadline.is_some() => return Ended::Stopped,
                 _ = working.tick() => {
                     for told in self.still_working() {
                         told.await;
                     }
                     None
                 }
+                Some(event) = self.work.next(), if !self.work.is_empty() => self.on(event, pause).await,
+                inbound = self.source.next(), if may_take => match inbound {
+                    Ok(inbound) => self.take(inbound).await,
+                    Err(Lost(why)) => Some(Ended::Lost(why)),
+                },
             };
             if let Some(ended) = happened {
                 return ended;
@@ -220,10 +239,14 @@ impl<'f> Session<'f> {
             Err(ended) => return Some(ended),
         };
         if let Some(channel) = snapshot.plan.channel(&self.flow.channel) {
-            (self.order, self.on_poison) = (channel.order, channel.on_poison);
+            (self.order, self.on_poison) = match self.flow.of.carries {
+                Carries::Messages => (channel.order, channel.on_poison),
+                // Requesters do not wait for one another.
+                Carries::Replies => (Order::None, OnPoison::DeadLetter),
+            };
             (self.attempts, self.dedup) = (channel.attempts, channel.dedup);
         }
-        let mut entry = self.flow.admit(inbound, &snapshot);
+        let mut entry = Box::new(self.flow.admit(inbound, &snapshot));
         if self.order == Order::None {
             entry.key = None;
         }
@@ -279,6 +302,9 @@ impl<'f> Session<'f> {
                 }
                 _ => {}
             }
+            if self.holds(at) {
+                continue;
+            }
             let waits_for_others = key.is_none() && self.lane != Lane::Open && self.order == Order::Key;
             if !waits_for_others {
                 self.send(at, &snapshot).await;
@@ -308,7 +334,7 @@ impl<'f> Session<'f> {
     /// Once nothing without a key is under way any more, all that failed is published again, in order, after a pause.
     pub(super) fn resume(&mut self, pause: Duration) {
         let under_way = |entry: &Entry| entry.key.is_none() && !entry.finishing && entry.is_out();
-        if self.lane != Lane::Held || self.entries.values().any(under_way) {
+        if self.lane != Lane::Held || self.entries.values().any(|entry| under_way(entry)) {
             return;
         }
         self.lane = Lane::Resuming;
@@ -329,13 +355,18 @@ impl<'f> Session<'f> {
                 self.finish(at);
                 self.resume(self.flow.bounds.pause);
             }
+            Event::Late { at, leg, confirm } => {
+                self.late(at, leg, confirm).await;
+                self.finish(at);
+                self.resume(self.flow.bounds.pause);
+            }
             Event::Again(one) => {
                 let again: Vec<u64> = if let Some(at) = one {
                     vec![at]
                 } else {
                     self.lane = Lane::Open;
-                    let open = |(_, entry): &(&u64, &Entry)| entry.key.is_none() && entry.waits == 0;
-                    let open = self.entries.iter().filter(open).filter(|(_, entry)| entry.is_to_send());
+                    let open = |entry: &Entry| entry.key.is_none() && entry.waits == 0 && entry.is_to_send();
+                    let open = self.entries.iter().filter(|(_, entry)| open(entry));
                     open.map(|(at, _)| *at).collect()
                 };
                 let snapshot = match self.snapshot() {
@@ -349,6 +380,11 @@ impl<'f> Session<'f> {
                     }
                     self.send(at, &snapshot).await;
                     self.finish(at);
+                }
+            }
+            Event::Kept { at, result } => {
+                if let Some(ended) = self.kept(at, result).await {
+                    return Some(ended);
                 }
             }
             Event::Settled { at, result } => {
@@ -368,22 +404,16 @@ impl<'f> Session<'f> {
     }
 
     /// Marks and settles a message that is done everywhere; what waits for its key goes on.
-    fn finish(&mut self, at: u64) {
+    pub(super) fn finish(&mut self, at: u64) {
         let Some(entry) = self.entries.get_mut(&at).filter(|entry| entry.is_done() && !entry.finishing) else { return };
         entry.finishing = true;
         let Some(settle) = entry.settle.take() else { return };
         let flow = self.flow;
-        let hash = entry.hash;
-        let done: Vec<_> = entry
-            .id
-            .iter()
-            .flat_map(|id| entry.legs.iter().map(move |leg| (flow.scope(leg.target, id), hash)))
-            .collect();
-        let mark = (!done.is_empty()).then(|| self.flow.seen.mark(done, self.dedup));
+        let mark = flow.mark(entry, self.dedup);
         let next = entry.key.clone().and_then(|key| self.keys.leave(&key, at));
         self.work.push(Box::pin(async move {
             if let Some(mark) = mark
-                && let Err(SeenError(why)) = mark.await
+                && let Err(why) = mark.await
             {
                 return Event::Settled { at, result: Err(why) };
             }
@@ -401,6 +431,14 @@ impl<'f> Session<'f> {
                 self.ready.push_back(at);
             }
         }
+    }
+}
+
+/// Until then; without a time, for ever.
+async fn wait_until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,6 +7,9 @@ use std::time::SystemTime;
 use super::parking::Parking;
 use crate::rules::channel::{Address, Guarantee};
 
+/// Reasons for waiting that are told before a flow runs again.
+const MOST_REASONS: usize = 8;
+
 /// What a flow does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -81,6 +84,8 @@ pub struct Status {
     /// Its keys, where they may be parked.
     pub(in crate::messaging) parking: Arc<Parking>,
     state: Mutex<State>,
+    /// Why it has waited since it last ran, as the log has it already.
+    told: Mutex<Vec<String>>,
     /// Dead letters by reason: the reasons are a fixed set.
     letters: Mutex<Vec<(&'static str, u64)>>,
 }
@@ -98,6 +103,7 @@ impl Status {
             counts: Counts::default(),
             parking: Parking::new(),
             state: Mutex::new(State::Connecting),
+            told: Mutex::default(),
             letters: Mutex::default(),
         }
     }
@@ -116,16 +122,26 @@ impl Status {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says so in the log where it is news.
+    /// Says so in the log where it is news: why it waits is told once until it runs again, however often it tries.
     pub(super) fn becomes(&self, next: State) {
         let mut state = self.locked();
         if *state == next {
             return;
         }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         match &next {
-            State::Waiting(why) => tracing::warn!(flow = %self.name, %why, "the flow waits"),
+            State::Waiting(why) => {
+                if told.len() < MOST_REASONS && !told.contains(why) {
+                    tracing::warn!(flow = %self.name, %why, "the flow waits");
+                    told.push(why.clone());
+                }
+            }
+            State::Connecting if !told.is_empty() => {}
             State::Halted(why) => tracing::error!(flow = %self.name, %why, "the flow has halted"),
             other => tracing::info!(flow = %self.name, state = other.name(), "flow"),
+        }
+        if next == State::Running {
+            told.clear();
         }
         *state = next;
     }

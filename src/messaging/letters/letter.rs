@@ -141,8 +141,10 @@ impl Letter {
         let properties = &self.message.properties;
         say("expiration", &encoded(properties.expiration.as_deref().unwrap_or_default()));
         say("routing", &encoded(properties.routing.as_deref().unwrap_or_default()));
-        if properties.persistent == Some(false) {
-            say("transient", "true");
+        match properties.persistent {
+            Some(true) => {}
+            Some(false) => say("transient", "true"),
+            None => say("transient", "unsaid"),
         }
         // It must stay until somebody has looked at it.
         letter.properties.expiration = None;
@@ -179,8 +181,10 @@ impl Letter {
         clean(&mut message);
         let properties = &mut message.properties;
         (properties.expiration, properties.routing) = (expiration, routing);
-        if transient == "true" {
-            properties.persistent = Some(false);
+        match transient.as_str() {
+            "true" => properties.persistent = Some(false),
+            "unsaid" => properties.persistent = None,
+            _ => {}
         }
         // A broker that takes ids once shows ours where the writer gave none.
         properties.message_id.take_if(|id| *id == facts.once());
@@ -223,8 +227,8 @@ fn digest(parts: &[&[u8]]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    let short = hash.finalize().iter().take(8).fold(0, |short: u64, byte| (short << 8) | u64::from(*byte));
-    format!("{short:016x}")
+    let first = hash.finalize().iter().take(8).fold(0_u64, |first, byte| (first << 8) | u64::from(*byte));
+    format!("{first:016x}")
 }
 
 #[cfg(test)]

@@ -68,15 +68,15 @@ pub struct Redriven {
 
 /// A flow and a key of its messages.
 type Key = (String, String);
-/// Letters of one key and one version's readers: each one's place in the order, and in the hand where it is meant.
-type Lane = Vec<(u64, Option<usize>)>;
+/// A letter of a parked key: its place in the order, and in the hand where it is meant.
+type Place = (u64, Option<usize>);
 
 /// Letters of one address in hand.
 #[derive(Default)]
 struct Hand {
     taken: Vec<Option<(Letter, Box<dyn Settle>)>>,
-    /// Those of parked keys.
-    lanes: BTreeMap<(Key, String), Lane>,
+    /// Those of parked keys, by key and readers.
+    lanes: BTreeMap<(Key, String), Vec<Place>>,
     /// Whether the whole address was looked through.
     is_whole: bool,
 }

@@ -9,6 +9,8 @@ mod cursor;
 mod mapping;
 mod message;
 mod place;
+mod publish;
+mod replies;
 mod route;
 mod service;
 mod step;
@@ -44,6 +46,7 @@ pub(super) fn check_service(
     let idempotency = asynchronous::check_idempotency(service, diagnostics);
     let operations = asynchronous::check_operations(service, diagnostics);
     let channels = channel::check_channels(service, files, all_read, diagnostics);
+    let publish = publish::check_publishes(service, &channels, diagnostics);
     let line = step::check_line(service, files, all_read, diagnostics);
     let mut steps = Vec::with_capacity(line.len());
     for (file, pair) in line {
@@ -67,6 +70,7 @@ pub(super) fn check_service(
         operations,
         channels,
         shapes: Shapes::default(),
+        publish,
         steps,
     })
 }

@@ -138,13 +138,40 @@ channels:
       v1: {ingress: {broker: main, queue: ask.v1}}
       v2: {egress: {broker: main, queue: ask.v2}}
   answers:
-    versions:
-      v1: {egress: {broker: main, queue: answers.v1}}
-      v2: {ingress: {broker: main, queue: answers.v2}}
+    versions: {v1: , v2: }
 ```
 
-* `channel`: the channel whose rules replies have; its own if it is left out.
+* `channel`: the channel whose rules replies have; its own if it is left out. One that has replies alone needs no addresses.
+* `address`: at the broker of those who answer, and read by nobody else; the gateway makes it.
 * `timeout`: how long a reply may take; 30s if it is left out.
+",
+    ),
+    page(
+        "publish",
+        "calls that become messages",
+        "\
+A request, in the newest version's terms, whose body becomes a message of a channel. It is written in the channel's newest version
+that has an address: where that is written (`ingress`), or where it is read. Its caller gets 202 once the broker has confirmed it.
+
+```yaml
+versions: {v1: {path: /v1}, v2: {path: /v2}}
+async: {path: /operations}
+channels:
+  orders:
+    versions:
+      v1: {egress: {broker: main, queue: orders.v1}}
+      v2: {ingress: {broker: main, queue: orders}}
+  quotes:
+    replies: {address: {broker: main, queue: shop.quotes}}
+    versions:
+      v1: {ingress: {broker: main, queue: quotes.v1}}
+      v2: {egress: {broker: main, queue: quotes}}
+publish: [{POST /v2/orders: orders}, {POST /v2/quotes: {channel: quotes, wait: 5s, headers: [X-Shop]}}]
+```
+
+* Where the channel has `replies`, the 202 says where to ask for the reply, which is the response of the call. That needs `async`.
+* `wait`: how long a caller waits for the reply itself where it has no `Prefer: wait=N`; not at all if it is left out.
+* `headers`: what of the request's headers the message has, too.
 ",
     ),
 ];

@@ -42,11 +42,13 @@ pub(super) fn channel() -> Value {
 }
 
 fn version() -> Value {
-    closed(members(keys::CHANNEL_VERSION, |key| match key {
+    let version = closed(members(keys::CHANNEL_VERSION, |key| match key {
         "type" => text("the CloudEvents type of this version's messages"),
         "ingress" => json!({"allOf": [refers("address")], "description": "where clients of this version write"}),
         _ => json!({"allOf": [refers("address")], "description": "where clients of this version read"}),
-    }))
+    }));
+    // A channel of replies alone has none.
+    json!({"anyOf": [{"type": "null"}, version]})
 }
 
 fn dedup() -> Value {

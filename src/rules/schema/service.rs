@@ -43,6 +43,9 @@ pub fn service() -> Value {
         "async" => {
             json!({"allOf": [operations()], "description": "requests that are carried out later, by `Prefer: respond-async`"})
         }
+        "publish" => {
+            json!({"type": "array", "items": publish(), "description": "calls that become messages of a channel"})
+        }
         "channels" => json!({"type": "object", "additionalProperties": channel(),
             "description": "queues and topics; rule files say under the same names what their messages are"}),
         _ => json!({}),
@@ -127,6 +130,19 @@ fn operations() -> Value {
         members.insert("required".to_owned(), json!(["path"]));
     }
     schema
+}
+
+fn publish() -> Value {
+    let mut options = closed(members(keys::PUBLISH, |key| match key {
+        "channel" => text("the channel that its body becomes a message of"),
+        "wait" => time("how long a caller waits for a reply where it says nothing else; not at all if it is left out"),
+        _ => texts("headers of the request that the message has, too"),
+    }));
+    if let Some(members) = options.as_object_mut() {
+        members.insert("required".to_owned(), json!(["channel"]));
+    }
+    json!({"type": "object", "minProperties": 1, "maxProperties": 1,
+        "additionalProperties": {"anyOf": [text("the channel that its body becomes a message of"), options]}})
 }
 
 fn assign() -> Value {

@@ -57,7 +57,7 @@ const CHANNELS: &str = "versions: {v1: , v2: }\nchannels:\n  orders:\n    versio
 /// A service whose channels have the same messages in both versions.
 fn of_channels(name: &str, service: &str) {
     let channels = service.lines().filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
-    let rules: String = channels.map(|line| format!("  {} same\n", line)).collect();
+    let rules: String = channels.fold(String::new(), |all, line| format!("{all}  {line} same\n"));
     let rules = format!("messages:\n{rules}");
     let report =
         check_service(&ServiceSources::from_texts("shop", [("service.yaml", service), ("v1-v2.yaml", &rules)]));

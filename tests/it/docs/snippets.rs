@@ -57,6 +57,20 @@ fn channels_are_accepted() {
     assert!(tried > 5, "{tried}");
 }
 
+/// Each service of the guide to replies goes with the rules that follow it.
+#[test]
+fn replies_are_accepted() {
+    let page = read("docs/replies.md");
+    let (services, rules) = (blocks(&page, "yaml service.yaml"), blocks(&page, "yaml v1-v2.yaml"));
+    assert_eq!((services.len(), rules.len()), (2, 2));
+    for (service, rules) in services.iter().zip(&rules) {
+        let files = [("service.yaml", service.as_str()), ("v1-v2.yaml", rules.as_str())];
+        let report = check_service(&ServiceSources::from_texts("shop", files));
+        let told = to_text(&report.diagnostics, &report.sources, Style::Plain);
+        assert!(report.checked.is_some() && !told.contains("error["), "{told}\nin\n{service}{rules}");
+    }
+}
+
 /// A line of a `messages` block is `old <-> new`, `old -> new` or `old <- new`; a response stands behind the route that it
 /// answers, in brackets.
 #[test]

@@ -19,20 +19,20 @@ use tokio_rustls::client::TlsStream;
 use super::support::*;
 
 /// Signs certificates.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub(super) pem: String,
+    pub(crate) pem: String,
 }
 
 /// A certificate and its key, in PEM form.
 #[derive(Clone)]
-pub(super) struct Issued {
-    pub(super) chain: String,
-    pub(super) key: String,
+pub(crate) struct Issued {
+    pub(crate) chain: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -42,7 +42,7 @@ impl Authority {
     }
 
     /// For names: URIs have a `:`.
-    pub(super) fn issue(&self, names: &[&str]) -> Issued {
+    pub(crate) fn issue(&self, names: &[&str]) -> Issued {
         self.issue_until(names, 2100)
     }
 
@@ -66,7 +66,7 @@ impl Authority {
 }
 
 impl Issued {
-    pub(super) fn write(&self, folder: &Path, name: &str) {
+    pub(crate) fn write(&self, folder: &Path, name: &str) {
         write(&folder.join(format!("{name}.pem")), &self.chain);
         write(&folder.join(format!("{name}.key")), &self.key);
     }

@@ -156,7 +156,7 @@ impl Gateway {
         Self::start_among(folder, flags, Brokers::new()).await
     }
 
-    async fn start_among(folder: Arc<TempDir>, flags: Vec<(&'static str, Value)>, brokers: Brokers) -> Self {
+    pub(super) async fn start_among(folder: Arc<TempDir>, flags: Vec<(&'static str, Value)>, brokers: Brokers) -> Self {
         let path = |name: &str| Value::from(folder.path().join(name).to_str().unwrap());
         let mut all = vec![
             ("listen", Value::from("127.0.0.1:0")),

@@ -19,9 +19,23 @@ pub(crate) enum Kind {
     Nats,
 }
 
+/// What a broker is told beside where it is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct More {
+    /// Lines of its configuration.
+    pub(crate) lines: String,
+    /// How it keeps messages (NATS).
+    pub(crate) storage: &'static str,
+    /// Names of plugins (`RabbitMQ`).
+    pub(crate) plugins: &'static str,
+    /// Speaks TLS at its port from the first byte on (`RabbitMQ`).
+    pub(crate) is_secured: bool,
+}
+
 /// A broker that ends with its value.
 pub(crate) struct Process {
     kind: Kind,
+    more: More,
     program: PathBuf,
     folder: tempfile::TempDir,
     pub(crate) port: u16,
@@ -33,12 +47,18 @@ pub(crate) struct Process {
 impl Process {
     /// Starts one; none: it is not installed, which is a failure where brokers are required.
     pub(crate) fn start(kind: Kind) -> Option<Self> {
+        Self::start_with(kind, More { storage: "sync_interval: always", ..More::default() })
+    }
+
+    /// With more in its configuration.
+    pub(crate) fn start_with(kind: Kind, more: More) -> Option<Self> {
         if !is_installed(kind) {
             return None;
         }
         let program = program(kind)?;
         let mut process = Self {
             kind,
+            more,
             program,
             folder: tempfile::tempdir().unwrap(),
             port: free_port(),
@@ -80,18 +100,30 @@ impl Process {
     fn rabbit(&self) -> Command {
         let folder = self.folder.path();
         let port = self.port;
-        let [distribution, names] = self.others;
         for part in ["mnesia", "log", "home"] {
             std::fs::create_dir_all(folder.join(part)).unwrap();
         }
+        let listeners = if self.more.is_secured {
+            format!("listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{port}\n")
+        } else {
+            format!("listeners.tcp.1 = 127.0.0.1:{port}\n")
+        };
         let configuration = format!(
-            "listeners.tcp.1 = 127.0.0.1:{port}\ndistribution.listener.interface = 127.0.0.1\n\
+            "{listeners}distribution.listener.interface = 127.0.0.1\n\
              vm_memory_high_watermark.absolute = 1GB\ndisk_free_limit.absolute = 50MB\nlog.console = false\n\
-             max_message_size = 8388608\n"
+             max_message_size = 8388608\n{}\n",
+            self.more.lines
         );
         std::fs::write(folder.join("rabbitmq.conf"), configuration).unwrap();
-        std::fs::write(folder.join("enabled_plugins"), "[].").unwrap();
-        let mut command = Command::new(&self.program);
+        std::fs::write(folder.join("enabled_plugins"), format!("[{}].", self.more.plugins)).unwrap();
+        self.surroundings(self.program.clone())
+    }
+
+    /// One of `RabbitMQ`'s programs, for this broker.
+    fn surroundings(&self, program: PathBuf) -> Command {
+        let (folder, port) = (self.folder.path(), self.port);
+        let [distribution, names] = self.others;
+        let mut command = Command::new(program);
         command
             .env("HOME", folder.join("home"))
             .env("RABBITMQ_NODENAME", format!("bifocal{port}@localhost"))
@@ -111,9 +143,11 @@ impl Process {
 
     fn nats(&self) -> Command {
         let configuration = format!(
-            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"{}\", sync_interval: always }}\n",
+            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"{}\", {} }}\n{}\n",
             self.port,
-            self.folder.path().join("store").display()
+            self.folder.path().join("store").display(),
+            self.more.storage,
+            self.more.lines
         );
         let file = self.folder.path().join("nats.conf");
         std::fs::write(&file, configuration).unwrap();
@@ -122,12 +156,26 @@ impl Process {
         command
     }
 
+    /// Sends a signal to all that belong to it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pids = self.child.as_ref().map(|child| self.pids(child));
+        for pid in pids.into_iter().flatten() {
+            // One that has ended by itself does not hear it.
+            let _ = Command::new("kill").args([signal, &pid]).stderr(Stdio::null()).status();
+        }
+    }
+
+    /// Tells `RabbitMQ` something by its own tool, which takes seconds.
+    pub(crate) fn control(&self, arguments: &[&str]) {
+        let mut command = self.surroundings(self.program.with_file_name("rabbitmqctl"));
+        let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Ends it as a crash does.
     pub(crate) fn kill_9(&mut self) {
+        self.signal("-9");
         let Some(mut child) = self.child.take() else { return };
-        for pid in self.pids(&child) {
-            let _ = Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status();
-        }
         let _ = child.kill();
         let _ = child.wait();
     }

@@ -130,9 +130,9 @@ async fn letters_are_chosen_and_bounded() {
     assert_eq!((second.letters.len(), second.more), (2, false));
     assert_eq!(broker.all(&queue("out.v2")).len(), 6);
     assert_eq!(broker.all(&queue("dead")).len(), 2, "the other letter, and what is not ours");
-    let last =
+    let seventh =
         Errand { filter: Filter { id: Some(all.rows[6].facts.id.clone()), ..Filter::default() }, ..everything() };
-    assert!(matches!(outcomes(&running.letters.redrive(&last).await.letters)[..], [Outcome::Again("not_json", ..)]));
+    assert!(matches!(outcomes(&running.letters.redrive(&seventh).await.letters)[..], [Outcome::Again("not_json", ..)]));
     running.stop().await;
 }
 
@@ -293,7 +293,7 @@ async fn a_parked_key_goes_on_in_order_when_its_letters_have() {
         }
         released
     };
-    let (_, released) = tokio::join!(writer, sender);
+    let ((), released) = tokio::join!(writer, sender);
     assert_eq!(released, 1);
     while ids(&broker, "out.v2", "k").len() + ids(&broker, "dead", "k").len() < 200 {
         changed(&broker).await;

@@ -1,7 +1,5 @@
 //! Messages that cannot be carried: each goes to the dead letters for its reason, and its neighbours flow on.
 
-#![expect(clippy::print_stderr, reason = "who runs the tests must know what was left out")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

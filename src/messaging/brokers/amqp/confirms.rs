@@ -53,11 +53,26 @@ pub(super) type Publishing = Boxed<'static, lapin::Result<Confirmation>>;
 
 type Resolved = (u64, lapin::Result<Confirmation>);
 
+/// One that is out, by its number.
+struct Out {
+    at: u64,
+    publishing: Publishing,
+}
+
+impl Future for Out {
+    type Output = Resolved;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Resolved> {
+        let at = self.at;
+        self.publishing.as_mut().poll(cx).map(|result| (at, result))
+    }
+}
+
 /// Tells everybody who published over a channel what became of it.
 pub(super) struct Confirms {
     new: mpsc::Receiver<(Publishing, Published)>,
     is_closed: bool,
-    out: FuturesUnordered<Boxed<'static, Resolved>>,
+    out: FuturesUnordered<Out>,
     next: u64,
     /// Those that are out, in the order in which they were published; and those of which nothing is certain.
     open: std::collections::BTreeMap<u64, Open>,
@@ -119,7 +134,7 @@ impl Confirms {
                     let at = self.next;
                     self.next += 1;
                     self.open.insert(at, Open { published, is_returned: false, is_confirmed: false });
-                    self.out.push(Box::pin(async move { (at, publishing.await) }));
+                    self.out.push(Out { at, publishing });
                 }
                 Poll::Ready(None) => self.is_closed = true,
                 Poll::Pending => break,

@@ -34,6 +34,8 @@ pub(super) struct Link {
     pub(super) username: String,
     /// Bytes of a frame.
     pub(super) frame: u32,
+    /// How long the broker may take to answer.
+    patience: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +58,7 @@ impl Link {
         let mut last = Lost("no URL".to_owned());
         for url in &settings.urls {
             match timeout(settings.patience, connect(settings, url, name)).await {
-                Ok(Ok((connection, username))) => return Ok(Self::watched(connection, username)),
+                Ok(Ok((connection, username))) => return Ok(Self::watched(connection, username, settings.patience)),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = Lost("the broker did not answer in time".to_owned()),
             }
@@ -64,10 +66,10 @@ impl Link {
         Err(last)
     }
 
-    fn watched(connection: Connection, username: String) -> Arc<Self> {
+    fn watched(connection: Connection, username: String, patience: Duration) -> Arc<Self> {
         let events = connection.events_listener();
         let frame = connection.configuration().frame_max();
-        let link = Arc::new(Self { connection, state: Arc::default(), username, frame });
+        let link = Arc::new(Self { connection, state: Arc::default(), username, frame, patience });
         tokio::spawn(watch(events, Arc::downgrade(&link), link.state.clone()));
         link
     }
@@ -84,11 +86,18 @@ impl Link {
 
     /// Why the broker takes nothing at the moment, if that is so.
     pub(super) fn blocked(&self) -> Option<String> {
-        self.state.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let blocked = self.state.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        blocked.as_ref().map(|why| format!("the broker takes nothing at the moment: {why}"))
     }
 
+    /// A new channel. On a connection that is blocked, the broker would answer when it is not any more.
     pub(super) async fn channel(&self) -> Result<Channel, Lost> {
-        self.connection.create_channel().await.map_err(|error| Lost::when("channel", error))
+        if let Some(why) = self.blocked() {
+            return Err(Lost(why));
+        }
+        let made = timeout(self.patience, self.connection.create_channel()).await;
+        made.map_err(|_| Lost("the broker did not answer in time".to_owned()))?
+            .map_err(|error| Lost::when("channel", error))
     }
 }
 

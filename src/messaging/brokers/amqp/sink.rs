@@ -32,7 +32,7 @@ pub(super) async fn open(link: Arc<Link>, shared: Arc<Shared>) -> Result<Box<dyn
         }
     });
     tokio::spawn(Confirms::new(new, link.clone(), learn).run());
-    Ok(Box::new(Writer { channel, link, shared, published }))
+    Ok(Box::new(Writer { channel: Arc::new(channel), link, shared, published }))
 }
 
 /// The limit that a broker names when it closes a channel over a message that is larger.
@@ -42,7 +42,8 @@ fn largest_of(text: &str) -> Option<u64> {
 }
 
 struct Writer {
-    channel: Channel,
+    /// To clone a channel is to clone a dozen handles.
+    channel: Arc<Channel>,
     link: Arc<Link>,
     shared: Arc<Shared>,
     published: mpsc::Sender<(Publishing, Published)>,
@@ -51,7 +52,7 @@ struct Writer {
 impl Writer {
     fn publish(&self, to: &Address, mut message: Message) -> Result<Confirm, Unpublished> {
         if let Some(why) = self.link.blocked() {
-            return Err(Unpublished::Refused(format!("the broker takes nothing at the moment: {why}")));
+            return Err(Unpublished::Refused(why));
         }
         let largest = self.shared.largest.load(Ordering::Relaxed);
         if largest > 0 && message.body.len() as u64 > largest {
@@ -71,7 +72,7 @@ impl Writer {
             body: body.clone(),
         };
         let channel = self.channel.clone();
-        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let options = BasicPublishOptions { mandatory: !is_direct(to), immediate: false };
         let mut publishing: Publishing =
             Box::pin(async move { channel.basic_publish(exchange, routing, options, &body, written).await?.await });
         // Its place in the order is that of this call. What it answers at once, it answers to whoever waits.
@@ -106,6 +107,10 @@ impl Sink for Writer {
         };
         Box::pin(std::future::ready(handed))
     }
+
+    fn held(&self) -> Option<String> {
+        self.link.blocked()
+    }
 }
 
 /// Exchange and routing key.
@@ -118,8 +123,14 @@ fn place(to: &Address, message: &Message) -> Result<(ShortString, ShortString), 
             let key = routing_key.as_deref().or(message.properties.routing.as_deref()).unwrap_or_default();
             Ok((short(exchange, "exchange")?, short(key, "routing key")?))
         }
-        Address::Subject { .. } => Err(Unpublished::Unroutable),
+        Address::Subject { .. } | Address::ReplyTo { .. } => Err(Unpublished::Unroutable),
     }
+}
+
+/// Whether an address is a connection that waits for its reply: the broker knows no queue of this name, and would return
+/// what must be put into one.
+fn is_direct(to: &Address) -> bool {
+    matches!(to, Address::Queue { queue, .. } if queue.starts_with("amq.rabbitmq.reply-to."))
 }
 
 /// Somebody who waits for a confirmation. One who stops waiting does not trust the connection; unless the broker has said

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 
 use super::super::super::broker::Unpublished;
-use super::super::super::message::{Headers, Message, Properties, Value};
+use super::super::super::message::{Headers, Message, PATH, Properties, RULES, VERSION, Value};
 
 /// The id by which a stream leaves out repetitions.
 const ONCE: &str = "Nats-Msg-Id";
@@ -14,6 +14,9 @@ const ID: &str = "Message-Id";
 /// Headers that tell the server what to do: what a message brings along must never do so.
 const SERVERS: &str = "nats-";
 const HARMLESS: &str = "Bifocal-";
+
+/// What every translated message has.
+const OWN: [&str; 3] = [PATH, VERSION, RULES];
 
 /// What a property is called.
 const TEXTS: [(&str, Text); 9] = [
@@ -100,19 +103,29 @@ pub(super) fn write(message: &mut Message, once: Option<&str>) -> Result<HeaderM
     for (name, value) in message.headers.iter() {
         let text = value.as_text().ok_or_else(|| Unpublished::Unwritable(format!("header {name}")))?;
         let is_servers = name.get(..SERVERS.len()).is_some_and(|start| start.eq_ignore_ascii_case(SERVERS));
-        if is_servers { put(&mut map, &format!("{HARMLESS}{name}"), text)? } else { put(&mut map, name, text)? }
+        if is_servers { put_any(&mut map, &format!("{HARMLESS}{name}"), text)? } else { put_any(&mut map, name, text)? }
     }
     Ok(map)
 }
 
-fn put(map: &mut HeaderMap, name: &str, text: &str) -> Result<(), Unpublished> {
-    let unwritable = || Unpublished::Unwritable(format!("header {name}"));
-    let is_token = !name.is_empty() && name.bytes().all(|one| one.is_ascii_graphic() && one != b':');
-    if !is_token || !writable(text) {
-        return Err(unwritable());
+/// A header with a name of ours.
+fn put(map: &mut HeaderMap, name: &'static str, text: &str) -> Result<(), Unpublished> {
+    append(map, name, HeaderName::from_static(name), text)
+}
+
+/// A header with whatever name it came with.
+fn put_any(map: &mut HeaderMap, name: &str, text: &str) -> Result<(), Unpublished> {
+    if let Some(own) = OWN.into_iter().find(|own| *own == name) {
+        return put(map, own, text);
     }
-    let name = HeaderName::from_str(name).map_err(|_| unwritable())?;
-    map.append(name, HeaderValue::from_str(text).map_err(|_| unwritable())?);
+    let is_token = !name.is_empty() && name.bytes().all(|one| one.is_ascii_graphic() && one != b':');
+    let written = HeaderName::from_str(name).ok().filter(|_| is_token);
+    append(map, name, written.ok_or_else(|| Unpublished::Unwritable(format!("header {name}")))?, text)
+}
+
+fn append(map: &mut HeaderMap, name: &str, written: HeaderName, text: &str) -> Result<(), Unpublished> {
+    let value = HeaderValue::from_str(text).ok().filter(|_| writable(text));
+    map.append(written, value.ok_or_else(|| Unpublished::Unwritable(format!("header {name}")))?);
     Ok(())
 }
 

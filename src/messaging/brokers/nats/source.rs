@@ -81,7 +81,7 @@ pub(super) async fn open(
         Arc::new(Line { state: Mutex::new(State { old: Some(old), ..State::default() }), changed: Notify::new() });
     let every = (settings.ack_wait / 3).max(Duration::from_millis(100));
     let pulling = tokio::spawn(pull(messages, link.clone(), store.clone(), every));
-    Ok(Box::new(Reader { line: store, link, pulling }))
+    Ok(Box::new(Reader { line: store, link, pulling, stream: before.stream_name }))
 }
 
 /// What was given out before, and not settled.
@@ -100,10 +100,18 @@ struct Line {
     changed: Notify,
 }
 
+struct Waiting {
+    message: jetstream::Message,
+    /// Whether it was given out before.
+    redelivered: bool,
+    /// When the stream took it, in nanoseconds of the epoch.
+    published: i128,
+}
+
 #[derive(Default)]
 struct State {
     /// By their place in the stream.
-    waiting: BTreeMap<u64, jetstream::Message>,
+    waiting: BTreeMap<u64, Box<Waiting>>,
     /// Given out.
     given: BTreeMap<u64, Subject>,
     old: Option<Old>,
@@ -118,7 +126,7 @@ impl Line {
 
 impl State {
     /// The next message, if it is its turn; else when to look again.
-    fn take(&mut self) -> Result<(u64, jetstream::Message), Option<Instant>> {
+    fn take(&mut self) -> Result<(u64, Box<Waiting>), Option<Instant>> {
         if let Some(old) = &self.old {
             let come = self.waiting.range(..=old.last).count();
             if come < old.open && Instant::now() < old.until {
@@ -126,11 +134,11 @@ impl State {
             }
             self.old = None;
         }
-        let (at, message) = self.waiting.pop_first().ok_or(None)?;
-        if let Some(reply) = &message.reply {
+        let (at, waiting) = self.waiting.pop_first().ok_or(None)?;
+        if let Some(reply) = &waiting.message.reply {
             self.given.insert(at, reply.clone());
         }
-        Ok((at, message))
+        Ok((at, waiting))
     }
 }
 
@@ -142,9 +150,11 @@ async fn pull(mut messages: pull::Stream, link: Arc<Link>, store: Arc<Line>, eve
         tokio::select! {
             next = messages.next() => match next {
                 Some(Ok(message)) => {
-                    let at = message.info().map(|info| info.stream_sequence);
-                    let Ok(at) = at else { continue };
-                    store.state().waiting.insert(at, message);
+                    let place = message.info().map(|info| {
+                        (info.stream_sequence, info.delivered > 1, info.published.unix_timestamp_nanos())
+                    });
+                    let Ok((at, redelivered, published)) = place else { continue };
+                    store.state().waiting.insert(at, Box::new(Waiting { message, redelivered, published }));
                     store.changed.notify_one();
                 }
                 Some(Err(error)) => break error.to_string(),
@@ -152,7 +162,7 @@ async fn pull(mut messages: pull::Stream, link: Arc<Link>, store: Arc<Line>, eve
             },
             _ = speak.tick() => {
                 let waiting: Vec<Subject> =
-                    store.state().waiting.values().filter_map(|message| message.reply.clone()).collect();
+                    store.state().waiting.values().filter_map(|one| one.message.reply.clone()).collect();
                 for reply in waiting {
                     // A connection that is gone is found out by the others.
                     let _ = link.client.publish(reply, AckKind::Progress.into()).await;
@@ -169,6 +179,8 @@ struct Reader {
     line: Arc<Line>,
     link: Arc<Link>,
     pulling: JoinHandle<()>,
+    /// The stream's name.
+    stream: String,
 }
 
 impl Source for Reader {
@@ -181,9 +193,9 @@ impl Source for Reader {
                         return Err(Lost(why.clone()));
                     }
                     match state.take() {
-                        Ok((at, message)) => {
+                        Ok((at, waiting)) => {
                             drop(state);
-                            return Ok(self.inbound(at, message));
+                            return Ok(self.inbound(at, *waiting));
                         }
                         Err(until) => until,
                     }
@@ -204,20 +216,18 @@ impl Source for Reader {
         Box::pin(async move {
             self.pulling.abort();
             let waiting = std::mem::take(&mut self.line.state().waiting);
-            let replies = waiting.into_values().filter_map(|message| message.reply.clone()).collect();
+            let replies = waiting.into_values().filter_map(|one| one.message.message.reply).collect();
             give_back(&self.link, replies).await;
         })
     }
 }
 
 impl Reader {
-    fn inbound(&self, at: u64, message: jetstream::Message) -> Inbound {
-        let redelivered = message.info().is_ok_and(|info| info.delivered > 1);
-        let position = message.info().ok().map(|info| format!("{}/{at}", info.stream));
-        let published = message.info().ok().map(|info| info.published.unix_timestamp_nanos());
+    fn inbound(&self, at: u64, Waiting { message, redelivered, published }: Waiting) -> Inbound {
+        let position = Some(format!("{}/{at}", self.stream));
         let async_nats::Message { subject, reply, payload, headers, .. } = message.message;
         let (headers, properties) = headers::read(headers.as_ref(), &subject);
-        let waited = published.map_or(Duration::ZERO, waited);
+        let waited = waited(published);
         let settle = Settled { line: self.line.clone(), link: self.link.clone(), at, reply };
         let message = Message { body: payload, properties, headers };
         Inbound { message, position, redelivered, waited, settle: Box::new(settle) }
@@ -239,7 +249,7 @@ impl Drop for Reader {
             let mut state = self.line.state();
             let waiting = std::mem::take(&mut state.waiting);
             let mut all = std::mem::take(&mut state.given);
-            all.extend(waiting.into_iter().filter_map(|(at, message)| Some((at, message.reply.clone()?))));
+            all.extend(waiting.into_iter().filter_map(|(at, one)| Some((at, one.message.message.reply?))));
             all.into_values().collect::<Vec<_>>()
         };
         let link = self.link.clone();

@@ -28,7 +28,7 @@ fn service(channels: &str) -> (&'static str, String) {
 
 /// A total was cents, and is a text with as many decimals as told.
 fn rules(decimals: u8, channels: &[&str]) -> (&'static str, String) {
-    let messages: String = channels.iter().map(|name| format!("  {name}: Order\n")).collect();
+    let messages: String = channels.iter().fold(String::new(), |all, name| format!("{all}  {name}: Order\n"));
     let text = format!(
         "types:\n  Order:\n    - total = price: {{decimal: {decimals}}}\n    - nick = name\nmessages:\n{messages}"
     );

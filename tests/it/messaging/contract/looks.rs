@@ -1,5 +1,7 @@
 //! Looking through an address takes nothing but what is settled.
 
+#![expect(clippy::indexing_slicing, reason = "the test has made as many")]
+
 use bifocal::messaging::broker::{Inbound, Look};
 use bifocal::messaging::message::Value;
 use tokio::time::timeout;
