@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::identify::{self, Unusable, event_type};
 use super::message::{self, Message, RULES, VERSION};
+use crate::json::{MAX_DEPTH, Tree};
 use crate::plan::{BodyOut, Fault, FaultKind, Limits, MessageIn, Scratch, ServicePlan};
 use crate::rules::channel::Channel;
 
@@ -65,6 +66,14 @@ pub(super) fn translate(
     };
     if message.body.len() > around.largest {
         return Err(Poison::new("too_large", format!("the limit is {} bytes", around.largest)));
+    }
+    if let Some(shape) = service.shapes.of(&channel.name, from) {
+        check_body(message)?;
+        let depth = around.limits.depth.min(MAX_DEPTH);
+        let body = Tree::parse(&message.body, depth).map_err(|error| Poison::new("not_json", error.to_string()))?;
+        if let Some(broken) = shape.violation(&body) {
+            return Err(Poison { reason: "schema_violation", detail: broken.detail, place: broken.place });
+        }
     }
     let mut out = message.clone();
     let mut dropped = 0;

@@ -62,6 +62,7 @@ use crate::rules::asynchronous::{Idempotency, Operations};
 use crate::rules::channel::Channel;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
 use crate::rules::publish::Publish;
+use crate::rules::shapes::Shapes;
 use crate::rules::upstream::Upstream;
 use lens::Lenses;
 
@@ -151,6 +152,8 @@ pub struct ServicePlan {
     pub steps: Vec<StepPlan>,
     /// Queues and topics.
     pub channels: Vec<Channel>,
+    /// The schemas that their messages must keep.
+    pub shapes: Shapes,
     /// Calls that become messages.
     pub publish: Vec<Publish>,
     /// Requests that are carried out once.
@@ -404,6 +407,7 @@ impl ServicePlan {
             pins: service.pins.iter().cloned().collect(),
             steps,
             channels: service.channels.clone(),
+            shapes: service.shapes.clone(),
             publish: service.publish.clone(),
             idempotency: service.idempotency.clone(),
             operations: service.operations.clone(),

@@ -276,6 +276,7 @@ mod tests {
             pins: BTreeMap::new(),
             steps: Vec::new(),
             channels: Vec::new(),
+            shapes: crate::rules::shapes::Shapes::default(),
             publish: Vec::new(),
             idempotency: None,
             operations: None,

@@ -32,6 +32,8 @@ pub struct ChannelDecl {
     pub dedup: Option<Dedup>,
     /// After how many attempts a message goes to the dead letters.
     pub attempts: Option<u32>,
+    /// Whether messages must keep the schema of their version.
+    pub validate: Option<Spanned<bool>>,
     /// Where dead letters go.
     pub dead_letter: Option<AddressDecl>,
     /// The service-wide answer to requests by message.
@@ -262,6 +264,8 @@ pub struct Channel {
     pub dedup: Dedup,
     /// After how many attempts a message goes to the dead letters; none: it is tried for ever.
     pub attempts: Option<u32>,
+    /// Where it says that messages must keep the schema of their version.
+    pub validate: Option<Span>,
     /// The CloudEvents types of its versions, by version index.
     pub event_types: Vec<(usize, String)>,
     /// What is read and where it goes.

@@ -9,6 +9,7 @@ use super::channel::Channel;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
 use super::publish::Publish;
+use super::shapes::Shapes;
 use super::upstream::Upstream;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
@@ -50,6 +51,8 @@ pub struct CheckedService {
     pub operations: Option<Operations>,
     /// Its queues and topics.
     pub channels: Vec<Channel>,
+    /// The schemas that their messages must keep.
+    pub shapes: Shapes,
     /// Calls that become messages.
     pub publish: Vec<Publish>,
     /// Rules between version `i` and `i + 1`; one fewer than versions.

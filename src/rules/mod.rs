@@ -18,6 +18,7 @@ pub mod lockstep;
 pub mod manual;
 pub mod mapping;
 pub mod schema;
+pub mod shapes;
 pub mod yaml;
 
 pub mod answer;
@@ -164,13 +165,16 @@ fn prove_again(service: &ServiceSources, held: &Held) -> Report {
     let understood = check::is_understood(&diagnostics);
     let checked = checked.map(|checked| {
         let mut proof = Diagnostics::default();
-        let proven = contract::prove(checked, &interfaces, &mut proof);
+        let mut proven = contract::prove(checked, &interfaces, &mut proof);
         // What was found without schemas is not said again in other words.
         let told = |one: &Diagnostic| diagnostics.iter().any(|said| said.code == one.code && said.span.meets(one.span));
         // Where rules are left out, nothing can be said to be missing; a place that no schema has is wrong all the same.
         let stands = |one: &Diagnostic| understood || one.code == codes::E1;
         let news = proof.filter(|one| stands(one) && !told(one));
         diagnostics.append(news);
+        if understood {
+            proven.shapes = shapes::find(&proven, &interfaces, &mut diagnostics);
+        }
         proven
     });
     let checked = checked.filter(|_| !diagnostics.has_errors());

@@ -209,9 +209,11 @@ impl Run<'_> {
         Ok(hand)
     }
 
-    /// Not one that came back since this began. What a parked key has brought along since then was never tried.
+    /// Not one that came back since the errand began that this one goes on with. What a parked key has brought along since
+    /// then was never tried.
     fn is_new(&self, facts: &Facts) -> bool {
-        facts.reason == "parked" || facts.last_at <= self.done.before
+        let before = self.errand.before.as_ref();
+        facts.reason == "parked" || before.is_none_or(|before| facts.last_at <= *before)
     }
 
     fn parked_key(&self, letter: &Letter, parks: &mut BTreeMap<Key, bool>) -> Result<Option<Key>, Lost> {

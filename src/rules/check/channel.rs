@@ -143,6 +143,7 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
         on_poison: decl.on_poison.as_ref().map_or(OnPoison::default(), |one| one.value),
         dedup: decl.dedup.unwrap_or_default(),
         attempts: decl.attempts,
+        validate: decl.validate.as_ref().filter(|one| one.value).map(|one| one.span),
         event_types,
         flows,
         replies,

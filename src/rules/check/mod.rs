@@ -19,6 +19,7 @@ mod upstream;
 
 use super::ast::{RuleFile, ServiceFile};
 use super::checked::CheckedService;
+use super::shapes::Shapes;
 use crate::diagnostic::{Code, Diagnostics, Severity, Sources, codes};
 
 /// Resolves and checks one service. `Some` where its versions are known: then schemas may add their findings, to what
@@ -68,6 +69,7 @@ pub(super) fn check_service(
         idempotency,
         operations,
         channels,
+        shapes: Shapes::default(),
         publish,
         steps,
     })

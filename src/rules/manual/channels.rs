@@ -117,6 +117,9 @@ channels:
 * `dedup`: how long, and how many ids are remembered, so that what comes twice goes once; 24h and a million if it is left out, and
   `off` for not at all. The same id with another body goes to the dead letters.
 * `attempts`: how often a message is published that its target does not take; for ever if it is left out.
+* `validate: true`: a message that breaks the schema of its version goes to the dead letters. Without it a message only has to be
+  what rules can convert: what they do not name passes as it is. The type of the body must be named in the rules
+  (`messages: {orders: Order}`), and each version that is written must have an interface with its schema.
 ",
     ),
     page(

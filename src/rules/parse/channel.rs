@@ -82,6 +82,9 @@ impl Parser<'_> {
         let dedup = members.get("dedup").and_then(|node| self.dedup(node));
         let attempts = members.get("attempts").and_then(|node| self.count(node, "`attempts`", 1_000_000));
         let attempts = attempts.and_then(|count| u32::try_from(count).ok());
+        let validate = members
+            .get("validate")
+            .and_then(|node| Some(Spanned { value: self.boolean(node, "`validate`")?, span: node.span }));
         let dead_letter = members.get("dead_letter").and_then(|node| self.address(node));
         let replies = members.get("replies").and_then(|node| self.replies(node));
         let Some(versions) = members.get("versions") else {
@@ -104,6 +107,7 @@ impl Parser<'_> {
             on_poison,
             dedup,
             attempts,
+            validate,
             dead_letter,
             replies,
             versions,

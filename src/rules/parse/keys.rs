@@ -112,6 +112,7 @@ pub(in crate::rules) const CHANNEL: &[&str] = &[
     "on_poison",
     "dedup",
     "attempts",
+    "validate",
     "dead_letter",
     "replies",
     "versions",

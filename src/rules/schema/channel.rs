@@ -28,6 +28,8 @@ pub(super) fn channel() -> Value {
         "dedup" => json!({"anyOf": [{"enum": ["off", false]}, dedup()],
             "description": "how repeated ids are found out"}),
         "attempts" => number("after how many attempts a message goes to the dead letters; for ever if it is left out"),
+        "validate" => json!({"type": "boolean", "description":
+            "whether a message that breaks the schema of its version goes to the dead letters"}),
         "dead_letter" => json!({"allOf": [refers("address")], "description": "where dead letters go"}),
         "replies" => json!({"allOf": [replies()], "description": "how requests by message are answered"}),
         _ => json!({"type": "object", "additionalProperties": version(),

@@ -181,6 +181,53 @@ async fn what_is_refused_as_often_as_the_channel_says_goes_to_the_dead_letters()
     running.stop().await;
 }
 
+/// An interface whose orders have a total of at least one.
+fn interface(member: &str) -> String {
+    format!(
+        "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths: {{}}\ncomponents:\n  schemas:\n    Order:\n      \
+         type: object\n      required: [{member}]\n      properties:\n        {member}: {{type: integer, minimum: 1}}\n        \
+         note: {{type: string, maxLength: 3}}\n"
+    )
+}
+
+fn validating(channel: &str, rules: &str) -> Result<bifocal::plan::ServicePlan, String> {
+    let service = service(channel).replace("{v1: , v2: }", "{v1: {openapi: v1.json}, v2: {openapi: v2.json}}");
+    let (old, new) = (interface("total"), interface("price"));
+    let files = [("service.yaml", &*service), ("v1-v2.yaml", rules), ("v1.json", &*old), ("v2.json", &*new)];
+    let report = bifocal::rules::prove_service(&bifocal::rules::load::ServiceSources::from_texts("shop", files));
+    let told = format!("{:?}", report.diagnostics);
+    report.checked.map(|checked| bifocal::plan::ServicePlan::compile(&checked)).ok_or(told)
+}
+
+#[tokio::test]
+async fn what_breaks_its_schema_goes_to_the_dead_letters_where_the_channel_says_so() {
+    let rules = "types:\n  Order:\n    - total = price\n    - note\nmessages:\n  orders: Order\n";
+    let bodies = [
+        (r#"{"total":1,"note":"long"}"#, "note"),
+        (r#"{"total":0}"#, "total"),
+        (r#"{"note":"s"}"#, ""),
+        (r#"{"total":1,"note":"s"}"#, "good"),
+    ];
+    for (channel, letters) in [("    validate: true\n", 3), ("    validate: false\n", 0)] {
+        let broker = Memory::default();
+        let running = Running::start(&broker, &Fixed::new(validating(channel, rules).unwrap().into()));
+        for (body, _) in bodies {
+            broker.put(&queue("in.v1"), message(body, None, body));
+        }
+        let (ends, good) = ends(&broker, letters, bodies.len() - letters).await;
+        assert!(ends.iter().all(|(_, reason)| reason == "schema_violation"), "{ends:?}");
+        assert_eq!(good.last().map(String::as_str), Some(r#"{"price":1,"note":"s"}"#));
+        let mut rows = running.letters.list(&Filter::default(), 10).await.rows;
+        rows.sort_by_key(|row| row.facts.order);
+        let places: Vec<&str> = rows.iter().map(|row| row.facts.place.as_str()).collect();
+        assert_eq!(places, ["note", "total", ""][..letters]);
+        running.stop().await;
+    }
+    let unnamed = rules.replace("orders: Order", "orders: same");
+    let told = validating("    validate: true\n", &unnamed).unwrap_err();
+    assert!(told.contains("`orders` has no schema of its messages in v1"), "{told}");
+}
+
 #[tokio::test]
 async fn two_messages_with_one_id_are_told() {
     let broker = Memory::default();

@@ -1,6 +1,7 @@
 //! Flows of messages in a running gateway.
 
 mod example;
+mod letters;
 mod real;
 mod reload;
 mod report;
