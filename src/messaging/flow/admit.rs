@@ -125,8 +125,9 @@ impl Flow {
     /// What is remembered of an id at a target.
     pub(super) fn scope(&self, target: usize, id: &str) -> Scope {
         let mut scope = String::with_capacity(128);
-        let parts: [&str; 4] = [&self.service, "/", &self.of.name, "|"];
-        parts.into_iter().for_each(|part| scope.push_str(part));
+        for part in [self.service.as_str(), "/", &self.of.name, "|"] {
+            scope.push_str(part);
+        }
         if let Some(target) = self.of.targets.get(target) {
             // A text takes whatever is written to it.
             let _ = write!(scope, "{}", target.address);

@@ -288,8 +288,10 @@ impl<'f> Session<'f> {
 
     /// Once nothing without a key is under way any more, all that failed is published again, in order, after a pause.
     pub(super) fn resume(&mut self, pause: Duration) {
-        let under_way = |entry: &Box<Entry>| entry.key.is_none() && !entry.finishing && entry.is_out();
-        if self.lane != Lane::Held || self.entries.values().any(under_way) {
+        if self.lane != Lane::Held {
+            return;
+        }
+        if self.entries.values().any(|entry| entry.key.is_none() && !entry.finishing && entry.is_out()) {
             return;
         }
         self.lane = Lane::Resuming;
@@ -320,8 +322,10 @@ impl<'f> Session<'f> {
                     vec![at]
                 } else {
                     self.lane = Lane::Open;
-                    let open = |(_, entry): &(&u64, &Box<Entry>)| entry.key.is_none() && entry.waits == 0;
-                    let open = self.entries.iter().filter(open).filter(|(_, entry)| entry.is_to_send());
+                    let open = self
+                        .entries
+                        .iter()
+                        .filter(|(_, entry)| entry.key.is_none() && entry.waits == 0 && entry.is_to_send());
                     open.map(|(at, _)| *at).collect()
                 };
                 let snapshot = match self.snapshot() {
