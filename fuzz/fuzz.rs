@@ -1,14 +1,17 @@
 //! What must never happen, whatever comes in: a panic, an answer that is not JSON, an answer where the text was not.
 //!
-//! The first byte of an input chooses the part: the rule files, the JSON scanner, or translation up, down and back. What
-//! starts with `$` is a query.
+//! The first byte of an input chooses the part: the rule files, the JSON scanner, translation up, down and back, the second
+//! look at framing, coded bodies, or raw bytes of a caller to the whole gateway. What starts with `$` is a query.
 
 #![no_main]
+
+mod wire;
 
 use std::sync::LazyLock;
 
 use bifocal::codecs::Direction;
 use bifocal::diagnostic::{Style, to_text};
+use bifocal::gateway::probe;
 use bifocal::json::Tree;
 use bifocal::path::query::Query;
 use bifocal::plan::{Limits, Scratch, StepPlan, TypeId};
@@ -51,11 +54,14 @@ static STEP: LazyLock<StepPlan> = LazyLock::new(|| {
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else { return };
-    match choice % 3 {
+    match choice % 6 {
         _ if *choice == b'$' => query(data),
         0 => rules(rest),
         1 => scanner(rest),
-        _ => translation(rest),
+        2 => translation(rest),
+        3 => framing(rest),
+        4 => coded(rest),
+        _ => wire::exchange(rest),
     }
 });
 
@@ -84,6 +90,31 @@ fn query(data: &[u8]) {
     let (Ok(query), Ok(tree)) = (query, Tree::parse(DOCUMENT, 8)) else { return };
     if let Ok(nodes) = query.select(&tree) {
         assert_eq!(query.matches(&tree), Ok(!nodes.is_empty()));
+    }
+}
+
+/// Verdicts do not depend on how bytes come.
+fn framing(data: &[u8]) {
+    let whole = probe::framing(data, usize::MAX);
+    for piece in [1, 3, 64] {
+        assert_eq!(probe::framing(data, piece), whole, "in pieces of {piece}");
+    }
+    let refused = whole.iter().position(|verdict| !verdict);
+    assert!(refused.is_none_or(|at| at + 1 == whole.len()), "something was accepted after a refusal");
+}
+
+/// What is decoded is never more than allowed, and the same at once and in pieces.
+fn coded(data: &[u8]) {
+    const SIZE: usize = 1 << 20;
+    let Some((coding, data)) = data.split_first() else { return };
+    for piece in [1, 100, usize::MAX] {
+        let [whole, pieces] = probe::decoded(*coding, data, (SIZE, 100), piece);
+        for text in [&whole, &pieces].into_iter().flatten() {
+            assert!(text.len() <= SIZE, "more than the limit");
+        }
+        if let (Some(whole), Some(pieces)) = (whole, pieces) {
+            assert!(whole == pieces, "pieces of {piece} say something else");
+        }
     }
 }
 

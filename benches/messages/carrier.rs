@@ -11,6 +11,7 @@ use bifocal::messaging::brokers::amqp::{self, Amqp};
 use bifocal::messaging::brokers::nats::{self, Nats};
 use bifocal::messaging::flow::{Bounds, Flow, Rules, Snapshot, Status};
 use bifocal::messaging::message::Message;
+use bifocal::messaging::replies::pending::Pending;
 use bifocal::messaging::seen::{Seen, Volatile};
 use bifocal::plan::ServicePlan;
 use bifocal::rules::channel::Address;
@@ -132,6 +133,10 @@ impl Rules for Fixed {
         Some(Snapshot { plan: self.0.clone(), rules: "1".to_owned(), generation: 1 })
     }
 
+    fn plans(&self) -> (u64, Vec<Arc<ServicePlan>>) {
+        (1, vec![self.0.clone()])
+    }
+
     fn changed(&self, _: u64) -> Boxed<'_, ()> {
         Box::pin(std::future::pending())
     }
@@ -156,6 +161,7 @@ fn flow(told: &Told, folder: &std::path::Path) -> Flow {
         source: broker.clone(),
         targets: vec![broker],
         seen,
+        pending: Pending::new(Store::memory()),
         rules: Arc::new(Fixed(rules)),
         bounds: Bounds { in_flight: IN_FLIGHT, ..Bounds::default() },
     }
@@ -182,7 +188,7 @@ pub(super) async fn carry(told: &Told) {
     let (cpu, began) = (cpu(), Instant::now());
     let last = until(&settled, told.count as u64).await;
     let carried = (last - first) as f64;
-    println!("{} {}", (self::cpu() - cpu).as_secs_f64() * 1e6 / carried, began.elapsed().as_secs_f64());
+    println!("{} {}", self::cpu().saturating_sub(cpu).as_secs_f64() * 1e6 / carried, began.elapsed().as_secs_f64());
 }
 
 async fn until(settled: &dyn Fn() -> u64, count: u64) -> u64 {

@@ -7,6 +7,14 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot be made ends")]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "small counts and times"
+)]
+#![expect(clippy::indexing_slicing, reason = "there are two sides")]
 
 #[path = "../../tests/it/messaging/broker_process.rs"]
 #[expect(dead_code, reason = "the tests need more of it")]

@@ -42,12 +42,12 @@ pub(super) async fn run(process: &Process, kind: Kind, minutes: f64, seen: &str)
     child.kill().unwrap();
     child.wait().unwrap();
     // The first fifth fills caches and buffers.
-    let (begin, settled) = samples.split_at(samples.len() / 5);
+    let (filling, settled) = samples.split_at(samples.len() / 5);
     let (first, last) = settled.split_at(settled.len() / 2);
     let most = |all: &[u64]| all.iter().copied().max().unwrap_or_default();
     println!(
         "{kind:?}: at most {} KiB in the first fifth, {} KiB up to the middle of the rest, {} KiB after it",
-        most(begin),
+        most(filling),
         most(first),
         most(last)
     );

@@ -114,6 +114,17 @@ fn text(report: &FolderReport, verbose: bool) -> String {
     }
     for (name, service) in &report.services {
         out.push_str(&summary(name, service));
+        for flow in flows(service) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                out,
+                "  flow {}: {} -> {}: {}",
+                flow.name,
+                flow.source,
+                flow.targets.join(", "),
+                flow.guarantee
+            );
+        }
         if verbose {
             for (version, upstream) in upstreams(service) {
                 // Writing to a string cannot fail.
@@ -135,6 +146,17 @@ fn text(report: &FolderReport, verbose: bool) -> String {
 fn upstreams(service: &Report) -> impl Iterator<Item = (&str, &Upstream)> {
     let versions = service.checked.iter().flat_map(|checked| &checked.versions);
     versions.filter_map(|version| Some((version.name.as_str(), version.upstream.as_deref()?)))
+}
+
+/// The flows of messages that a service asks for.
+fn flows(service: &Report) -> impl Iterator<Item = FlowTold> {
+    let channels = service.checked.iter().flat_map(|checked| &checked.channels);
+    channels.flat_map(|channel| &channel.flows).map(|flow| FlowTold {
+        name: flow.name.clone(),
+        source: flow.source.to_string(),
+        targets: flow.targets.iter().map(|target| target.address.to_string()).collect(),
+        guarantee: flow.guarantee().name(),
+    })
 }
 
 fn summary(name: &str, service: &Report) -> String {
@@ -184,7 +206,17 @@ struct Service {
     ok: bool,
     /// Where its versions run.
     upstreams: BTreeMap<String, String>,
+    flows: Vec<FlowTold>,
     rules: Vec<Rule>,
+}
+
+/// What is read, where it goes, and what is promised of it.
+#[derive(Debug, Serialize)]
+struct FlowTold {
+    name: String,
+    source: String,
+    targets: Vec<String>,
+    guarantee: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -217,7 +249,8 @@ impl Service {
     fn new(report: &Report) -> Self {
         let rules = report.verdicts().into_iter().map(|one| Rule::new(one, report)).collect();
         let told = |(version, upstream): (&str, &Upstream)| (version.to_owned(), upstream.told());
-        Self { ok: report.checked.is_some(), upstreams: upstreams(report).map(told).collect(), rules }
+        let upstreams = upstreams(report).map(told).collect();
+        Self { ok: report.checked.is_some(), upstreams, flows: flows(report).collect(), rules }
     }
 }
 

@@ -1,6 +1,5 @@
 //! `bifocal ledger`
 
-use std::fmt::Write;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -8,7 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::admin::Gateway;
-use super::{CLEAN, cannot_run, print};
+use super::{CLEAN, cannot_run, print, table};
 use crate::path::percent;
 
 /// Show who calls which version
@@ -52,7 +51,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let text = match args.format {
         Format::Json => format!("{ledger:#}\n"),
-        Format::Table => table(&ledger),
+        Format::Table => columns(&ledger),
     };
     match print(&text) {
         Ok(()) => ExitCode::from(CLEAN),
@@ -77,11 +76,10 @@ fn ask(args: &Args) -> Result<Value, String> {
     }
 }
 
-/// One line a row, numbers right, the rest left.
-fn table(ledger: &Value) -> String {
+fn columns(ledger: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let mut lines =
-        vec![["SERVICE", "ASKED", "SERVED", "OPERATION", "CONSUMER", "REQUESTS", "LAST"].map(str::to_owned)];
+    let head = ["SERVICE", "ASKED", "SERVED", "OPERATION", "CONSUMER", "REQUESTS", "LAST"];
+    let mut rows = Vec::new();
     let services = ledger.get("services").and_then(Value::as_object);
     for (service, page) in services.into_iter().flatten() {
         let empty = Vec::new();
@@ -95,35 +93,18 @@ fn table(ledger: &Value) -> String {
                 _ => format!("{}+{missed}", number("count")),
             };
             let (asked, served) = (of("asked"), of("served"));
-            lines.push([service.clone(), asked, served, of("operation"), of("consumer"), requests, of("last")]);
+            rows.push([service.clone(), asked, served, of("operation"), of("consumer"), requests, of("last")]);
         }
         let other = page.get("other").and_then(Value::as_u64).unwrap_or_default();
         if other > 0 {
             let dash = || "-".to_owned();
             let all = "all others".to_owned();
-            lines.push([service.clone(), dash(), dash(), dash(), all, other.to_string(), dash()]);
+            rows.push([service.clone(), dash(), dash(), dash(), all, other.to_string(), dash()]);
         }
     }
-    let mut widths = [0; 7];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut out = String::new();
-    for line in &lines {
-        let mut row = String::new();
-        for (index, (width, cell)) in widths.iter().zip(line).enumerate() {
-            // Names come from callers; none of them may move the cursor.
-            let cell: String = cell.chars().map(|one| if one.is_control() { '?' } else { one }).collect();
-            // Writing to a String cannot fail.
-            let _ = if index == 5 { write!(row, "{cell:>width$}  ") } else { write!(row, "{cell:<width$}  ") };
-        }
-        out.push_str(row.trim_end());
-        out.push('\n');
-    }
+    let mut out = table::of(head, &rows, &[5]);
     if let Some(since) = ledger.get("since").and_then(Value::as_str) {
-        let _ = writeln!(out, "counted since {since}");
+        out.extend(["counted since ", since, "\n"]);
     }
     out
 }

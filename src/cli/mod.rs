@@ -2,11 +2,14 @@
 
 mod admin;
 mod check;
+mod dead_letters;
 mod demo;
 mod explain;
+mod flows;
 mod ledger;
 mod schema;
 mod serve;
+mod table;
 mod test;
 mod translate;
 
@@ -50,6 +53,8 @@ enum Command {
     Explain(explain::Args),
     Schema(schema::Args),
     Ledger(ledger::Args),
+    Flows(flows::Args),
+    DeadLetters(dead_letters::Args),
     Demo(demo::Args),
 }
 
@@ -71,6 +76,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Ledger(args) => ledger::run(&args),
+        Command::Flows(args) => flows::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

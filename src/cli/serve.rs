@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{CLEAN, FINDINGS, cannot_run, print};
-use crate::gateway::{Levels, Lines, MESSAGES, Predecessor, Server, Sockets, Stop, Succession, Surroundings};
+use crate::gateway::{Brokers, Levels, Lines, MESSAGES, Predecessor, Server, Sockets, Stop, Succession, Surroundings};
 use crate::settings::{DEFAULTS, Log, LogFormat, Settings, Sources, Value};
 
 /// Run the gateway
@@ -123,7 +123,7 @@ pub(super) fn run(args: Args) -> ExitCode {
 async fn serve(settings: Settings, surroundings: Surroundings) -> ExitCode {
     // Listened for from here on: a signal before anybody listens would end the process at once.
     let signals = Signals::listen();
-    let server = match Server::bind_in(settings, surroundings).await {
+    let server = match Server::bind_in(settings, surroundings, Brokers::new()).await {
         Ok(server) => server,
         Err(error) => return cannot_run(&error.to_string()),
     };
@@ -213,6 +213,7 @@ impl Signals {
                 }
             }
         };
+        succession.end();
         tokio::spawn(async move {
             tokio::select! {
                 () = heard(&mut self.terminate) => {}

@@ -150,6 +150,9 @@ fn write_line(entry: &Entry<'_>, fields: &Fields, line: &mut Vec<u8>) -> io::Res
         let fallback = serde_json::json!({"from": known.version(version), "reason": reason});
         serde_json::to_writer(out, &fallback)?;
     }
+    if let Some(kind) = known.background {
+        line.text("background", kind);
+    }
     if !known.calls.is_empty()
         && let Some(out) = line.key("calls")
     {

@@ -37,7 +37,7 @@ pub(super) enum Who {
 /// One change.
 #[derive(Debug)]
 pub(super) struct Change<'c> {
-    /// What was done: `reload`, `certificates`, `log`, `drain`, `undrain`, `upgrade`.
+    /// What was done: `reload`, `certificates`, `log`, `drain`, `undrain`, `upgrade`, `show-letter`, `redrive`.
     pub(super) action: &'static str,
     /// What it came to, in one word.
     pub(super) result: &'static str,

@@ -44,8 +44,13 @@ pub(super) async fn serve(call: &Call<'_>, headers: &HeaderMap, body: Body) -> R
         return Ok(Taken::Left(body));
     }
     let limits = &call.app.settings.limits;
-    let raw = collect(body, limits.body, call.app.settings.timeouts.body).await.map_err(Trouble::from_caller_body)?;
-    call.facts.change(|known| known.request_bytes = raw.len() as u64);
+    let mut held = call.app.overload.holding();
+    let raw = collect(body, limits.body, call.app.settings.timeouts.body, &mut held).await;
+    let raw = raw.map_err(Trouble::from_caller_body)?;
+    call.facts.change(|known| {
+        known.request_bytes = raw.len() as u64;
+        known.held.push(held);
+    });
     aside::leave(raw.len()).await;
     let mut headers = headers.clone();
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
@@ -189,8 +194,11 @@ async fn send(call: &Call<'_>, out: &CallOut) -> Result<Reply, Trouble> {
     let response = call.send(request.method.clone(), target, headers, Payload::Whole(body.into())).await?;
     let (parts, body) = response.into_parts();
     let settings = &call.app.settings;
-    let raw = collect(body, settings.limits.body, settings.timeouts.response_body).await;
+    let mut held = call.app.overload.holding();
+    let raw = collect(body, settings.limits.body, settings.timeouts.response_body, &mut held).await;
     let raw = raw.map_err(Trouble::from_service_body)?;
+    // Answers of several calls wait for the last of them.
+    call.facts.change(|known| known.held.push(held));
     aside::leave(raw.len()).await;
     let contract =
         |cause: &str| Trouble::new(Kind::UpstreamContract).cause(format!("the answer to `{}`: {cause}", out.name));

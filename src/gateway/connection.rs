@@ -3,24 +3,29 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::aside::Movable;
-use super::frames::Frames;
 use super::framing::{Framing, Verdict};
+use super::http2;
 use super::introduction::Introduction;
+use super::overload::{Overload, Rung};
+use super::plain::{self, After};
+use super::rewound::poll_piece;
 use super::tls::{Secured, Stream};
 use super::tunnel::Tunnel;
 use super::wire::{Watch, Wire};
@@ -30,6 +35,10 @@ use crate::settings::{Limits, Timeouts};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a caller may take to read our last words before its bytes are answered with a reset.
 const LINGER: Duration = Duration::from_secs(2);
+/// By how much silence is cut short when there is too much to do.
+const HASTE: u32 = 10;
+/// How long a caller who connected just before this process stopped may take to begin to speak.
+const FIRST_WORD: Duration = Duration::from_millis(500);
 
 /// How many header fields hyper takes if it is not told.
 const HYPERS_HEADERS: usize = 100;
@@ -37,17 +46,23 @@ const HYPERS_HEADERS: usize = 100;
 /// What a connection's parts must agree on.
 #[derive(Debug)]
 pub(super) struct Conn {
-    caller: Introduction,
+    pub(super) caller: Introduction,
     state: Mutex<ConnState>,
     changed: Notify,
+    /// When it was accepted.
+    born: Instant,
+    /// Told when it has served long enough.
+    pub(super) worn: Notify,
+    overload: Arc<Overload>,
     /// Told once: finish and close.
     stop: watch::Receiver<bool>,
 }
 
 #[derive(Debug)]
 struct ConnState {
-    /// Requests in work.
+    /// Requests in work, and all that there were.
     active: usize,
+    asked: usize,
     /// Since when nothing is asked.
     quiet_since: Instant,
     /// Since when a head is incomplete.
@@ -59,11 +74,17 @@ struct ConnState {
 }
 
 impl Conn {
-    fn new(peer: SocketAddr, secured: Option<Secured>, stop: watch::Receiver<bool>) -> Self {
-        let now = Instant::now();
-        let (quiet_since, head_since) = (now, Some(now));
-        let state = ConnState { active: 0, quiet_since, head_since, verdicts: VecDeque::new(), tunnel: None };
-        Self { caller: Introduction::new(peer, secured), state: Mutex::new(state), changed: Notify::new(), stop }
+    fn new(
+        peer: SocketAddr,
+        born: Instant,
+        secured: Option<Secured>,
+        overload: Arc<Overload>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let (quiet_since, head_since, verdicts) = (born, Some(born), VecDeque::new());
+        let state = ConnState { active: 0, asked: 0, quiet_since, head_since, verdicts, tunnel: None };
+        let (changed, worn, caller) = (Notify::new(), Notify::new(), Introduction::new(peer, secured));
+        Self { caller, state: Mutex::new(state), changed, born, worn, overload, stop }
     }
 
     fn state(&self) -> MutexGuard<'_, ConnState> {
@@ -90,6 +111,7 @@ impl Conn {
     fn begin(self: &Arc<Self>, protocol: Protocol) -> (Busy, Option<Verdict>) {
         let mut state = self.state();
         state.active += 1;
+        state.asked += 1;
         let verdict = match protocol {
             Protocol::Http1 => state.verdicts.pop_front(),
             Protocol::Http2 => {
@@ -98,6 +120,18 @@ impl Conn {
             }
         };
         (Busy(self.clone()), verdict)
+    }
+
+    /// Whether it should end after the request at hand.
+    fn is_worn(&self, limits: &Limits, timeouts: &Timeouts) -> bool {
+        self.state().asked >= limits.connection_requests
+            || self.overload.rung() >= Rung::NoKeepAlive
+            || self.born.elapsed() >= timeouts.connection_age
+    }
+
+    /// How long it may be that nothing is asked.
+    fn idle(&self, timeouts: &Timeouts) -> Duration {
+        if self.overload.rung() >= Rung::ShortIdle { timeouts.idle / HASTE } else { timeouts.idle }
     }
 
     /// Once the response is sent, something else than HTTP follows.
@@ -117,7 +151,7 @@ impl Conn {
         let state = self.state();
         match (state.active, state.head_since) {
             (0, Some(since)) => Some(since + timeouts.header),
-            (0, None) => Some(state.quiet_since + timeouts.idle),
+            (0, None) => Some(state.quiet_since + self.idle(timeouts)),
             _ => None,
         }
     }
@@ -126,12 +160,13 @@ impl Conn {
     ///
     /// The end of a request, which happens all the time, tells nobody: silence that begins then cannot be too long
     /// before the next look.
-    async fn silent(&self, timeouts: &Timeouts) {
+    pub(super) async fn silent(&self, timeouts: &Timeouts) {
         loop {
             let now = Instant::now();
             let look = match self.deadline(timeouts) {
                 Some(deadline) if deadline <= now => return,
-                Some(deadline) => deadline,
+                // Soon enough to see that there is suddenly less time.
+                Some(deadline) => deadline.min(now + timeouts.idle / HASTE),
                 None => now + timeouts.header.min(timeouts.idle),
             };
             tokio::select! {
@@ -177,18 +212,18 @@ pub(super) struct Arrival {
 /// What answers requests.
 pub(super) trait Answering: Clone + Send + Sync + Unpin + 'static {
     /// The bodies of its answers.
-    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
 
     /// Answers one request.
     fn answer(
         self,
-        request: Request<Incoming>,
+        request: Request<Body>,
         arrival: Arrival,
     ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
+pub(super) enum Protocol {
     Http1,
     Http2,
 }
@@ -196,47 +231,49 @@ enum Protocol {
 /// Serves one connection to its end. `stop` asks it to finish what it has begun and close.
 pub(super) async fn serve(
     mut stream: Stream,
-    peer: SocketAddr,
+    (peer, born): (SocketAddr, Instant),
     answering: impl Answering,
-    limits: Limits,
-    timeouts: Timeouts,
+    (limits, timeouts): &(Limits, Timeouts),
+    overload: Arc<Overload>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let conn = Arc::new(Conn::new(peer, stream.secured().cloned(), stop.clone()));
+    let conn = Arc::new(Conn::new(peer, born, stream.secured().cloned(), overload, stop.clone()));
     // Answers are small and complete; waiting for more to send gains nothing.
     let _ = stream.tcp().set_nodelay(true);
     // hyper-util's own look at the preface has no timer, so it is done here, under the header timeout.
     let (protocol, before) = tokio::select! {
-        seen = timeout(timeouts.header, sniff(&mut stream)) => match seen {
+        seen = timeout_at(born + timeouts.header, sniff(&mut stream)) => match seen {
             Ok(Ok(seen)) => seen,
             Ok(Err(_)) | Err(_) => return,
         },
-        () = stopped(&mut stop) => return,
+        () = long_stopped(&mut stop) => return,
     };
     // What ALPN agreed upon holds; without it there is no HTTP/2 over TLS (RFC 9113, 3.2).
     if conn.caller.secured.as_ref().is_some_and(|secured| secured.http2 != (protocol == Protocol::Http2)) {
         return linger(stream).await;
     }
     match protocol {
-        Protocol::Http1 => serve_http1(stream, before, conn, answering, limits, timeouts, stop).await,
-        Protocol::Http2 => serve_http2(stream, before, conn, answering, limits, timeouts, stop).await,
+        Protocol::Http1 => serve_http1(stream, before, conn, answering, *limits, *timeouts, stop).await,
+        Protocol::Http2 => http2::serve(stream, before, conn, answering, *limits, *timeouts, stop).await,
     }
 }
 
 /// Reads until the bytes are, or cannot become, the HTTP/2 preface.
 async fn sniff(stream: &mut Stream) -> std::io::Result<(Protocol, Bytes)> {
-    let mut read = BytesMut::with_capacity(1024);
+    let mut read = Bytes::new();
     loop {
         let seen = read.len().min(PREFACE.len());
         if read.get(..seen) != PREFACE.get(..seen) {
-            return Ok((Protocol::Http1, read.freeze()));
+            return Ok((Protocol::Http1, read));
         }
         if seen == PREFACE.len() {
-            return Ok((Protocol::Http2, read.freeze()));
+            return Ok((Protocol::Http2, read));
         }
-        if stream.read_buf(&mut read).await? == 0 {
+        let more = poll_fn(|cx| poll_piece(stream, cx, usize::MAX)).await?;
+        if more.is_empty() {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
+        read = if read.is_empty() { more } else { [read, more].concat().into() };
     }
 }
 
@@ -246,14 +283,25 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// The same, and as much longer as a caller who has just connected needs to say what it wants.
+pub(super) async fn long_stopped(stop: &mut watch::Receiver<bool>) {
+    stopped(stop).await;
+    sleep(FIRST_WORD).await;
+}
+
 /// Has a request answered with what the connection knows of it.
-fn answer<A: Answering>(
+pub(super) fn answer<A: Answering>(
     conn: &Arc<Conn>,
     answering: &A,
     protocol: Protocol,
-    mut request: Request<Incoming>,
+    (limits, timeouts): &(Limits, Timeouts),
+    mut request: Request<Body>,
 ) -> Movable<Result<Response<A::Body>, Infallible>> {
     let (busy, framed) = conn.begin(protocol);
+    let is_last = conn.is_worn(limits, timeouts);
+    if is_last && protocol == Protocol::Http2 {
+        conn.worn.notify_one();
+    }
     if let Some(secured) = &conn.caller.secured {
         request.extensions_mut().insert(secured.clone());
     }
@@ -266,8 +314,16 @@ fn answer<A: Answering>(
         if has_none && response.headers().get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") {
             response.headers_mut().remove(header::CONTENT_LENGTH);
         }
+        if is_last && protocol == Protocol::Http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(response)
     })
+}
+
+/// A request as hyper has it: bodies are in a box of their own only where there is one.
+pub(super) fn boxed(request: Request<Incoming>) -> Request<Body> {
+    request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) })
 }
 
 async fn serve_http1(
@@ -280,9 +336,18 @@ async fn serve_http1(
     mut stop: watch::Receiver<bool>,
 ) {
     let wire = Wire::new(stream, before, Watch::Http1(Framing::default()), conn.clone(), timeouts.stream);
+    let bounds = (limits, timeouts);
+    let (line, answered) = match plain::serve(wire, &conn, &answering, &bounds, stop.clone()).await {
+        After::Hyper(line, answered) => (line, answered),
+        After::Over(wire) => return linger(wire.into_stream()).await,
+        After::Silent(wire) => return say_timeout(wire, &conn).await,
+    };
     let service = {
-        let conn = conn.clone();
-        service_fn(move |request| answer(&conn, &answering, Protocol::Http1, request))
+        let (conn, answered) = (conn.clone(), Mutex::new(answered));
+        service_fn(move |request| match answered.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(response) => Movable::new(std::future::ready(Ok(response))),
+            None => answer(&conn, &answering, Protocol::Http1, &bounds, boxed(request)),
+        })
     };
     let mut builder = http1::Builder::new();
     // Told, hyper prepares room for so many with every head, even where it is the number that it has room for anyway.
@@ -298,12 +363,16 @@ async fn serve_http1(
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes.max(8192))
         .max_header_size(limits.header_bytes)
-        .serve_connection(TokioIo::new(wire), service);
+        .serve_connection(TokioIo::new(line), service);
     let mut stopping = false;
     let ended = loop {
         tokio::select! {
-            ended = std::future::poll_fn(|cx| http.poll_without_shutdown(cx)) => break ended,
-            () = conn.silent(&timeouts) => return say_timeout(http.into_parts().io.into_inner(), &conn).await,
+            // What has come is looked at before the connection is told that it is over.
+            biased;
+            ended = poll_fn(|cx| http.poll_without_shutdown(cx)) => break ended,
+            () = conn.silent(&timeouts) => {
+                return say_timeout(http.into_parts().io.into_inner().into_parts().0, &conn).await;
+            }
             () = stopped(&mut stop), if !stopping => {
                 stopping = true;
                 Pin::new(&mut http).graceful_shutdown();
@@ -315,12 +384,13 @@ async fn serve_http1(
     }
     let tunnel = conn.state().tunnel.take();
     let parts = http.into_parts();
-    let (stream, unread) = parts.io.into_inner().into_parts();
+    let (wire, unheard) = parts.io.into_inner().into_parts();
+    let (stream, unread) = wire.into_parts();
     match tunnel {
         Some(tunnel) if ended.is_ok() => {
             let (read, write) = tokio::io::split(stream);
-            let early = std::io::Cursor::new(parts.read_buf).chain(std::io::Cursor::new(unread));
-            tunnel.run(tokio::io::join(early.chain(read), write), conn.stop.clone()).await;
+            let early = [parts.read_buf, unheard, unread].concat();
+            tunnel.run(tokio::io::join(std::io::Cursor::new(early).chain(read), write), conn.stop.clone()).await;
         }
         _ => linger(stream).await,
     }
@@ -347,50 +417,4 @@ pub(super) async fn linger(mut stream: Stream) {
         std::io::Result::Ok(())
     };
     let _ = timeout(LINGER, drained).await;
-}
-
-async fn serve_http2(
-    stream: Stream,
-    before: Bytes,
-    conn: Arc<Conn>,
-    answering: impl Answering,
-    limits: Limits,
-    timeouts: Timeouts,
-    mut stop: watch::Receiver<bool>,
-) {
-    let wire = Wire::new(stream, before, Watch::Http2(Frames::default()), conn.clone(), timeouts.stream);
-    let service = {
-        let conn = conn.clone();
-        service_fn(move |request| answer(&conn, &answering, Protocol::Http2, request))
-    };
-    let http = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        // WebSockets (RFC 8441); every other CONNECT is refused.
-        .enable_connect_protocol()
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        // A peer that has vanished without a word is found out.
-        .keep_alive_interval(timeouts.idle)
-        .keep_alive_timeout(timeouts.header)
-        .serve_connection(TokioIo::new(wire), service);
-    let mut http = std::pin::pin!(http);
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = http.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(peer = %conn.caller.peer, %error, "connection ended");
-                }
-                return;
-            }
-            () = conn.silent(&timeouts), if !stopping => {
-                stopping = true;
-                http.as_mut().graceful_shutdown();
-            }
-            () = stopped(&mut stop), if !stopping => {
-                stopping = true;
-                http.as_mut().graceful_shutdown();
-            }
-        }
-    }
 }

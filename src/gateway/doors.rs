@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use super::listener::BindError;
+use super::presence::Asking;
 use crate::settings::{AdminListen, Settings};
 
 /// What a socket is for.
@@ -122,6 +123,13 @@ impl Listening {
         Ok(listening)
     }
 
+    fn tcp(&self) -> Option<&TcpListener> {
+        match self {
+            Self::Tcp(listener) => Some(listener),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Where it is, if it is TCP.
     pub(super) fn addr(&self) -> Option<SocketAddr> {
         match self {
@@ -154,6 +162,12 @@ pub(super) fn open(settings: &Settings, mut sockets: Sockets) -> Result<Vec<Door
             AdminListen::Tcp(address) => open_tcp(Use::Admin, *address, &mut sockets)?,
             AdminListen::Unix { path, mode } => open_unix(path, *mode, &mut sockets)?,
         });
+    }
+    // Before anybody is let in: what is accepted is as the socket is.
+    for listener in doors.iter().filter(|door| door.of != Use::Admin).filter_map(|door| door.socket.tcp()) {
+        if let Err(error) = Asking::within(settings.timeouts.peer).callers_of(listener) {
+            tracing::warn!(%error, "callers that vanish without a word are not noticed");
+        }
     }
     Ok(doors)
 }

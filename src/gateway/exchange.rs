@@ -18,6 +18,7 @@ use super::events::{Message, Stream};
 use super::generation::Standing;
 use super::headers::{Identity, Route, decorate, end_to_end, remove_hop_by_hop, remove_where, takes_trailers};
 use super::introduction::Introduction;
+use super::overload::{Key, Place};
 use super::record::Facts;
 use super::target::Target;
 use super::telemetry::Called;
@@ -27,6 +28,7 @@ use super::upstream::{Cluster, Outgoing, Payload, Sent, target as address};
 use super::validators::Representation;
 use super::{asynchronous, fallback, grpc, headers, streaming, upgrade};
 use crate::plan::address::Surroundings;
+use crate::plan::wire::media_type;
 use crate::plan::{Exchange, Limits, ServicePlan};
 
 /// What every step of one request may look at.
@@ -108,6 +110,14 @@ impl<'c> Call<'c> {
         }
     }
 
+    /// Counts the request under the version that answers and under its consumer: a service that hangs, or one consumer
+    /// with many addresses, does not take the room of all others.
+    fn take_places(&self, consumer: Option<&str>) -> Result<[Option<Place>; 2], Trouble> {
+        let take = |key| self.app.overload.room.also(key).ok_or_else(Trouble::overloaded);
+        let version = take(Key::Version(&self.service.name, self.version(self.served)))?;
+        Ok([Some(version), consumer.map(Key::Consumer).map(take).transpose()?])
+    }
+
     /// Whether one address has the documents of several services, whose entity tags could then be mistaken for one
     /// another.
     pub(super) fn shares_addresses(&self) -> bool {
@@ -118,7 +128,8 @@ impl<'c> Call<'c> {
     /// What translations of this exchange keep to.
     pub(super) fn worker(&self) -> Worker {
         let limits = &self.app.settings.limits;
-        let limits = Limits { depth: limits.depth, output: limits.translated, ..Limits::default() };
+        let (depth, nodes, output) = (limits.depth, limits.nodes, limits.translated);
+        let limits = Limits { depth, nodes, output, ..Limits::default() };
         Worker { limits, facts: self.facts.clone() }
     }
 
@@ -157,7 +168,8 @@ impl<'c> Call<'c> {
         body: Payload,
     ) -> Result<Response, Trouble> {
         let Some(cluster) = self.cluster() else {
-            return Err(Trouble::new(Kind::Internal).cause("the version that answers has no upstream"));
+            // Of a service of channels, whose other calls become messages.
+            return Err(Trouble::new(Kind::NoRoute));
         };
         let target = address(cluster.prefix(), &self.parts.uri, path, query)?;
         decorate(&mut headers, self.route, self.target, self.identity);
@@ -200,14 +212,17 @@ impl<'c> Call<'c> {
     }
 
     /// A body as it comes, within the limits of requests.
-    pub(super) fn streamed(&self, body: Body) -> Payload {
+    pub(super) fn streamed(&self, headers: &HeaderMap, body: Body) -> Payload {
         if body.is_end_stream() {
             return Payload::Whole(bytes::Bytes::new());
         }
         let (limits, times) = (&self.app.settings.limits, &self.app.settings.timeouts);
         let (limit, silence) =
             if self.manner.grpc { (limits.streamed, times.tunnel) } else { (limits.body, times.body_gap) };
-        Payload::Stream(Body::new(Guarded::new(body, limit as u64, silence)))
+        // What has documents to say now and then is as slow as its events.
+        let is_endless = self.manner.grpc || Framing::of(&media_type(headers)).is_some();
+        let rate = if is_endless { 0 } else { limits.body_rate };
+        Payload::Stream(Body::new(Guarded::new(body, limit as u64, silence).at_least(rate)))
     }
 }
 
@@ -306,7 +321,11 @@ async fn answer(
         first.note_operation();
         return Err(refused);
     }
-    facts.change(|known| known.versions = Some((asked, Some(served))));
+    let places = first.take_places(decided.consumer.as_deref())?;
+    facts.change(|known| {
+        known.versions = Some((asked, Some(served)));
+        known.places = places;
+    });
     if body.size_hint().lower() > app.settings.limits.body as u64 && !streaming::streams_request(&first) {
         return Err(too_large(app.settings.limits.body));
     }
@@ -356,7 +375,8 @@ async fn pass(call: &Call<'_>, mut headers: HeaderMap, body: Body) -> Result<Res
         // A service's own tags are never foreign to it.
         let _ = call.representation().unscope_conditions(&mut headers, true);
     }
-    let mut response = call.send(call.parts.method.clone(), (path, query), headers, call.streamed(body)).await?;
+    let body = call.streamed(&headers, body);
+    let mut response = call.send(call.parts.method.clone(), (path, query), headers, body).await?;
     if shares {
         call.representation().scope_etag(response.headers_mut(), false);
     }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use super::headers::add_vary;
 use super::metrics::Counters;
@@ -172,21 +173,34 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// The one place where a generation is replaced.
 #[derive(Debug)]
-pub(super) struct Current(ArcSwap<Generation>);
+pub(super) struct Current {
+    serving: ArcSwap<Generation>,
+    /// The number of the generation that serves, for whoever waits for another.
+    number: watch::Sender<u64>,
+}
 
 impl Current {
     pub(super) fn new() -> Self {
-        Self(ArcSwap::from_pointee(Generation::nothing()))
+        Self { serving: ArcSwap::from_pointee(Generation::nothing()), number: watch::channel(0).0 }
     }
 
     /// The generation that serves now, to be kept for a whole exchange.
     pub(super) fn snapshot(&self) -> Arc<Generation> {
-        self.0.load_full()
+        self.serving.load_full()
     }
 
     /// From here on this one serves; requests in flight keep theirs.
     pub(super) fn replace(&self, next: Arc<Generation>) {
-        self.0.store(next);
+        let number = next.number;
+        self.serving.store(next);
+        self.number.send_replace(number);
+    }
+
+    /// Waits until another generation serves than this one.
+    pub(super) async fn changed(&self, from: u64) {
+        let mut number = self.number.subscribe();
+        // The sender is here, so it cannot have gone.
+        let _ = number.wait_for(|number| *number != from).await;
     }
 }
 

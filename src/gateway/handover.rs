@@ -3,7 +3,8 @@
 //!
 //! The old process starts the program anew with one end of a pair of sockets as its standard input, and sends the
 //! listening sockets over it (`SCM_RIGHTS`). The new one answers with a line when it is ready. Both accept for a moment, so
-//! no connection is ever refused; one that fails to start leaves the old one as it is.
+//! no connection is ever refused; one that fails to start leaves the old one as it is. The old one keeps its end open for as
+//! long as it has what only one process may have, the store and the flows of messages: the new one waits for that end.
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -56,11 +57,12 @@ impl Handover {
         Ok(Self { sockets: sockets.collect::<io::Result<_>>()?, program: std::env::current_exe() })
     }
 
-    /// Starts the program anew, with the same arguments, and waits until it serves. Blocks.
+    /// Starts the program anew, with the same arguments, and waits until it serves. Blocks. Gives its process id, and what
+    /// keeps it waiting.
     ///
     /// # Errors
     /// It cannot be started, ends, or is not ready in time. It is gone then.
-    pub(super) fn start(&self, patience: Duration) -> io::Result<u32> {
+    pub(super) fn start(&self, patience: Duration) -> io::Result<(u32, Heir)> {
         let program = self.program.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
         let (ours, theirs) = UnixStream::pair()?;
         let mut arguments: Vec<OsString> = std::env::args_os().skip(1).filter(|argument| argument != FLAG).collect();
@@ -81,7 +83,7 @@ impl Handover {
             if said == *READY { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
         });
         match served {
-            Ok(()) => Ok(child.id()),
+            Ok(()) => Ok((child.id(), Heir { _line: ours })),
             Err(error) => {
                 let _ = child.kill();
                 let ended = child.wait()?;
@@ -111,6 +113,13 @@ impl Handover {
         let sent = sendmsg(to, &[IoSlice::new(&text)], &mut control, SendFlags::empty())?;
         if sent == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
+}
+
+/// The line to a process that has taken over. Until it is dropped, the heir leaves alone what one process at a time may
+/// have; the end of this process drops it, too.
+#[derive(Debug)]
+pub(super) struct Heir {
+    _line: UnixStream,
 }
 
 /// The end of the new process.
@@ -147,11 +156,18 @@ impl Predecessor {
         Ok((Self(from), sockets))
     }
 
-    /// Tells the process before that it may go.
+    /// Tells the process before that it may go. What is given waits until it has let go of everything.
     ///
     /// # Errors
     /// It is gone already.
-    pub(super) fn relieve(self) -> io::Result<()> {
-        UnixStream::from(self.0).write_all(READY)
+    pub(super) fn relieve(self) -> io::Result<impl Future<Output = ()> + Send + use<>> {
+        let mut line = UnixStream::from(self.0);
+        line.write_all(READY)?;
+        line.set_nonblocking(true)?;
+        let mut line = tokio::net::UnixStream::from_std(line)?;
+        Ok(async move {
+            // Nothing more is said: it ends when the other end is dropped.
+            let _ = tokio::io::copy(&mut line, &mut tokio::io::sink()).await;
+        })
     }
 }

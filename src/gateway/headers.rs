@@ -193,7 +193,7 @@ thread_local! {
 }
 
 /// Random enough for ids: the hash of a count, with keys of this thread's own that the system has seeded.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RANDOM.with(|(keys, count)| {
         count.set(count.get().wrapping_add(1));
         keys.hash_one(count.get())
@@ -298,6 +298,13 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
+}
+
+/// Whom the proxy in front says it has the request from: it adds to the end, so what stands before may be anybody's word.
+pub(super) fn last_forwarded(headers: &HeaderMap) -> Option<&[u8]> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?.as_bytes();
+    let last = last.rsplit(|byte| *byte == b',').next()?.trim_ascii();
+    (!last.is_empty()).then_some(last)
 }
 
 /// Adds an element to a list-valued field, as one line.

@@ -1,6 +1,8 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): a request that comes again is not carried out again,
 //! but answered as it was the first time, in the version of whoever asks.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -9,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::asynchronous::order::{Answer, Order, pack, unpack};
-use super::asynchronous::{Later, accepted, broken, canonical, carry};
+use super::asynchronous::publish::Wish;
+use super::asynchronous::{accepted, broken, canonical, carry};
 use super::exchange::Call;
+use super::metrics::Metrics;
 use super::trouble::{Kind, Trouble};
-use crate::rules::asynchronous::Idempotency;
+use crate::rules::asynchronous::{Idempotency, Operations};
 use crate::store::shelf::{Entry, Shelf};
 use crate::store::{Store, Table, millis, now};
 
@@ -55,6 +59,8 @@ impl Kept {
 enum Claim {
     /// It is the first.
     First,
+    /// Nobody knows what became of the first, and it may be sent once more.
+    Repeated,
     /// It has come before.
     Again(Box<Kept>),
     /// There are too many keys.
@@ -65,13 +71,23 @@ enum Claim {
 ///
 /// # Errors
 /// 400: it needs one, or has what is none.
-pub(super) fn key(rule: &Idempotency, headers: &HeaderMap) -> Result<Option<String>, Trouble> {
+fn key(rule: &Idempotency, headers: &HeaderMap) -> Result<Option<String>, Trouble> {
+    let key = read_key(headers)?;
+    if key.is_none() && rule.required {
+        return Err(Trouble::new(Kind::IdempotencyKey).detail("this request needs an Idempotency-Key"));
+    }
+    Ok(key)
+}
+
+/// The key of a request, if it has one.
+///
+/// # Errors
+/// 400: it has what is none.
+pub(super) fn read_key(headers: &HeaderMap) -> Result<Option<String>, Trouble> {
     let wrong = |detail: &str| Err(Trouble::new(Kind::IdempotencyKey).detail(detail));
     let mut values = headers.get_all(KEY).iter();
     let (first, second) = (values.next(), values.next());
-    let Some(value) = first else {
-        return if rule.required { wrong("this request needs an Idempotency-Key") } else { Ok(None) };
-    };
+    let Some(value) = first else { return Ok(None) };
     if second.is_some() {
         return wrong("there is more than one Idempotency-Key");
     }
@@ -85,34 +101,83 @@ pub(super) fn key(rule: &Idempotency, headers: &HeaderMap) -> Result<Option<Stri
     Ok(Some(bare.to_owned()))
 }
 
+/// How a request is carried out.
+#[derive(Clone, Copy)]
+pub(super) enum How<'h> {
+    /// While its caller waits.
+    Now,
+    /// Later, by this rule.
+    Later(&'h Operations),
+    /// By a message.
+    Publishes(&'h Wish<'h>),
+}
+
+/// The same, counted where it is refused.
+///
+/// # Errors
+/// As of [`key`].
+pub(super) fn key_of(call: &Call<'_>, rule: &Idempotency, headers: &HeaderMap) -> Result<Option<String>, Trouble> {
+    key(rule, headers).inspect_err(|_| {
+        let result = if headers.contains_key(KEY) { "malformed" } else { "missing" };
+        call.app.metrics.kept.key(&call.service.name, result);
+    })
+}
+
 /// Serves a request with a key.
 pub(super) async fn serve(
     call: &Call<'_>,
     (rule, key): (&Idempotency, &str),
     owner: &str,
-    later: Later<'_>,
+    how: How<'_>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Trouble> {
     let read = canonical::read(call, headers, body).await?;
     let meaning = canonical::meaning(call, &read);
-    let order = canonical::order(call, &read).await?;
+    let order = match how {
+        How::Publishes(wish) => wish.order(call, &read).await?,
+        How::Now | How::Later(_) => canonical::order(call, &read).await?,
+    };
     drop(read);
-    let (store, shelf) = (call.app.asynchronous.store()?, Shelf::new(Table::Keys, &call.service.name));
+    let (store, shelf) = (call.app.asynchronous.store().await?, Shelf::new(Table::Keys, &call.service.name));
     let name = name(owner, &meaning.route, key);
     let run = call.app.asynchronous.run;
     let kept = Kept { fingerprint: meaning.fingerprint, run, order: order.clone(), answer: None };
+    let counts = &call.app.metrics.kept;
+    let count = |result| counts.key(&call.service.name, result);
     match claim(&store, &shelf, name, kept, rule).await? {
         Claim::Full => {
+            count("full");
             let detail = format!("{} keys are kept already", rule.most);
             let soon = HeaderValue::from_static("30");
             return Err(Trouble::new(Kind::StoreFull).detail(detail).header(header::RETRY_AFTER, soon));
         }
         Claim::Again(kept) => return again(call, &kept, &meaning.fingerprint).await,
-        Claim::First => {}
+        Claim::First => count("begun"),
+        Claim::Repeated => count("repeated"),
     }
-    let keeping = Keeping { store, shelf, name, rule: rule.clone(), run, fingerprint: meaning.fingerprint };
-    if let Some((rule, _)) = later {
+    let (metrics, service) = (call.app.metrics.clone(), call.service.name.clone());
+    let keeping =
+        Keeping { store, shelf, name, rule: rule.clone(), run, fingerprint: meaning.fingerprint, metrics, service };
+    if let How::Publishes(wish) = how {
+        let task = match wish.begin(call, order.clone()) {
+            Ok(task) => task,
+            Err(trouble) => {
+                let refused = Err(trouble.unsent(true));
+                keeping.finish(order, &refused, &call.identity.request).await;
+                return refused.map(|_| Response::default());
+            }
+        };
+        let (ordered, id, operation) = (order.clone(), call.identity.request.clone(), task.operation());
+        let worked = tokio::spawn(async move {
+            let came = task.carry_out().await;
+            keeping.finish(ordered, &came, &id).await;
+            came
+        });
+        let came = worked.await.unwrap_or_else(|error| Err(Trouble::new(Kind::Internal).cause(error)))?;
+        return wish.respond(call, &order, (&came, operation)).await;
+    }
+    if let How::Later(rule) = how {
         let came = accepted(call, rule, owner, order.clone()).await;
         keeping.finish(order.clone(), &came, &call.identity.request).await;
         return carry::read(call, &order, &came?).await;
@@ -147,35 +212,42 @@ async fn claim(store: &Store, shelf: &Shelf, name: [u8; 32], kept: Kept, rule: &
     let claimed = store.change(move |tables| {
         shelf.expire(tables, now, SWEPT)?;
         let before = shelf.get(tables, &name)?.filter(|entry| entry.ends > now);
+        let mut claim = Claim::First;
         if let Some(before) = before.and_then(|entry| Kept::of(&entry)) {
             let is_left = before.answer.is_none() && before.run != kept.run;
             if !(is_left && repeat && before.fingerprint == kept.fingerprint) {
                 return Ok(Claim::Again(Box::new(before)));
             }
+            claim = Claim::Repeated;
         } else if shelf.len(tables)? >= most {
             return Ok(Claim::Full);
         }
         shelf.put(tables, &name, &kept.entry(ends))?;
-        Ok(Claim::First)
+        Ok(claim)
     });
     claimed.await.map_err(|error| broken(&error))
 }
 
 /// A request that has come before.
 async fn again(call: &Call<'_>, kept: &Kept, fingerprint: &[u8; 32]) -> Result<Response, Trouble> {
+    let count = |result| call.app.metrics.kept.key(&call.service.name, result);
     if kept.fingerprint != *fingerprint {
+        count("reused");
         let detail = "this Idempotency-Key was used for another request";
         return Err(Trouble::new(Kind::IdempotencyReused).detail(detail));
     }
     let Some(answer) = &kept.answer else {
         if kept.run != call.app.asynchronous.run {
+            count("unknown");
             let detail =
                 "the gateway ended while the first request was in work; whether it was carried out is not known";
             return Err(Trouble::new(Kind::IdempotencyUnknown).detail(detail));
         }
+        count("busy");
         let soon = HeaderValue::from_static("1");
         return Err(Trouble::new(Kind::IdempotencyBusy).header(header::RETRY_AFTER, soon));
     };
+    count("replayed");
     let mut response = carry::read(call, &kept.order, answer).await?;
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
@@ -189,6 +261,8 @@ struct Keeping {
     rule: Idempotency,
     run: u64,
     fingerprint: [u8; 32],
+    metrics: Arc<Metrics>,
+    service: String,
 }
 
 impl Keeping {
@@ -200,6 +274,9 @@ impl Keeping {
             Err(trouble) => Some(Answer::of(trouble, id)),
         };
         let answer = answer.filter(|answer| self.rule.keep_errors || !answer.status().is_server_error());
+        if answer.is_none() {
+            self.metrics.kept.key(&self.service, "freed");
+        }
         let (place, name) = (self.shelf, self.name);
         let ends = now().saturating_add(millis(self.rule.keep));
         let (run, fingerprint) = (self.run, self.fingerprint);

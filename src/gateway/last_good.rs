@@ -20,6 +20,9 @@ pub(super) struct LastGood {
     folder: Option<PathBuf>,
 }
 
+/// How names of files begin that are not whole yet; no service's does.
+const BEGUN: &str = ".begun-";
+
 /// One service's file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
@@ -31,8 +34,17 @@ struct Kept {
 }
 
 impl LastGood {
+    /// Throws away what an earlier process had begun to write when it was killed.
     pub(super) fn new(state: Option<&Path>) -> Self {
-        Self { folder: state.map(|state| state.join("last-good")) }
+        let folder = state.map(|state| state.join("last-good"));
+        let entries = folder.as_ref().and_then(|folder| fs::read_dir(folder).ok());
+        for entry in entries.into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(BEGUN) {
+                // Where that cannot be done, it is in nobody's way.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Self { folder }
     }
 
     /// Keeps services' sources, of each all or, if that fails, those that were kept before. What the disk says against it
@@ -106,7 +118,7 @@ fn write_one(folder: &Path, sources: &ServiceSources) -> io::Result<Option<Named
         return Ok(None);
     }
     fs::create_dir_all(folder)?;
-    let mut file = NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(BEGUN).tempfile_in(folder)?;
     file.write_all(&text)?;
     Ok(Some(file))
 }

@@ -1,25 +1,25 @@
 //! The order in which a request passes, on one screen.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use hyper::body::{Body as _, Incoming};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::connection::{Answering, Arrival};
 use super::exchange;
 use super::framing::{FRAGMENT, Verdict};
-use super::headers::{connection_names_end_to_end, is_looping, vouch};
+use super::headers::{connection_names_end_to_end, is_looping, last_forwarded, vouch};
+use super::overload::{Key, Place, Rung};
 use super::record::{Recorded, Recording};
 use super::rescue::{Listener, rescue};
 use super::target::{Target, WHOLE, parse_target};
 use super::tls::Secured;
 use super::trouble::{Kind, Trouble};
 use super::upgrade::admit_connect;
-use crate::settings::Limits;
+use crate::settings::{Forwarded, Limits};
 
 /// What serves callers.
 #[derive(Clone)]
@@ -29,11 +29,9 @@ impl Answering for DataPlane {
     type Body = Recorded;
 
     /// Everything between a connection and the life of a request, outermost first.
-    async fn answer(self, request: Request<Incoming>, arrival: Arrival) -> Response<Recorded> {
+    async fn answer(self, mut request: Request<Body>, arrival: Arrival) -> Response<Recorded> {
         let Self(app) = self;
         let Arrival { busy, framed } = arrival;
-        // hyper's bodies are in a box of their own only where there is one.
-        let mut request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         // First, so that whatever follows is recorded, and so that every answer carries the request's id.
         let mut recording = Recording::begin(&app, busy, &request);
         let listener = Listener::of(&request);
@@ -43,7 +41,7 @@ impl Answering for DataPlane {
             let (identity, facts, caller) = (&*identity, &*facts, busy.caller());
             let inner = pin!(async {
                 // Before any work is done for a request, but after it has a name by which its refusal can be found.
-                *admitted = Some(admit(&app)?);
+                *admitted = Some(admit(&app, caller.peer, request.headers())?);
                 // Before anything reads the request: from here on there is one target, one host, one framing.
                 let target = strict(&app, framed, &mut request)?;
                 if target.path == WHOLE {
@@ -61,10 +59,17 @@ impl Answering for DataPlane {
 }
 
 /// Refuses what would be more than the gateway can have in work.
-fn admit(app: &App) -> Result<OwnedSemaphorePermit, Trouble> {
-    app.in_flight.clone().try_acquire_owned().map_err(|_| {
-        Trouble::new(Kind::Overloaded).header(header::RETRY_AFTER, HeaderValue::from_static("1")).closing()
-    })
+fn admit(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Place, Trouble> {
+    if app.overload.rung() >= Rung::Refusing {
+        return Err(Trouble::overloaded().closing());
+    }
+    // Behind proxies that are trusted all come from one address, and the last of them says from which it has it.
+    let forwarded = match app.settings.forwarded {
+        Forwarded::Append => last_forwarded(headers),
+        Forwarded::Replace => None,
+    };
+    let key = forwarded.map_or(Key::Peer(peer.ip()), Key::Forwarded);
+    app.overload.room.enter(key).ok_or_else(|| Trouble::overloaded().closing())
 }
 
 /// Refuses requests that hyper lets through and that two readers could understand differently.
@@ -72,12 +77,26 @@ fn strict(app: &App, framed: Option<Verdict>, request: &mut Request<Body>) -> Re
     check_framing(framed, request.version(), request.headers()).map_err(Trouble::closing)?;
     check_method(request, &app.settings.upgrades).map_err(Trouble::closing)?;
     check_head(request, &app.settings.limits).map_err(Trouble::closing)?;
+    if request.version() == Version::HTTP_2 {
+        join_cookies(request.headers_mut()).map_err(Trouble::closing)?;
+    }
     let secured = request.extensions().get::<Secured>().cloned();
     vouch(request.headers_mut(), secured.as_ref());
     if is_looping(request.headers(), &app.via) {
         return Err(Trouble::new(Kind::Loop));
     }
     parse_target(request).map_err(|reason| Trouble::new(Kind::Target).detail(reason).closing())
+}
+
+/// What HTTP/2 may send in parts is one field for everybody else (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) -> Result<(), Trouble> {
+    let parts: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if parts.len() > 1 {
+        let whole = HeaderValue::from_bytes(&parts.join(&b"; "[..]));
+        let whole = whole.map_err(|error| Trouble::new(Kind::Internal).cause(error))?;
+        headers.insert(header::COOKIE, whole);
+    }
+    Ok(())
 }
 
 /// `OPTIONS *` is about the gateway itself, which has nothing to offer beyond what each resource has.

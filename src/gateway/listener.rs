@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::connection::{self, Answering};
 use super::metrics::Metrics;
+use super::overload::{Key, Overload, Room};
 use super::tls::{Certificates, Refused, Stream};
 use super::workers::Seat;
 use crate::settings::{Limits, Timeouts};
@@ -77,6 +79,7 @@ pub(super) struct Serving {
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) overload: Arc<Overload>,
     /// Told once: accept no more.
     pub(super) shut: watch::Receiver<bool>,
     /// Told once: finish and close.
@@ -88,18 +91,22 @@ pub(super) struct Serving {
 /// Accepts connections until told to stop, and has each served where the fewest are.
 pub(super) async fn accept<A: Answering>(listener: TcpListener, seats: Vec<Seat<A>>, serving: Serving) {
     let room = Arc::new(Semaphore::new(serving.limits.connections));
+    let shares = Room::of(serving.limits.connections, serving.limits.share);
     let mut shut = serving.shut.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = next(&listener, &room) => accepted,
+            accepted = next(&listener, &room, &serving.overload) => accepted,
             () = connection::stopped(&mut shut) => return,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
+        let born = Instant::now();
+        // Nobody may take the room of all others, not even with connections on which nothing is asked.
+        let Some(share) = shares.enter(Key::Peer(peer.ip())) else { continue };
         // Whoever serves it must hear of its bytes, so it is taken from this thread's ear.
         let Ok(stream) = stream.into_std() else { continue };
         let Some((seat, sitting)) = Seat::take(&seats) else { continue };
         let answering = seat.answering.clone();
-        let Serving { certificates, limits, timeouts, metrics, mut stop, alive, .. } = serving.clone();
+        let Serving { certificates, limits, timeouts, metrics, overload, mut stop, alive, .. } = serving.clone();
         seat.runtime.spawn(async move {
             metrics.connections.inc();
             let secured = async {
@@ -111,15 +118,17 @@ pub(super) async fn accept<A: Answering>(listener: TcpListener, seats: Vec<Seat<
             };
             let secured = tokio::select! {
                 secured = secured => Some(secured),
-                () = connection::stopped(&mut stop) => None,
+                () = connection::long_stopped(&mut stop) => None,
             };
             match secured {
-                Some(Ok(stream)) => connection::serve(stream, peer, answering, limits, timeouts, stop).await,
+                Some(Ok(stream)) => {
+                    connection::serve(stream, (peer, born), answering, &(limits, timeouts), overload, stop).await;
+                }
                 Some(Err(reason)) => tracing::debug!(%peer, %reason, "not served"),
                 None => {}
             }
             metrics.connections.dec();
-            drop((permit, alive, sitting));
+            drop((permit, share, alive, sitting));
         });
     }
 }
@@ -128,10 +137,16 @@ pub(super) async fn accept<A: Answering>(listener: TcpListener, seats: Vec<Seat<
 async fn next(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
+    overload: &Overload,
 ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.ok()?;
+    overload.accepting().await;
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, permit)),
+        Ok((stream, peer)) => {
+            // There may have come to be too much while nobody came.
+            overload.accepting().await;
+            Some((stream, peer, permit))
+        }
         Err(error) => {
             // Out of descriptors, mostly: trying again at once would only spin.
             tracing::warn!(%error, "cannot accept a connection");

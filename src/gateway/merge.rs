@@ -95,8 +95,10 @@ pub(super) async fn read_live(call: &Call<'_>, read: RequestOut) -> Result<Read,
             check_json_type(&parts.headers).map_err(contract)?;
             let codings = parse_codings(&parts.headers).ok_or_else(|| contract("an unknown content coding"))?;
             let settings = &call.app.settings;
-            let raw = collect(body, settings.limits.body, settings.timeouts.response_body);
+            let mut held = call.app.overload.holding();
+            let raw = collect(body, settings.limits.body, settings.timeouts.response_body, &mut held);
             let raw = raw.await.map_err(Trouble::from_service_body)?;
+            call.facts.change(|known| known.held.push(held));
             aside::leave(raw.len()).await;
             let decoded = decode_large(call, &raw, &codings).map_err(|_| contract("cannot be decoded"))?;
             let tag = strong_etag(&parts.headers).cloned();

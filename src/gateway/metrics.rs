@@ -1,16 +1,22 @@
-//! Metrics in Prometheus's text form. Every label has a bounded set of values: names from the rules, never from requests.
+//! Metrics as OpenMetrics text. Every label has a bounded set of values: names from the rules, never from requests.
+//!
+//! Only exemplars come from requests: the last trace of each bucket of latencies.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::asynchronous;
+use super::messages::{self, Flows};
 use super::operating::Operating;
 use super::record::{Entry, Known};
 use super::upstream::{Clusters, Counts};
@@ -20,7 +26,7 @@ use super::upstream::{Clusters, Counts};
 pub(super) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
+    durations: Family<DurationLabels, Traced, fn() -> Traced>,
     translations: Family<DurationLabels, Histogram, fn() -> Histogram>,
     faults: Family<FaultLabels, Counter>,
     fallbacks: Family<FallbackLabels, Counter>,
@@ -42,8 +48,25 @@ pub(super) struct Metrics {
     dropped_lines: Gauge<i64, AtomicI64>,
     /// Those of endpoints.
     endpoints: Counts,
+    /// Those of flows.
+    flows: messages::Counts,
+    /// Those of requests that are kept.
+    pub(super) kept: asynchronous::Counts,
     /// Of the gateway's own operation.
     pub(super) operating: Operating,
+    /// Rung, bytes of bodies, requests in work.
+    overload: [Gauge<i64, AtomicI64>; 3],
+}
+
+/// Latencies, with a trace of each bucket.
+type Traced = HistogramWithExemplars<Trace>;
+
+/// An exemplar begins so.
+const EXEMPLAR: &str = " # {trace_id=\"";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Trace {
+    trace_id: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,7 +122,7 @@ impl Metrics {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("bifocal");
         let requests = Family::default();
-        let durations = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let durations = Family::new_with_constructor(traced as fn() -> Traced);
         let translations = Family::new_with_constructor(seconds as fn() -> Histogram);
         let faults = Family::default();
         let fallbacks = Family::default();
@@ -129,7 +152,15 @@ impl Metrics {
         registry.register("access_log_dropped", "Access log lines that were dropped", dropped_lines.clone());
         let endpoints = Counts::default();
         registry.register_collector(Box::new(endpoints.clone()));
+        let flows = messages::Counts::default();
+        registry.register_collector(Box::new(flows.clone()));
+        let kept = asynchronous::Counts::new(&mut registry);
         let operating = Operating::new(&mut registry);
+        let overload: [Gauge<i64, AtomicI64>; 3] = Default::default();
+        let [rung, held, in_flight] = overload.clone();
+        registry.register("overload_rung", "Measures against overload that are taken, 0 to 4", rung);
+        registry.register("held_body_bytes", "Bytes of bodies that are held", held);
+        registry.register("requests_in_flight", "Requests in work", in_flight);
         Self {
             registry,
             requests,
@@ -149,13 +180,29 @@ impl Metrics {
             upgrades,
             dropped_lines,
             endpoints,
+            flows,
+            kept,
             operating,
+            overload,
+        }
+    }
+
+    /// What is told of overload.
+    pub(super) fn note_overload(&self, (rung, held, in_flight): (u8, usize, usize)) {
+        let figures = [i64::from(rung), whole(held), whole(in_flight)];
+        for (gauge, figure) in self.overload.iter().zip(figures) {
+            gauge.set(figure);
         }
     }
 
     /// From here on these endpoints are told of.
     pub(super) fn watch(&self, clusters: &Arc<Clusters>) {
         self.endpoints.watch(clusters);
+    }
+
+    /// From here on these flows are told of.
+    pub(super) fn watch_flows(&self, flows: &Arc<Flows>) {
+        self.flows.watch(flows);
     }
 
     /// Counts a finished request.
@@ -210,8 +257,21 @@ impl Metrics {
         self.upgrades.get_or_create(&UpgradeLabels { protocol: protocol.to_owned(), result }).inc();
     }
 
-    /// All of it as text.
+    /// All of it as text, but for exemplars.
     pub(super) fn render(&self, dropped_lines: u64) -> String {
+        let text = self.render_with_exemplars(dropped_lines);
+        // There are none in labels: these have no quotes that are not escaped.
+        text.split_inclusive('\n').fold(String::with_capacity(text.len()), |mut plain, line| {
+            match line.split_once(EXEMPLAR) {
+                Some((sample, _)) => plain.extend([sample, "\n"]),
+                None => plain.push_str(line),
+            }
+            plain
+        })
+    }
+
+    /// All of it as text.
+    pub(super) fn render_with_exemplars(&self, dropped_lines: u64) -> String {
         self.dropped_lines.set(i64::try_from(dropped_lines).unwrap_or(i64::MAX));
         let mut out = String::new();
         // Writing to a String cannot fail.
@@ -227,7 +287,7 @@ pub(super) struct Counters(Mutex<HashMap<(usize, Option<usize>), Pair>>);
 /// Those of one pair of versions.
 #[derive(Debug)]
 struct Pair {
-    durations: Histogram,
+    durations: Traced,
     /// None as long as nothing was translated.
     translations: Option<Histogram>,
     /// By route, then by status class.
@@ -237,7 +297,10 @@ struct Pair {
 impl Pair {
     fn count(&mut self, metrics: &Metrics, entry: &Entry<'_>) {
         let known = entry.known;
-        self.durations.observe(entry.duration.as_secs_f64());
+        let is_traced = known.trace.is_some() || (entry.identity.is_continued() && entry.identity.is_sampled());
+        let trace = is_traced.then(|| (Trace { trace_id: entry.identity.trace_id().to_owned() }, SystemTime::now()));
+        let (trace, at) = trace.unzip();
+        self.durations.observe(entry.duration.as_secs_f64(), trace, at);
         if !known.translating.is_zero() {
             let all = || metrics.translations.get_or_create(&labels(known)).clone();
             self.translations.get_or_insert_with(all).observe(known.translating.as_secs_f64());
@@ -256,6 +319,10 @@ impl Pair {
     }
 }
 
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 fn labels(known: &Known) -> DurationLabels {
     DurationLabels {
         service: known.service().to_owned(),
@@ -264,8 +331,16 @@ fn labels(known: &Known) -> DurationLabels {
     }
 }
 
+/// Upper bounds of buckets, in seconds.
+const BOUNDS: [f64; 15] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+
 fn seconds() -> Histogram {
-    Histogram::new([0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0])
+    Histogram::new(BOUNDS)
+}
+
+fn traced() -> Traced {
+    Traced::new(BOUNDS.into_iter())
 }
 
 fn class(status: u16) -> &'static str {

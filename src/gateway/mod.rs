@@ -1,7 +1,7 @@
 //! Listeners, negotiation, the life of a request, upstreams, bodies, errors, admin.
 //!
 //! Read in this order: [`server`] starts and ends it all, [`listener`] accepts, [`workers`] serve, [`tls`] shakes hands, [`connection`] tells the protocol and
-//! keeps time, [`layers`] is the stack
+//! keeps time, [`plain`] and hyper speak it, [`layers`] is the stack
 //! on one screen, [`exchange`] the life of a request, [`translate`] what HTTP needs around a translation, [`rescue`] how
 //! errors become responses. [`reload`] replaces what [`generation`] holds.
 
@@ -10,15 +10,22 @@ mod doors;
 mod frames;
 mod framing;
 mod handover;
+mod head;
+mod http2;
 mod listener;
 mod manager;
+mod plain;
+mod presence;
+mod rewound;
 mod server;
+mod succession;
 mod tls;
 mod wire;
 mod workers;
 
 mod aside;
 mod layers;
+mod overload;
 mod panics;
 mod record;
 mod rescue;
@@ -55,6 +62,8 @@ mod reload;
 mod status;
 mod watch;
 
+mod messages;
+
 mod access_log;
 mod admin;
 mod audit;
@@ -65,6 +74,9 @@ mod metrics;
 mod operating;
 mod telemetry;
 
+#[doc(hidden)]
+pub mod probe;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -74,20 +86,27 @@ use tokio::sync::Semaphore;
 pub(crate) use access_log::rfc3339;
 pub(crate) use doors::Sockets;
 pub(crate) use handover::Predecessor;
+pub(crate) use headers::random;
 pub(crate) use levels::Levels;
 pub(crate) use lines::{Lines, MESSAGES};
 pub use listener::BindError;
+pub use messages::Brokers;
+pub(crate) use server::Surroundings;
 pub use server::{Server, StartError, Stop};
-pub(crate) use server::{Succession, Surroundings};
+pub(crate) use succession::Succession;
 
+use crate::plan::ServicePlan;
 use crate::settings::Settings;
 use access_log::AccessLog;
 use asynchronous::Asynchronous;
 use changes::Changes;
 use generation::Current;
 use ledger::Ledger;
+use messages::Flows;
 use metrics::Metrics;
+use overload::Overload;
 use reload::Reloader;
+use succession::Estate;
 use telemetry::Telemetry;
 use tls::{Certificates, Connector};
 use upstream::{Clusters, Upstreams};
@@ -102,7 +121,7 @@ struct App {
     upstreams: Upstreams,
     clusters: Arc<Clusters>,
     certificates: Arc<Certificates>,
-    in_flight: Arc<Semaphore>,
+    overload: Arc<Overload>,
     /// What has changed to another protocol and is open.
     tunnels: Arc<Semaphore>,
     /// This process in `Via`.
@@ -112,6 +131,10 @@ struct App {
     /// Each worker writes pages of its own.
     ledger: Ledger,
     asynchronous: Arc<Asynchronous>,
+    /// Flows of messages.
+    flows: Arc<Flows>,
+    /// What a successor waits for.
+    estate: Arc<Estate>,
     /// On the way to the end.
     draining: Arc<AtomicBool>,
     /// Not ready because an operator says so.
@@ -139,16 +162,21 @@ impl App {
             settings: self.settings.clone(),
             current: self.current.clone(),
             reloader: self.reloader.clone(),
-            upstreams: Upstreams::new(Connector::new(self.certificates.clone()), &self.clusters),
+            upstreams: Upstreams::new(
+                Connector::new(self.certificates.clone(), self.settings.timeouts.peer),
+                &self.clusters,
+            ),
             clusters: self.clusters.clone(),
             certificates: self.certificates.clone(),
-            in_flight: self.in_flight.clone(),
+            overload: self.overload.clone(),
             tunnels: self.tunnels.clone(),
             via: self.via.clone(),
             metrics: self.metrics.clone(),
             access: self.access.clone(),
             ledger: self.ledger.share(),
             asynchronous: self.asynchronous.clone(),
+            flows: self.flows.clone(),
+            estate: self.estate.clone(),
             draining: self.draining.clone(),
             drained: self.drained.clone(),
             changes: self.changes.clone(),
@@ -158,6 +186,17 @@ impl App {
         }
     }
 
+    /// Whether any service has requests that must be kept.
+    fn keeps_requests(&self) -> bool {
+        self.current.snapshot().services.values().any(|serving| serving.plan.keeps_requests())
+    }
+
+    /// Whether there is anything to keep: requests, or which messages are done.
+    fn needs_store(&self) -> bool {
+        let needs = |plan: &ServicePlan| plan.keeps_requests() || !plan.channels.is_empty();
+        self.current.snapshot().services.values().any(|serving| needs(&serving.plan))
+    }
+
     /// Whether connections are told to close, since this process is to go.
     fn is_leaving(&self) -> bool {
         self.draining.load(Ordering::Relaxed) || self.drained.load(Ordering::Relaxed)
@@ -165,6 +204,19 @@ impl App {
 
     /// All metrics as text.
     fn metrics_text(&self) -> String {
+        self.look();
+        self.metrics.render(self.access.dropped())
+    }
+
+    /// The same with traces of some requests.
+    fn metrics_text_with_exemplars(&self) -> String {
+        self.look();
+        self.metrics.render_with_exemplars(self.access.dropped())
+    }
+
+    /// Takes over what others have counted.
+    fn look(&self) {
+        self.metrics.note_overload(self.overload.figures());
         self.metrics.operating.set(&operating::Levels {
             access_left_out: self.access.left_out(),
             messages_dropped: self.messages.as_ref().map_or(0, |lines| lines.lost()),
@@ -172,7 +224,6 @@ impl App {
             is_level_changed: self.changes.levels.is_changed(),
             is_draining: self.is_leaving(),
         });
-        self.metrics.render(self.access.dropped())
     }
 
     /// Waits until logs are written, within reason.

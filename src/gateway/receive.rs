@@ -15,6 +15,7 @@ use super::body::inflow::Inflow;
 use super::body::media::Media;
 use super::body::{From, StreamFault, begun, collect, find_fault, find_stream_fault};
 use super::exchange::Call;
+use super::overload::{Full, Held};
 use super::streaming::{self, Passing};
 use super::translate::busy;
 use super::trouble::{Kind, Trouble};
@@ -65,7 +66,9 @@ pub(super) async fn receive_request(
         Passing::Untouched(body) => body,
     };
     let limits = &call.app.settings.limits;
-    let raw = collect(body, limits.body, call.app.settings.timeouts.body).await.map_err(Trouble::from_caller_body)?;
+    let mut held = call.app.overload.holding();
+    let raw = collect(body, limits.body, call.app.settings.timeouts.body, &mut held).await;
+    let raw = raw.map_err(Trouble::from_caller_body)?;
     call.facts.change(|known| known.request_bytes = raw.len() as u64);
     aside::leave(raw.len()).await;
     if raw.is_empty() {
@@ -90,7 +93,17 @@ pub(super) async fn receive_request(
     })?;
     let decoded = as_json(media, &raw, decoded)
         .map_err(|()| Trouble::new(Kind::UnsupportedType).detail("the body is not what its Content-Type says"))?;
+    hold(call, held, &raw, decoded.as_deref())?;
     Ok(Received::Whole { raw, decoded, codings })
+}
+
+/// Counts what a body takes besides its bytes as they came, until its exchange is over: without its coding, and as rules
+/// will write it, which is about as much again.
+fn hold(call: &Call<'_>, mut held: Held, raw: &[u8], decoded: Option<&[u8]>) -> Result<(), Trouble> {
+    let more = decoded.map_or(raw.len(), |text| 2 * text.len());
+    held.add(more).map_err(|Full| Trouble::overloaded())?;
+    call.facts.change(|known| known.held.push(held));
+    Ok(())
 }
 
 /// A body as rules see it: forms and texts as JSON. `Err`: it is not what it should be.
@@ -171,7 +184,8 @@ pub(super) async fn receive_response(
         }
         Passing::Untouched(body) => body,
     };
-    let raw = collect(body, limits.body, call.app.settings.timeouts.response_body).await;
+    let mut held = call.app.overload.holding();
+    let raw = collect(body, limits.body, call.app.settings.timeouts.response_body, &mut held).await;
     call.facts.change(|known| known.upstream += from.elapsed());
     let raw = raw.map_err(Trouble::from_service_body)?;
     aside::leave(raw.len()).await;
@@ -197,5 +211,6 @@ pub(super) async fn receive_response(
         DecodeFault::Corrupt => contract("the body is not what its content coding says"),
     })?;
     let decoded = as_json(media, &raw, decoded).map_err(|()| contract("the body is not what its Content-Type says"))?;
+    hold(call, held, &raw, decoded.as_deref())?;
     Ok(Received::Whole { raw, decoded, codings })
 }

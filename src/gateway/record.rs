@@ -12,13 +12,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::connection::Busy;
 use super::generation::{Generation, Standing};
 use super::headers::{GENERATION, Identity, REQUEST_ID};
 use super::introduction::Introduction;
+use super::overload::{Held, Place};
 use super::telemetry::{Called, Notes};
 use super::tls::Secured;
 use super::trouble::Side;
@@ -59,8 +59,16 @@ pub(super) struct Known {
     pub(super) calls: Vec<(String, usize, usize)>,
     /// Members of the service's answer that had nowhere to go.
     pub(super) dropped_members: usize,
+    /// It goes to a service when its caller is not on the line any more: what for.
+    pub(super) background: Option<&'static str>,
+    /// Its caller's line is written.
+    pub(super) is_recorded: bool,
     /// Of a request that is traced.
     pub(super) trace: Option<Box<Notes>>,
+    /// Bodies that are held for it.
+    pub(super) held: Vec<Held>,
+    /// What it counts under besides its caller's address.
+    pub(super) places: [Option<Place>; 2],
 }
 
 impl Known {
@@ -151,7 +159,7 @@ pub(super) struct Recording {
     finished: bool,
     sent: u64,
     /// Held for as long as the request is in work.
-    pub(super) admitted: Option<OwnedSemaphorePermit>,
+    pub(super) admitted: Option<Place>,
     pub(super) busy: Busy,
 }
 
@@ -188,6 +196,7 @@ impl Drop for Recording {
             if let (Some(telemetry), Some(notes)) = (&self.app.telemetry, &known.trace) {
                 telemetry.finished(&entry, notes);
             }
+            known.is_recorded = true;
         });
     }
 }

@@ -2,21 +2,22 @@
 //! the other way round.
 
 use std::fmt;
+use std::future::{Ready, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch as channel};
+use tokio::task::JoinHandle;
 
 use super::access_log::AccessLog;
 use super::admin::Desk;
 use super::asynchronous::Asynchronous;
 use super::asynchronous::runner::Orders;
-use super::audit::{Audit, Change, Who};
+use super::audit::Audit;
 use super::changes::Changes;
 use super::doors::{self, Door, Listening, Sockets, Use};
 use super::generation::Current;
@@ -27,8 +28,11 @@ use super::ledger::Ledger;
 use super::levels::Levels;
 use super::lines::Lines;
 use super::listener::{self, BindError, Serving};
+use super::messages::{Brokers, Flows};
 use super::metrics::Metrics;
+use super::overload::Overload;
 use super::reload::Reloader;
+use super::succession::{Succession, inherit};
 use super::telemetry::Telemetry;
 use super::tls::{Certificates, Connector};
 use super::upstream::{Clusters, Upstreams};
@@ -37,9 +41,6 @@ use super::workers::Workers;
 use super::{App, headers, manager};
 use crate::settings::{AdminListen, Settings};
 use crate::store::{Keeper, StoreError};
-
-/// How long a new process may take until it serves.
-const SUCCESSION: Duration = Duration::from_secs(60);
 
 /// A gateway that listens and has read its rules.
 #[derive(Debug)]
@@ -121,12 +122,25 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        Self::bind_with(settings, Brokers::new()).await
+    }
+
+    /// The same with brokers of the caller's own, beside those of the settings and before those of the same name.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn bind_with(settings: Settings, brokers: Brokers) -> Result<Self, StartError> {
         let (levels, sockets) = (Levels::of_others(), Sockets::default());
-        Self::bind_in(settings, Surroundings { levels, messages: None, sockets, predecessor: None }).await
+        let surroundings = Surroundings { levels, messages: None, sockets, predecessor: None };
+        Self::bind_in(settings, surroundings, brokers).await
     }
 
     /// The same, with what is there already.
-    pub(crate) async fn bind_in(settings: Settings, surroundings: Surroundings) -> Result<Self, StartError> {
+    pub(crate) async fn bind_in(
+        settings: Settings,
+        surroundings: Surroundings,
+        brokers: Brokers,
+    ) -> Result<Self, StartError> {
         let Surroundings { levels, messages, sockets, predecessor } = surroundings;
         // Listened for from here on: a SIGHUP before anybody listens would end the process.
         let signals = Signals::listen();
@@ -139,16 +153,18 @@ impl Server {
         let certificates = Arc::new(certificates);
         let kept = LastGood::new(settings.state.as_deref());
         let settings = Arc::new(settings);
-        let connector = Connector::new(certificates.clone());
+        let connector = Connector::new(certificates.clone(), settings.timeouts.peer);
         let clusters = Arc::new(Clusters::new(settings.clone(), connector.clone()));
         metrics.watch(&clusters);
         let reloader = Reloader::new(settings.rules.clone(), kept, current.clone(), metrics.clone(), clusters.clone());
         let reloader = Arc::new(reloader);
         reloader.reload("start").await;
-        let asynchronous = Arc::new(Asynchronous::new(Keeper::new(settings.state.clone())));
-        if current.snapshot().services.values().any(|serving| serving.plan.keeps_requests()) {
-            asynchronous.keeper.store().map_err(StartError::Store)?;
-        }
+        let state = settings.state.clone();
+        let keeper = if predecessor.is_some() { Keeper::awaiting(state) } else { Keeper::new(state) };
+        let asynchronous = Arc::new(Asynchronous::new(Arc::new(keeper)));
+        let flows = Arc::new(Flows::new(&settings, brokers, &current, &asynchronous));
+        metrics.watch_flows(&flows);
+        metrics.kept.watch(&asynchronous);
         let telemetry = Telemetry::start(&settings.telemetry, &metrics).map_err(StartError::Thread)?;
         let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));
         let changes = Changes {
@@ -164,13 +180,15 @@ impl Server {
             upstreams: Upstreams::new(connector, &clusters),
             clusters,
             certificates,
-            in_flight: Arc::new(Semaphore::new(settings.limits.in_flight)),
+            overload: Arc::new(Overload::new(&settings.limits)),
             tunnels: Arc::new(Semaphore::new(settings.limits.tunnels)),
             via: via.unwrap_or(HeaderValue::from_static("1.1 bifocal")),
             metrics,
             access: Arc::new(access),
             ledger: Ledger::new(),
             asynchronous,
+            flows,
+            estate: Arc::default(),
             draining: Arc::default(),
             drained: Arc::default(),
             changes,
@@ -179,6 +197,9 @@ impl Server {
             own_header: Some(settings.version_header.clone()).filter(|name| !headers::is_managed(name)),
             settings,
         });
+        if app.needs_store() && predecessor.is_none() {
+            app.asynchronous.keeper.store().map_err(StartError::Store)?;
+        }
         let workers = Workers::start(&app).map_err(StartError::Thread)?;
         Ok(Self { app, workers, doors, signals, predecessor })
     }
@@ -233,7 +254,7 @@ impl Server {
     /// # Errors
     /// Its sockets cannot be shared.
     pub(crate) fn succession(&self) -> io::Result<Succession> {
-        Ok(Succession { handover: Arc::new(Handover::of(&self.doors)?), app: self.app.clone() })
+        Ok(Succession::new(Handover::of(&self.doors)?, self.app.clone()))
     }
 
     /// Serves until `shutdown` is over, then finishes what is in flight, for as long as the drain time allows. Says
@@ -249,33 +270,12 @@ impl Server {
             limits: app.settings.limits,
             timeouts: app.settings.timeouts,
             metrics: app.metrics.clone(),
+            overload: app.overload.clone(),
             shut: shutting.clone(),
             stop: stopped,
             alive,
         };
-        let mut admin = None;
-        let mut accepting = Vec::new();
-        for door in doors {
-            let listener = match (door.of, door.socket) {
-                (Use::Admin, socket) => {
-                    admin = open_desk(&app, socket, admin_stopped.clone());
-                    continue;
-                }
-                (_, Listening::Tcp(listener)) => TcpListener::from_std(listener),
-                (_, Listening::Unix(_)) => Err(io::Error::other("callers cannot be served on a UNIX socket")),
-            };
-            let listener = match listener {
-                Ok(listener) => listener,
-                Err(error) => {
-                    tracing::error!(%error, setting = door.of.setting(), "a socket cannot be used");
-                    continue;
-                }
-            };
-            let certificates = (door.of == Use::Tls).then(|| app.certificates.clone());
-            let seats = workers.seats(|app| DataPlane(app.clone()));
-            let serving = Serving { certificates, ..serving.clone() };
-            accepting.push(tokio::spawn(listener::accept(listener, seats, serving)));
-        }
+        let (admin, accepting) = open_doors(&app, &workers, doors, &serving, &admin_stopped);
         drop(serving);
         let settings = app.settings.clone();
         let changes = app.changes.clone();
@@ -283,18 +283,24 @@ impl Server {
         tokio::spawn(async move {
             watch::watch(changes, (settings.reload, &settings.log), signals, watching).await;
         });
-        let orders = Orders::begin(&app).await;
+        let orders = Orders::begin(&app);
         let is_main = predecessor.is_some();
-        if let Some(Err(error)) = predecessor.map(Predecessor::relieve) {
-            tracing::debug!(%error, "the process before is gone already");
-        }
+        let inheriting = take_over(&app, predecessor).await;
         manager::ready(is_main);
         let workers = Arc::new(workers);
         let guarded = tokio::spawn(watchdog(workers.clone()));
         let measured = tokio::spawn(measure(app.clone()));
+        let weighed = tokio::spawn(app.overload.clone().watch());
 
         let why = shutdown.await.into();
         app.draining.store(true, Ordering::Release);
+        inheriting.abort();
+        app.flows.stop();
+        let leaving = tokio::spawn(leave_to_heir(app.clone()));
+        if why == Stop::Replaced {
+            // Operators have the other process at the same door.
+            let _ = stop_admin.send(true);
+        }
         if why == Stop::Told {
             // In a succession it is the other process that the service manager looks at.
             manager::stopping();
@@ -302,6 +308,8 @@ impl Server {
             tokio::time::sleep(app.settings.timeouts.leave).await;
         }
         tracing::info!("stopping: no new connections, finishing what is in flight");
+        // What is ordered from here on is left to the next process.
+        app.asynchronous.end();
         let _ = shut.send(true);
         for one in accepting {
             // A listener's task ends when told so; a panic there is an end, too.
@@ -311,10 +319,10 @@ impl Server {
             tokio::time::sleep(app.settings.timeouts.leave).await;
         }
         let _ = stop.send(true);
-        app.asynchronous.end();
         let finished = async {
             all_gone.closed().await;
             orders.finished().await;
+            app.flows.stopped().await;
         };
         let drained = tokio::time::timeout(app.settings.timeouts.drain, finished).await.is_ok();
         if !drained {
@@ -322,12 +330,11 @@ impl Server {
         }
         guarded.abort();
         measured.abort();
-        if let Some(telemetry) = &app.telemetry {
-            if app.settings.telemetry.metrics_every.is_some() {
-                telemetry.metrics(&app.metrics_text());
-            }
-            telemetry.flush().await;
-        }
+        weighed.abort();
+        leaving.abort();
+        app.asynchronous.keeper.let_go();
+        app.estate.hand_over();
+        send_rest(&app).await;
         let _ = stop_admin.send(true);
         if let Some(desk) = admin {
             desk.closed().await;
@@ -341,10 +348,52 @@ impl Server {
     }
 }
 
+/// Has everybody served who comes to one of the doors.
+fn open_doors(
+    app: &Arc<App>,
+    workers: &Workers,
+    doors: Vec<Door>,
+    serving: &Serving,
+    admin_stopped: &channel::Receiver<bool>,
+) -> (Option<Desk>, Vec<JoinHandle<()>>) {
+    let mut admin = None;
+    let mut accepting = Vec::new();
+    for door in doors {
+        if door.of == Use::Admin {
+            admin = open_desk(app, door.socket, admin_stopped.clone());
+            continue;
+        }
+        let Some(listener) = open_door(door.of, door.socket) else { continue };
+        let certificates = (door.of == Use::Tls).then(|| app.certificates.clone());
+        let seats = workers.seats(|app| DataPlane(app.clone()));
+        let serving = Serving { certificates, ..serving.clone() };
+        accepting.push(tokio::spawn(listener::accept(listener, seats, serving)));
+    }
+    (admin, accepting)
+}
+
 /// Without operators the gateway serves its callers all the same.
 fn open_desk(app: &Arc<App>, socket: Listening, stop: channel::Receiver<bool>) -> Option<Desk> {
     let opened = Desk::open(app.clone(), socket, stop);
     opened.inspect_err(|error| tracing::error!(%error, "the admin address is not served")).ok()
+}
+
+/// What callers come through.
+fn open_door(of: Use, socket: Listening) -> Option<TcpListener> {
+    let listener = match socket {
+        Listening::Tcp(listener) => TcpListener::from_std(listener),
+        Listening::Unix(_) => Err(io::Error::other("callers cannot be served on a UNIX socket")),
+    };
+    listener.inspect_err(|error| tracing::error!(%error, setting = of.setting(), "a socket cannot be used")).ok()
+}
+
+/// Sends what a collector has not got yet.
+async fn send_rest(app: &App) {
+    let Some(telemetry) = &app.telemetry else { return };
+    if app.settings.telemetry.metrics_every.is_some() {
+        telemetry.metrics(&app.metrics_text());
+    }
+    telemetry.flush().await;
 }
 
 /// Sends metrics now and then.
@@ -370,34 +419,30 @@ async fn watchdog(workers: Arc<Workers>) {
     }
 }
 
-/// What replaces this process by a newer program.
-#[derive(Debug)]
-pub(crate) struct Succession {
-    handover: Arc<Handover>,
-    app: Arc<App>,
+/// Takes up what is left of before: here and now, or, where another process has it, when that one lets go of it.
+async fn take_over(app: &Arc<App>, predecessor: Option<Predecessor>) -> JoinHandle<()> {
+    let Some(predecessor) = predecessor else {
+        inherit(app, None::<Ready<()>>).await;
+        return tokio::spawn(ready(()));
+    };
+    let relieved = predecessor.relieve();
+    let app = app.clone();
+    tokio::spawn(async move {
+        let before = async {
+            match relieved {
+                Ok(before) => before.await,
+                Err(error) => tracing::debug!(%error, "the process before is gone already"),
+            }
+        };
+        inherit(&app, Some(before)).await;
+    })
 }
 
-impl Succession {
-    /// Starts the program anew. True: the new process serves, and this one may go.
-    pub(crate) async fn replace(&self) -> bool {
-        let handover = self.handover.clone();
-        tracing::info!("starting the program anew, to take over");
-        let started = tokio::task::spawn_blocking(move || handover.start(SUCCESSION)).await;
-        let (result, detail) = match started.map_err(io::Error::other).and_then(|started| started) {
-            Ok(pid) => ("replaced", format!("process {pid} serves")),
-            Err(error) => ("failed", error.to_string()),
-        };
-        if result == "failed" {
-            tracing::error!(reason = detail, "the new process does not serve; this one goes on");
-        }
-        self.app.metrics.operating.replaced(result);
-        let change = Change { action: "upgrade", result, generations: None, detail };
-        self.app.changes.audit.tell(&Who::Signal("SIGUSR2"), &change);
-        result == "replaced"
-    }
-
-    /// Writes what is waiting to be written, before the process ends at once.
-    pub(crate) fn flush(&self) {
-        self.app.flush();
+/// Where the store has nothing but what flows remember, a successor need not wait for callers.
+async fn leave_to_heir(app: Arc<App>) {
+    app.flows.stopped().await;
+    if !app.keeps_requests() {
+        app.asynchronous.keeper.let_go();
+        app.estate.hand_over();
     }
 }

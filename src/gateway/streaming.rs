@@ -43,17 +43,17 @@ pub(super) async fn begin(
     let is_plain = is_document && parse_codings(headers).is_some_and(|list| list.is_empty());
     let Some(streamed) = streamed.filter(|_| is_plain) else { return Ok(Passing::Untouched(body)) };
     let (limits, timeouts) = (&call.app.settings.limits, &call.app.settings.timeouts);
-    let (unplaced, time, silence) = match from {
-        From::Caller => (Unplaced::Refuse, timeouts.body, timeouts.body_gap),
-        From::Service => (Unplaced::Drop, timeouts.response_body, timeouts.stream),
+    let (unplaced, time, silence, rate) = match from {
+        From::Caller => (Unplaced::Refuse, timeouts.body, timeouts.body_gap, limits.body_rate),
+        From::Service => (Unplaced::Drop, timeouts.response_body, timeouts.stream, 0),
     };
     let (is_large, body) = look(body, LARGE.min(limits.body), time).await?;
     if !is_large {
         return Ok(Passing::Untouched(body));
     }
-    let whole = Limits { depth: limits.depth, output: limits.translated, unplaced };
+    let whole = Limits { depth: limits.depth, nodes: limits.nodes, output: limits.translated, unplaced };
     let stream = Stream::new(&streamed, StreamLimits { element: limits.body, limits: whole });
-    let guarded = Guarded::new(body, limits.streamed as u64, silence);
+    let guarded = Guarded::new(body, limits.streamed as u64, silence).at_least(rate);
     let translated = Translated::new(Body::new(guarded), stream, from, call.facts.clone());
     Ok(Passing::Translated(Body::new(translated)))
 }

@@ -285,7 +285,7 @@ pub(super) fn outgoing(
     let body = std::mem::replace(&mut out.body, BodyOut::Unchanged);
     let payload = match (body, received) {
         (BodyOut::Unchanged, Received::Whole { raw, .. }) => Payload::Whole(raw.clone()),
-        (BodyOut::Unchanged, Received::Streaming(body)) => call.streamed(taken(body)?),
+        (BodyOut::Unchanged, Received::Streaming(body)) => call.streamed(&call.parts.headers, taken(body)?),
         (BodyOut::Unchanged, Received::Translated(body)) => Payload::Stream(taken(body)?),
         (BodyOut::Unchanged, Received::Absent) => Payload::Whole(Bytes::new()),
         (BodyOut::Replaced(body), received) => {

@@ -8,6 +8,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::body::StreamFault;
 use crate::json;
 use crate::plan::{Fault, FaultKind, Unclear};
+use Side::{Caller, Gateway, Upstream};
+use StatusCode as S;
 
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub(super) enum Kind {
     OperationInterrupted,
     StoreFailed,
     StoreFull,
+    Unconfirmed,
+    Unpublishable,
     NotReady,
     AdminHost,
     AdminOrigin,
@@ -82,8 +86,6 @@ pub(super) enum Kind {
 impl Kind {
     /// Status, stable code, title, side.
     pub(super) fn row(self) -> (StatusCode, &'static str, &'static str, Side) {
-        use Side::{Caller, Gateway, Upstream};
-        use StatusCode as S;
         match self {
             Self::Framing => (S::BAD_REQUEST, "framing", "The request's framing is ambiguous", Caller),
             Self::Target => (S::BAD_REQUEST, "target", "The request's target is not acceptable", Caller),
@@ -171,6 +173,8 @@ impl Kind {
                 "What became of the operation is not known",
                 Gateway,
             ),
+            Self::Unconfirmed => (S::SERVICE_UNAVAILABLE, "unconfirmed", "The message was not confirmed", Upstream),
+            Self::Unpublishable => (S::BAD_GATEWAY, "unpublishable", "The broker does not take the message", Upstream),
             Self::StoreFailed => (S::SERVICE_UNAVAILABLE, "store", "Nothing can be kept at the moment", Gateway),
             Self::StoreFull => {
                 (S::SERVICE_UNAVAILABLE, "store_full", "No more of this can be kept at the moment", Gateway)
@@ -244,6 +248,11 @@ impl Trouble {
         }))
     }
 
+    /// There is more to do than there is room for.
+    pub(super) fn overloaded() -> Self {
+        Self::new(Kind::Overloaded).header(http::header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     pub(super) fn detail(mut self, text: impl Into<String>) -> Self {
         self.detail = text.into();
         self
@@ -296,21 +305,23 @@ impl Trouble {
 
     /// Reading the caller's body failed.
     pub(super) fn from_caller_body(fault: StreamFault) -> Self {
-        Self::new(match fault {
-            StreamFault::TooLarge => Kind::BodyTooLarge,
-            StreamFault::Silent => Kind::BodyTimeout,
-            StreamFault::Broken => Kind::BodyBroken,
-        })
+        match fault {
+            StreamFault::TooLarge => Self::new(Kind::BodyTooLarge),
+            StreamFault::Silent => Self::new(Kind::BodyTimeout),
+            StreamFault::Broken => Self::new(Kind::BodyBroken),
+            StreamFault::NoRoom => Self::overloaded(),
+        }
         .closing()
     }
 
     /// Reading the service's body failed.
     pub(super) fn from_service_body(fault: StreamFault) -> Self {
-        Self::new(match fault {
-            StreamFault::TooLarge => Kind::UpstreamContract,
-            StreamFault::Silent => Kind::UpstreamTimeout,
-            StreamFault::Broken => Kind::UpstreamBroken,
-        })
+        match fault {
+            StreamFault::TooLarge => Self::new(Kind::UpstreamContract),
+            StreamFault::Silent => Self::new(Kind::UpstreamTimeout),
+            StreamFault::Broken => Self::new(Kind::UpstreamBroken),
+            StreamFault::NoRoom => Self::overloaded(),
+        }
         .cause(fault)
     }
 
@@ -331,6 +342,7 @@ fn json_kind(kind: json::ErrorKind) -> Kind {
         json::ErrorKind::Syntax(_) => Kind::JsonSyntax,
         json::ErrorKind::Utf8 | json::ErrorKind::LoneSurrogate => Kind::JsonEncoding,
         json::ErrorKind::Depth => Kind::JsonDepth,
+        json::ErrorKind::Nodes => Kind::BodyTooLarge,
         json::ErrorKind::DuplicateKey => Kind::JsonDuplicate,
     }
 }

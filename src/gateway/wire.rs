@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::connection::Conn;
-use super::frames::{Frames, Seen};
+use super::frames::{Frames, Seen, Wrong};
 use super::framing::Framing;
 use super::tls::Stream;
 
@@ -39,6 +39,8 @@ pub(super) enum Watch {
 const LISTENS: Duration = Duration::from_millis(500);
 /// What h2 answers with the end of the connection, for a reason that it tells (RFC 9113, 6.2): headers of no stream.
 const NO_STREAM: &[u8] = &[0, 0, 0, 1, 5, 0, 0, 0, 0];
+/// The same of a frame that is larger than any may be (4.2).
+const TOO_LARGE: &[u8] = &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1];
 
 impl Wire {
     pub(super) fn new(stream: Stream, before: Bytes, watch: Watch, conn: Arc<Conn>, write_silence: Duration) -> Self {
@@ -114,9 +116,12 @@ impl AsyncRead for Wire {
             }
             Watch::Http2(frames) => match frames.watch(read) {
                 Seen::Good => {}
-                Seen::BadFrom(offset) => {
+                Seen::BadFrom(offset, wrong) => {
                     buf.set_filled(start + offset);
-                    buf.put_slice(NO_STREAM);
+                    buf.put_slice(match wrong {
+                        Wrong::Protocol => NO_STREAM,
+                        Wrong::Size => TOO_LARGE,
+                    });
                 }
                 Seen::BadBefore => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             },

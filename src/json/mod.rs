@@ -43,6 +43,8 @@ pub enum ErrorKind {
     LoneSurrogate,
     /// Nested deeper than the limit.
     Depth,
+    /// More values than the limit.
+    Nodes,
     /// A member name twice in an object that a rule reads.
     DuplicateKey,
 }
@@ -54,6 +56,7 @@ impl std::fmt::Display for Error {
             ErrorKind::Utf8 => write!(f, "not UTF-8")?,
             ErrorKind::LoneSurrogate => write!(f, "a \\u escape is half of a surrogate pair")?,
             ErrorKind::Depth => write!(f, "nested too deep")?,
+            ErrorKind::Nodes => write!(f, "more values than the limit")?,
             ErrorKind::DuplicateKey => write!(f, "the same member name twice in one object")?,
         }
         write!(f, " at byte {}", self.offset)

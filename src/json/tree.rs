@@ -37,10 +37,19 @@ impl<'a> Tree<'a> {
     /// # Errors
     /// Anything that is not JSON in UTF-8, nests deeper than `depth`, or names a member twice in one object.
     pub fn parse(text: &'a [u8], depth: usize) -> Result<Self, Error> {
+        Self::parse_within(text, depth, usize::MAX)
+    }
+
+    /// Reads one whole document of at most `nodes` values: each takes many times the memory of its shortest text.
+    ///
+    /// # Errors
+    /// Those of [`Tree::parse`], and [`ErrorKind::Nodes`].
+    pub fn parse_within(text: &'a [u8], depth: usize, nodes: usize) -> Result<Self, Error> {
         check_utf8(text)?;
         let mut scanner = Scanner::new(text, depth);
         scanner.skip_space();
-        let tree = read_value(text, &mut scanner, 0)?;
+        let mut left = nodes;
+        let tree = read_value(text, &mut scanner, 0, &mut left)?;
         scanner.finish()?;
         Ok(tree)
     }
@@ -132,18 +141,20 @@ impl<'a> Tree<'a> {
 }
 
 /// Reads the value whose first byte is next. Recursion is bounded by the scanner's depth limit.
-fn read_value<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Scan<Tree<'a>> {
+fn read_value<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize, left: &mut usize) -> Scan<Tree<'a>> {
     let start = scanner.at;
+    let Some(fewer) = left.checked_sub(1) else { return scanner.fail(ErrorKind::Nodes, start) };
+    *left = fewer;
     let kind = match scanner.peek() {
         b'{' => {
             scanner.check_depth(depth + 1)?;
             scanner.at += 1;
-            TreeKind::Object(read_members(text, scanner, depth + 1)?)
+            TreeKind::Object(read_members(text, scanner, depth + 1, left)?)
         }
         b'[' => {
             scanner.check_depth(depth + 1)?;
             scanner.at += 1;
-            TreeKind::Array(read_elements(text, scanner, depth + 1)?)
+            TreeKind::Array(read_elements(text, scanner, depth + 1, left)?)
         }
         first => {
             scanner.skip_value(depth)?;
@@ -159,7 +170,7 @@ fn read_value<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Sc
     Ok(Tree { raw: text.get(start..scanner.at).unwrap_or_default(), kind })
 }
 
-fn read_elements<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Scan<Vec<Tree<'a>>> {
+fn read_elements<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize, left: &mut usize) -> Scan<Vec<Tree<'a>>> {
     let mut elements = Vec::new();
     scanner.skip_space();
     if scanner.peek() == b']' {
@@ -167,7 +178,7 @@ fn read_elements<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) ->
         return Ok(elements);
     }
     loop {
-        elements.push(read_value(text, scanner, depth)?);
+        elements.push(read_value(text, scanner, depth, left)?);
         scanner.skip_space();
         match scanner.peek() {
             b',' => scanner.at += 1,
@@ -183,7 +194,7 @@ fn read_elements<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) ->
 
 type Members<'a> = Vec<(Cow<'a, str>, Tree<'a>)>;
 
-fn read_members<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> Scan<Members<'a>> {
+fn read_members<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize, left: &mut usize) -> Scan<Members<'a>> {
     let mut members: Members<'a> = Vec::new();
     let mut names = HashSet::new();
     scanner.skip_space();
@@ -204,7 +215,7 @@ fn read_members<'a>(text: &'a [u8], scanner: &mut Scanner<'a>, depth: usize) -> 
             return scanner.fail(ErrorKind::DuplicateKey, key);
         }
         scanner.skip_colon()?;
-        members.push((name, read_value(text, scanner, depth)?));
+        members.push((name, read_value(text, scanner, depth, left)?));
         scanner.skip_space();
         match scanner.peek() {
             b',' => scanner.at += 1,

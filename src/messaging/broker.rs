@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::message::Message;
 use crate::rules::channel::Address;
@@ -38,8 +39,19 @@ pub trait Broker: fmt::Debug + Send + Sync {
     /// How many messages wait at an address for a reader of this name, if the broker can tell.
     fn waiting<'b>(&'b self, address: &'b Address, name: &'b str) -> Boxed<'b, Result<Option<u64>, Lost>>;
 
+    /// Looks through what is at an address, from behind the position `after`, or its beginning, to where it ends now.
+    /// Brokers without positions begin at the beginning.
+    fn look<'b>(&'b self, address: &'b Address, after: Option<&'b str>) -> Boxed<'b, Result<Box<dyn Look>, Lost>>;
+
     /// Where the dead letters of a flow go if nothing else is said; `broker` is its own name in the settings.
     fn dead_letters(&self, broker: &str, flow: &str) -> Address;
+
+    /// The place that a requester has named for its reply; `broker` is its own name in the settings. None: what it says is
+    /// no place that its like may have replies at.
+    fn reply_address(&self, broker: &str, named: &str) -> Option<Address>;
+
+    /// How a request names an address as the place for its reply; none: it cannot.
+    fn reply_name(&self, address: &Address) -> Option<String>;
 }
 
 /// Where messages come from. Dropping it gives back what is not settled.
@@ -49,6 +61,21 @@ pub trait Source: Send {
 
     /// Asks for no more messages; those that have come may still be settled.
     fn stop(&mut self) -> Boxed<'_, ()>;
+
+    /// Waits until the broker has heard of all that was settled, where settling alone does not say so.
+    fn close(&mut self) -> Boxed<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// What looks through an address once, and takes away only what is settled. Others may not see what it has shown until it
+/// ends. Dropping it gives everything else back, sooner or later.
+pub trait Look: Send {
+    /// The next message; none: that was all.
+    fn next(&mut self) -> Boxed<'_, Result<Option<Inbound>, Lost>>;
+
+    /// Gives back what is not settled; resolves when others can see it again.
+    fn end(self: Box<Self>) -> Boxed<'static, ()>;
 }
 
 /// Where messages go to.
@@ -76,6 +103,8 @@ pub struct Inbound {
     pub position: Option<String>,
     /// Whether it may have been here before.
     pub redelivered: bool,
+    /// How long it has been at a broker that does not look at `expiration` itself; zero at those that do.
+    pub waited: Duration,
     /// How the broker is told what became of it.
     pub settle: Box<dyn Settle>,
 }

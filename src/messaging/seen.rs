@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::broker::Boxed;
+use super::replies::pending::Pending;
 use crate::rules::channel::Dedup;
 
 /// A flow, a target of it, and a message's id.
@@ -39,6 +40,21 @@ pub trait Seen: Send + Sync {
 
     /// Forgets one; resolves when a crash cannot undo it.
     fn forget(&self, scope: Scope) -> Boxed<'static, Result<(), SeenError>>;
+}
+
+/// Where flows remember.
+pub trait Memory: Send + Sync {
+    /// The memory of a flow, by its name.
+    ///
+    /// # Errors
+    /// It cannot be had now.
+    fn of(&self, flow: &str) -> Result<Arc<dyn Seen>, SeenError>;
+
+    /// Where requests wait for their replies.
+    ///
+    /// # Errors
+    /// It cannot be had now.
+    fn pending(&self) -> Result<Pending, SeenError>;
 }
 
 /// In memory: forgotten with the process.

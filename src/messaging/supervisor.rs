@@ -4,41 +4,68 @@
 //! new source answers; until then the old one goes on.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::broker::Broker;
 use super::flow::{Bounds, Flow, Rules, State, Status};
-use super::seen::Seen;
+use super::letters::Letters;
+use super::seen::Memory;
 use crate::plan::ServicePlan;
 use crate::rules::channel::{self, Address};
 
 /// How long a new source may take to answer before the old flow is given up for it.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How often what could not be started is tried again.
+/// How often what could not be started, or has ended, is started again.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// Starts and stops flows.
 pub struct Supervisor {
     brokers: BTreeMap<String, Arc<dyn Broker>>,
-    seen: Arc<dyn Seen>,
+    memory: Arc<dyn Memory>,
     rules: Arc<dyn Rules>,
     bounds: Bounds,
     running: Mutex<BTreeMap<String, Running>>,
     /// What is asked for and cannot be started, and why.
-    refused: Mutex<BTreeMap<String, String>>,
+    refused: Mutex<BTreeMap<String, (Spec, String)>>,
+    /// Every flow has a receiver of it for as long as it runs.
+    alive: watch::Sender<()>,
+    /// Held by whoever looks through dead letters.
+    looking: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Supervisor").field("brokers", &self.brokers).finish_non_exhaustive()
+    }
 }
 
 /// What a flow is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Spec {
-    service: String,
-    channel: String,
-    flow: channel::Flow,
+pub struct Spec {
+    /// The service.
+    pub service: String,
+    /// Its channel.
+    pub channel: String,
+    /// What is read and where it goes.
+    pub flow: channel::Flow,
+}
+
+/// A flow that the rules ask for, or one from before that still runs.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// What it is made of; where an older one still runs, what that is made of.
+    pub spec: Spec,
+    /// What it tells of itself; none: it does not run.
+    pub status: Option<Arc<Status>>,
+    /// Why it cannot be started as the rules ask for.
+    pub refused: Option<String>,
 }
 
 struct Running {
@@ -46,23 +73,37 @@ struct Running {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
     status: Arc<Status>,
+    /// The same once more, for its dead letters.
+    flow: Flow,
 }
 
 impl Supervisor {
-    /// Flows by these rules, between these brokers; `seen` remembers what is done.
+    /// Flows by these rules, between these brokers; `memory` remembers what is done.
     pub fn new(
         brokers: BTreeMap<String, Arc<dyn Broker>>,
-        seen: Arc<dyn Seen>,
+        memory: Arc<dyn Memory>,
         rules: Arc<dyn Rules>,
         bounds: Bounds,
     ) -> Self {
-        Self { brokers, seen, rules, bounds, running: Mutex::default(), refused: Mutex::default() }
+        let (running, refused) = Default::default();
+        Self { brokers, memory, rules, bounds, running, refused, alive: watch::channel(()).0, looking: Arc::default() }
     }
 
-    /// Every flow as operators see it, and those that cannot be started with the reason.
-    pub fn flows(&self) -> (Vec<Arc<Status>>, BTreeMap<String, String>) {
-        let flows = self.running().values().map(|one| one.status.clone()).collect();
-        (flows, self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    /// Every flow by its name.
+    pub fn flows(&self) -> BTreeMap<String, Listed> {
+        let running = self.running();
+        let mut all: BTreeMap<String, Listed> = running
+            .iter()
+            .map(|(name, one)| {
+                let (spec, status) = (one.spec.clone(), Some(one.status.clone()));
+                (name.clone(), Listed { spec, status, refused: None })
+            })
+            .collect();
+        for (name, (spec, why)) in &*self.refused() {
+            let listed = || Listed { spec: spec.clone(), status: None, refused: None };
+            all.entry(name.clone()).or_insert_with(listed).refused = Some(why.clone());
+        }
+        all
     }
 
     /// How many messages wait for a flow, where its broker can tell.
@@ -71,32 +112,49 @@ impl Supervisor {
         timeout(Duration::from_secs(2), broker.waiting(&status.source, &status.reader)).await.ok()?.ok()?
     }
 
+    /// The dead letters of the flows that run.
+    pub fn letters(&self) -> Letters {
+        Letters::new(self.running().values().map(|one| one.flow.clone()).collect(), self.looking.clone())
+    }
+
     /// A broker by its name in the settings.
     pub fn broker(&self, name: &str) -> Option<&Arc<dyn Broker>> {
         self.brokers.get(name)
+    }
+
+    /// All brokers by their names in the settings.
+    pub fn brokers(&self) -> &BTreeMap<String, Arc<dyn Broker>> {
+        &self.brokers
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Follows the rules until told to stop; then every flow finishes what it has. `services` answers the plans of now, and
-    /// `changed` when there are others.
-    pub async fn follow(&self, mut plans: watch::Receiver<Vec<Arc<ServicePlan>>>, mut stop: watch::Receiver<bool>) {
+    fn refused(&self) -> MutexGuard<'_, BTreeMap<String, (Spec, String)>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows the rules until told to stop; then every flow finishes what it has, and this ends when all have.
+    pub async fn follow(&self, mut stop: watch::Receiver<bool>) {
         loop {
-            let now = plans.borrow_and_update().clone();
-            let is_complete = self.apply(&now).await;
+            let (generation, plans) = self.rules.plans();
             tokio::select! {
-                changed = plans.changed() => if changed.is_err() { break },
-                () = sleep(AGAIN), if !is_complete => {}
+                () = self.apply(&plans) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+            tokio::select! {
+                () = self.rules.changed(generation) => {}
+                // A flow that could not be started, or has ended by a mistake of ours.
+                () = sleep(AGAIN) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
         self.stop_all().await;
     }
 
-    /// Starts, replaces and stops flows. Answers whether all that is asked for runs.
-    async fn apply(&self, plans: &[Arc<ServicePlan>]) -> bool {
+    /// Starts, replaces and stops flows.
+    async fn apply(&self, plans: &[Arc<ServicePlan>]) {
         let mut wanted: BTreeMap<String, Spec> = BTreeMap::new();
         for plan in plans {
             for channel in &plan.channels {
@@ -107,46 +165,66 @@ impl Supervisor {
             }
         }
         let gone: Vec<String> = self.running().keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
-        for name in gone {
-            self.stop(&name).await;
-        }
-        let mut refused = BTreeMap::new();
-        for (name, spec) in wanted {
-            let is_same = self.running().get(&name).is_some_and(|one| one.spec == spec && !one.task.is_finished());
-            if is_same {
-                continue;
+        join_all(gone.iter().map(|name| self.stop(name))).await;
+        let is_as_asked = |(name, spec): &(String, Spec)| {
+            self.running().get(name).is_some_and(|one| one.spec == *spec && !one.task.is_finished())
+        };
+        let (kept, new): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_as_asked);
+        let mut readers: BTreeMap<Address, String> =
+            kept.into_iter().map(|(name, spec)| (spec.flow.source, name)).collect();
+        let new = new.into_iter().map(|(name, spec)| {
+            // Within a service that is a mistake in its rules. Two services do not know of one another.
+            let other = readers.get(&spec.flow.source).cloned();
+            if other.is_none() {
+                readers.insert(spec.flow.source.clone(), name.clone());
             }
-            if let Err(why) = self.replace(&name, spec).await {
+            (name, spec, other)
+        });
+        let new: Vec<_> = new.collect();
+        let new = new.into_iter().map(|(name, spec, other)| async move {
+            let why = match other {
+                Some(other) => format!("`{other}` reads {} already: each would get a part", spec.flow.source),
+                None => self.replace(&name, &spec).await.err()?,
+            };
+            Some((name, (spec, why)))
+        });
+        let refused: BTreeMap<_, _> = join_all(new).await.into_iter().flatten().collect();
+        let mut before = self.refused();
+        for (name, (_, why)) in &refused {
+            if before.get(name).is_none_or(|(_, known)| known != why) {
                 tracing::error!(flow = %name, %why, "the flow cannot be started as the rules ask for");
-                refused.insert(name, why);
             }
         }
-        let is_complete = refused.is_empty();
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
-        is_complete
+        *before = refused;
     }
 
-    async fn replace(&self, name: &str, spec: Spec) -> Result<(), String> {
-        let flow = self.build(&spec)?;
-        let has_old = self.running().contains_key(name);
-        if has_old {
+    async fn replace(&self, name: &str, spec: &Spec) -> Result<(), String> {
+        let old = self.running().get(name).map(|one| one.task.is_finished());
+        let flow = match self.build(name, spec) {
             // The old one goes on until the new one has something to read.
-            let asked = flow.source.waiting(&spec.flow.source, &flow.status.reader);
-            match timeout(ANSWER, asked).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(lost)) => return Err(format!("{}: {lost}; it runs as before", spec.flow.source)),
-                Err(_) => return Err(format!("{} does not answer; it runs as before", spec.flow.source)),
-            }
+            Ok(flow) if old == Some(false) => answers(&flow).await.map(|()| flow),
+            built => built,
+        };
+        let flow = flow.map_err(|why| if old == Some(false) { format!("{why}; it runs as before") } else { why })?;
+        if old.is_some() {
             self.stop(name).await;
         }
         let (stop, stopped) = watch::channel(false);
         let status = flow.status.clone();
-        let task = tokio::spawn(flow.run(stopped));
-        self.running().insert(name.to_owned(), Running { spec, stop, task, status });
+        let targets: Vec<String> = spec.flow.targets.iter().map(|target| target.address.to_string()).collect();
+        let (source, targets, guarantee) = (&spec.flow.source, targets.join(" "), status.guarantee.name());
+        tracing::info!(flow = %name, %source, targets, guarantee, "the flow starts");
+        let alive = self.alive.subscribe();
+        let same = flow.clone();
+        let task = tokio::spawn(async move {
+            flow.run(stopped).await;
+            drop(alive);
+        });
+        self.running().insert(name.to_owned(), Running { spec: spec.clone(), stop, task, status, flow: same });
         Ok(())
     }
 
-    fn build(&self, spec: &Spec) -> Result<Flow, String> {
+    fn build(&self, name: &str, spec: &Spec) -> Result<Flow, String> {
         let find = |address: &Address| {
             let name = address.broker();
             let broker =
@@ -174,7 +252,8 @@ impl Supervisor {
             targets,
             status: Flow::status(&spec.service, &spec.flow, dead.1.clone()),
             dead,
-            seen: self.seen.clone(),
+            seen: self.memory.of(name).map_err(|error| error.to_string())?,
+            pending: self.memory.pending().map_err(|error| error.to_string())?,
             rules: self.rules.clone(),
             bounds: self.bounds,
         })
@@ -183,26 +262,42 @@ impl Supervisor {
     async fn stop(&self, name: &str) {
         let running = self.running().remove(name);
         if let Some(running) = running {
+            // One that has ended already does not hear it.
             let _ = running.stop.send(true);
-            // A flow that panics has stopped, too.
-            let _ = running.task.await;
+            if let Err(error) = running.task.await {
+                tracing::error!(flow = %name, %error, "the flow has ended by a mistake of ours");
+            }
         }
     }
 
+    /// Tells all to finish what they have, and waits for those that were told before, too.
     async fn stop_all(&self) {
-        let all = std::mem::take(&mut *self.running());
-        for one in all.values() {
-            // One that has ended already does not hear it.
+        for one in std::mem::take(&mut *self.running()).values() {
             let _ = one.stop.send(true);
         }
-        for (_, one) in all {
-            let _ = one.task.await;
-        }
+        self.alive.closed().await;
     }
 
-    /// Whether every flow that is asked for takes messages.
-    pub fn is_ready(&self) -> bool {
-        let (flows, refused) = self.flows();
-        refused.is_empty() && flows.iter().all(|flow| matches!(flow.state(), State::Running | State::Draining))
+    /// The flows that do not take messages, and why.
+    pub fn troubles(&self) -> Vec<(String, String)> {
+        let trouble = |(name, flow): (String, Listed)| {
+            let state = flow.status.as_ref().map(|status| status.state());
+            let why = flow.refused.or_else(|| match state? {
+                State::Running | State::Draining => None,
+                other => Some(other.reason().unwrap_or_else(|| other.name()).to_owned()),
+            });
+            Some((name, why?))
+        };
+        self.flows().into_iter().filter_map(trouble).collect()
+    }
+}
+
+/// Whether a flow's source is there.
+async fn answers(flow: &Flow) -> Result<(), String> {
+    let source = &flow.of.source;
+    match timeout(ANSWER, flow.source.waiting(source, &flow.status.reader)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(lost)) => Err(format!("{source}: {lost}")),
+        Err(_) => Err(format!("{source} does not answer")),
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::identify::{self, event_type};
+use super::identify::{self, Unusable, event_type};
 use super::message::{self, Message, RULES, VERSION};
 use crate::plan::{BodyOut, Fault, FaultKind, Limits, MessageIn, Scratch, ServicePlan};
 use crate::rules::channel::Channel;
@@ -21,6 +21,14 @@ pub(super) struct Poison {
 impl Poison {
     pub(super) fn new(reason: &'static str, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into(), place: String::new() }
+    }
+
+    /// Of a message whose version cannot be used.
+    pub(super) fn unusable(why: Unusable) -> Self {
+        match why {
+            Unusable::Unknown => Self::new("unknown_version", "the message names a version that does not exist"),
+            Unusable::Loop => Self::new("loop", "it has been translated too often"),
+        }
     }
 
     fn of(fault: &Fault) -> Self {

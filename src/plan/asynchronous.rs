@@ -5,11 +5,17 @@ use super::query::has_query;
 use super::route;
 use crate::path::template::Template;
 use crate::rules::asynchronous::{Idempotency, Operations};
+use crate::rules::publish::Publish;
 
 impl ServicePlan {
     /// Whether anything is kept of this service's requests.
     pub fn keeps_requests(&self) -> bool {
-        self.idempotency.is_some() || self.operations.is_some()
+        self.idempotency.is_some() || self.operations.is_some() || !self.publish.is_empty()
+    }
+
+    /// How a request becomes a message, if it does.
+    pub fn publish_of(&self, asked: usize, method: &str, target: (&str, Option<&str>)) -> Option<&Publish> {
+        self.publish.iter().find(|one| self.names(std::slice::from_ref(&one.route), asked, method, target))
     }
 
     /// What a service says of repeated requests, where it is about this one.

@@ -35,8 +35,9 @@ impl Directory {
     pub(super) fn new<'s>(services: impl Iterator<Item = &'s ServicePlan>) -> Self {
         let mut directory = Self::default();
         for (id, service) in services.enumerate() {
-            // A service of channels alone has nobody who could answer.
-            if service.versions.iter().all(|version| version.upstream.is_none()) {
+            // A service of channels alone has nobody who could answer, unless its calls become messages.
+            let is_silent = service.versions.iter().all(|version| version.upstream.is_none());
+            if is_silent && service.publish.is_empty() {
                 continue;
             }
             if service.hosts.is_empty() {

@@ -146,7 +146,8 @@ pub(super) fn translate(
     scratch: &mut Scratch,
     limits: Limits,
 ) -> Result<(), Fault> {
-    run(lenses, of, direction, text, out, scratch, limits, false)
+    let how = if scratch.in_full { How::InFull } else { How::Quickly };
+    run(lenses, of, direction, text, out, scratch, limits, how)
 }
 
 /// The same, and notes in the scratch which stretches of `out`, counted from its own start, came from where.
@@ -159,7 +160,18 @@ pub(super) fn translate_noting(
     scratch: &mut Scratch,
     limits: Limits,
 ) -> Result<(), Fault> {
-    run(lenses, of, direction, text, out, scratch, limits, true)
+    run(lenses, of, direction, text, out, scratch, limits, How::Noting)
+}
+
+/// How a document is translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// By stencils where they fit.
+    Quickly,
+    /// Every object in full.
+    InFull,
+    /// In full, and noting what is copied.
+    Noting,
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a translation is of, and how it is to be done")]
@@ -171,7 +183,7 @@ fn run(
     out: &mut Vec<u8>,
     scratch: &mut Scratch,
     limits: Limits,
-    noting: bool,
+    how: How,
 ) -> Result<(), Fault> {
     if u32::try_from(text.len()).is_err() {
         return Err(Fault::new(FaultKind::TooLarge, "the document is larger than 4 GiB"));
@@ -190,7 +202,8 @@ fn run(
     let Memory { shapes, stencils } =
         scratch.memories.get_mut(known).map(|(_, memory)| std::mem::take(memory)).unwrap_or_default();
     let scanner = Scanner::new(text, limits.depth);
-    let laid = if scratch.in_full || noting { MOST_LAID } else { 0 };
+    let laid = if how == How::Quickly { 0 } else { MOST_LAID };
+    let noting = how == How::Noting;
     let mut engine =
         Engine { text, lenses, direction, limits, scanner, scratch, shapes, stencils, laid, noting, wasted: 0 };
     let result = engine.whole(of);
@@ -199,6 +212,13 @@ fn run(
         *memory = Memory { shapes, stencils };
     }
     std::mem::swap(out, &mut scratch.side[0]);
+    // In full, the limit may be met before this fault is: with what nested documents have come to by then, which stencils
+    // write elsewhere.
+    let is_near = out.len() + scratch.side[1].len() > limits.output;
+    if how == How::Quickly && is_near && result.as_ref().is_err_and(|fault| fault.kind != FaultKind::TooLarge) {
+        out.truncate(before);
+        return run(lenses, of, direction, text, out, scratch, limits, How::InFull);
+    }
     result.map_err(|mut fault| {
         out.truncate(before);
         scratch.dropped = 0;

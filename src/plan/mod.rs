@@ -61,6 +61,7 @@ use crate::rules::ast::Negotiator;
 use crate::rules::asynchronous::{Idempotency, Operations};
 use crate::rules::channel::Channel;
 use crate::rules::checked::{CheckedService, CheckedStep, CheckedVersion};
+use crate::rules::publish::Publish;
 use crate::rules::upstream::Upstream;
 use lens::Lenses;
 
@@ -69,6 +70,8 @@ use lens::Lenses;
 pub struct Limits {
     /// Nesting levels of a document; at most [`crate::json::MAX_DEPTH`] count.
     pub depth: usize,
+    /// Values of a document that is read as a whole before it is translated.
+    pub nodes: usize,
     /// Bytes of a translated document.
     pub output: usize,
     /// What becomes of members that have nowhere to go.
@@ -77,7 +80,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 128, output: 64 << 20, unplaced: Unplaced::Refuse }
+        Self { depth: 128, nodes: 1_000_000, output: 64 << 20, unplaced: Unplaced::Refuse }
     }
 }
 
@@ -148,6 +151,8 @@ pub struct ServicePlan {
     pub steps: Vec<StepPlan>,
     /// Queues and topics.
     pub channels: Vec<Channel>,
+    /// Calls that become messages.
+    pub publish: Vec<Publish>,
     /// Requests that are carried out once.
     pub idempotency: Option<Idempotency>,
     /// Requests that may be carried out later.
@@ -399,6 +404,7 @@ impl ServicePlan {
             pins: service.pins.iter().cloned().collect(),
             steps,
             channels: service.channels.clone(),
+            publish: service.publish.clone(),
             idempotency: service.idempotency.clone(),
             operations: service.operations.clone(),
             line: line::Line::default(),

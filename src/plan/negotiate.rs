@@ -276,6 +276,7 @@ mod tests {
             pins: BTreeMap::new(),
             steps: Vec::new(),
             channels: Vec::new(),
+            publish: Vec::new(),
             idempotency: None,
             operations: None,
             line: crate::plan::line::Line::default(),

@@ -81,7 +81,7 @@ impl<'p> Patcher<'p> {
     }
 
     fn patch(&self, patch: &[u8], scratch: &mut Scratch) -> Result<Vec<u8>, Fault> {
-        let tree = Tree::parse(patch, self.limits.depth)?;
+        let tree = Tree::parse_within(patch, self.limits.depth, self.limits.nodes)?;
         let refuse = || Fault::guard("expected a list of operations (RFC 6902)".into());
         let mut out = vec![b'['];
         for operation in tree.elements().ok_or_else(refuse)? {

@@ -74,8 +74,8 @@ pub(super) fn put(
     out: &mut Vec<u8>,
     limits: Limits,
 ) -> Result<(), Fault> {
-    let old = Tree::parse(old, limits.depth)?;
-    let base = Tree::parse(base, limits.depth).map_err(|error| {
+    let old = Tree::parse_within(old, limits.depth, limits.nodes)?;
+    let base = Tree::parse_within(base, limits.depth, limits.nodes).map_err(|error| {
         let mut fault = Fault::new(FaultKind::Missing, format!("the live document is unusable: {error}"));
         fault.offset = None;
         fault

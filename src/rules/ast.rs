@@ -9,6 +9,7 @@ use super::asynchronous::{Follow, IdempotencyDecl, OperationsDecl};
 use super::channel::ChannelDecl;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
+use super::publish::PublishDecl;
 use super::upstream::UpstreamDecl;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
@@ -53,6 +54,8 @@ pub struct ServiceFile {
     pub operations: Option<OperationsDecl>,
     /// Its queues and topics.
     pub channels: Vec<ChannelDecl>,
+    /// Calls that become messages.
+    pub publish: Vec<PublishDecl>,
     /// Where the whole is written.
     pub span: Span,
 }

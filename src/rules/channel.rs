@@ -200,20 +200,28 @@ pub enum Address {
         /// The stream that has it; needed where it is read.
         stream: Option<String>,
     },
+    /// Wherever a request says that it wants its reply; can be written only.
+    ReplyTo {
+        /// Name of the broker in the settings.
+        broker: String,
+    },
 }
 
 impl Address {
     /// Name of the broker in the settings.
     pub fn broker(&self) -> &str {
         match self {
-            Self::Queue { broker, .. } | Self::Exchange { broker, .. } | Self::Subject { broker, .. } => broker,
+            Self::Queue { broker, .. }
+            | Self::Exchange { broker, .. }
+            | Self::Subject { broker, .. }
+            | Self::ReplyTo { broker } => broker,
         }
     }
 
     /// What it lets a flow promise that writes there.
     pub fn guarantee(&self) -> Guarantee {
         match self {
-            Self::Queue { .. } | Self::Exchange { .. } => Guarantee::AtLeastOnce,
+            Self::Queue { .. } | Self::Exchange { .. } | Self::ReplyTo { .. } => Guarantee::AtLeastOnce,
             Self::Subject { .. } => Guarantee::EffectivelyOnce,
         }
     }
@@ -228,6 +236,7 @@ impl fmt::Display for Address {
                 write!(out, "{broker}:exchange/{exchange}/{key}")
             }
             Self::Subject { broker, subject, .. } => write!(out, "{broker}:subject/{subject}"),
+            Self::ReplyTo { broker } => write!(out, "{broker}:reply-to"),
         }
     }
 }
@@ -274,6 +283,19 @@ pub struct Flow {
     pub targets: Vec<Target>,
     /// Where dead letters go; none: a place of the source's broker named after the flow.
     pub dead_letter: Option<Address>,
+    /// What it carries.
+    pub carries: Carries,
+    /// How requests among its messages are answered.
+    pub replies: Option<Replies>,
+}
+
+/// What a flow carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    /// Messages of a channel, each to every target.
+    Messages,
+    /// Replies to requests, each to whoever has asked.
+    Replies,
 }
 
 impl Flow {

@@ -8,6 +8,7 @@ use super::asynchronous::{Follow, Idempotency, Operations};
 use super::channel::Channel;
 use super::lockstep::Lockstep;
 use super::mapping::Mapping;
+use super::publish::Publish;
 use super::upstream::Upstream;
 use crate::codecs::Codec;
 use crate::diagnostic::Span;
@@ -49,6 +50,8 @@ pub struct CheckedService {
     pub operations: Option<Operations>,
     /// Its queues and topics.
     pub channels: Vec<Channel>,
+    /// Calls that become messages.
+    pub publish: Vec<Publish>,
     /// Rules between version `i` and `i + 1`; one fewer than versions.
     pub steps: Vec<CheckedStep>,
 }

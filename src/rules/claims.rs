@@ -59,7 +59,10 @@ fn claims(service: &CheckedService) -> impl Iterator<Item = (String, String)> {
         if names.is_empty() { vec![""] } else { names.iter().map(String::as_str).collect() }
     }
     let (hosts, paths) = (or_any(&service.hosts), or_any(&service.paths));
+    // A service of channels alone answers nobody, unless calls become messages.
+    let answers = service.versions.iter().any(|version| version.upstream.is_some()) || !service.publish.is_empty();
     hosts
         .into_iter()
+        .filter(move |_| answers)
         .flat_map(move |host| paths.clone().into_iter().map(move |path| (host.to_owned(), path.to_owned())))
 }

@@ -26,6 +26,7 @@ pub mod asynchronous;
 pub mod calls;
 pub mod channel;
 mod parse;
+pub mod publish;
 pub mod upstream;
 
 mod check;

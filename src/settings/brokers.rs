@@ -19,8 +19,8 @@ pub type Brokers = BTreeMap<String, BrokerSettings>;
 pub struct BrokerSettings {
     /// What it speaks.
     pub kind: BrokerKind,
-    /// Its address; never with a password in it.
-    pub url: String,
+    /// Its address, or those of a cluster's nodes; never with a password in them.
+    pub urls: Vec<String>,
     /// Who the gateway is there.
     pub username: Option<String>,
     /// Its password.
@@ -98,7 +98,7 @@ impl Reader {
                 }
             }
         };
-        let (url, username) = (text("url"), text("username"));
+        let username = text("username");
         let files = ["password_file", "token_file"].map(&mut text);
         let [credentials, ca, chain, private] =
             ["credentials", "ca", "chain", "key"].map(|part| text(part).map(PathBuf::from));
@@ -117,30 +117,83 @@ impl Reader {
                 None
             }
         };
-        let Some(url) = url else {
-            if !dict.contains_key("url") {
-                self.wrong(&key("url"), "must say where the broker is, such as `amqps://rabbit.example:5671/orders`");
-            }
-            return None;
+        let urls = self.urls(&key("url"), dict.get("url"))?;
+        let kind = self.kind(&key("url"), &urls)?;
+        let of_other = |is_set: bool, part: &str, why: &str| is_set.then(|| (key(part), why.to_owned()));
+        let both = "must be set where the other one of `username` and `password_file` is";
+        let mistakes = match kind {
+            BrokerKind::Amqp => [
+                of_other(token.is_some(), "token_file", "is for NATS"),
+                of_other(credentials.is_some(), "credentials", "is for NATS"),
+            ],
+            BrokerKind::Nats => [
+                of_other(token.is_some() && username.is_some(), "token_file", "must not be set where `username` is"),
+                of_other(
+                    credentials.is_some() && (token.is_some() || username.is_some()),
+                    "credentials",
+                    "must not be set where `username` or `token_file` is",
+                ),
+            ],
         };
-        let parsed: Option<http::Uri> = url.parse().ok();
-        let kind = parsed.as_ref().and_then(|uri| match uri.scheme_str()? {
-            "amqp" | "amqps" => Some(BrokerKind::Amqp),
-            "nats" | "tls" => Some(BrokerKind::Nats),
+        let half = match (&username, &password) {
+            (Some(_), None) if !dict.contains_key("password_file") => Some((key("password_file"), both.to_owned())),
+            (None, Some(_)) => Some((key("username"), both.to_owned())),
             _ => None,
-        });
-        let Some(kind) = kind else {
-            self.wrong(&key("url"), "must begin with `amqp://`, `amqps://`, `nats://` or `tls://`");
-            return None;
         };
-        if parsed.and_then(|uri| uri.authority().map(|authority| authority.as_str().contains('@'))) == Some(true) {
-            self.wrong(
-                &key("url"),
-                "must not hold a user or a password: they belong in `username` and `password_file`",
-            );
+        for (key, why) in mistakes.into_iter().flatten().chain(half) {
+            self.wrong(&key, &why);
+        }
+        Some(BrokerSettings { kind, urls, username, password, token, credentials, ca, certificate })
+    }
+
+    /// One URL, or a list of them.
+    fn urls(&mut self, key: &str, value: Option<&Value>) -> Option<Vec<String>> {
+        let all: Option<Vec<String>> = match value {
+            None => None,
+            Some(Value::Array(_, all)) => all.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+            Some(one) => one.as_str().map(|one| vec![one.to_owned()]),
+        };
+        let all = all.filter(|all| !all.is_empty());
+        if all.is_none() {
+            self.wrong(key, "must say where the broker is, such as `amqps://rabbit.example:5671/orders`");
+        }
+        all
+    }
+
+    /// What they all speak.
+    fn kind(&mut self, key: &str, urls: &[String]) -> Option<BrokerKind> {
+        let mut kinds = Vec::new();
+        for url in urls {
+            let parsed: Option<http::Uri> = url.parse().ok();
+            let kind = parsed.as_ref().and_then(|uri| match uri.scheme_str()? {
+                "amqp" | "amqps" => Some(BrokerKind::Amqp),
+                "nats" | "tls" => Some(BrokerKind::Nats),
+                _ => None,
+            });
+            let Some(kind) = kind else {
+                self.wrong(key, "must begin with `amqp://`, `amqps://`, `nats://` or `tls://`");
+                return None;
+            };
+            if parsed.and_then(|uri| uri.authority().map(|authority| authority.as_str().contains('@'))) == Some(true) {
+                self.wrong(key, "must not hold a user or a password: they belong in `username` and `password_file`");
+                return None;
+            }
+            kinds.push(kind);
+        }
+        let kind = kinds.first().copied()?;
+        if kinds.iter().any(|other| *other != kind) {
+            self.wrong(key, "must be of one kind: these are nodes of one broker");
             return None;
         }
-        Some(BrokerSettings { kind, url, username, password, token, credentials, ca, certificate })
+        let is_there = match kind {
+            BrokerKind::Amqp => cfg!(feature = "amqp"),
+            BrokerKind::Nats => cfg!(feature = "nats"),
+        };
+        if !is_there {
+            self.wrong(key, "speaks what this program was built without");
+            return None;
+        }
+        Some(kind)
     }
 
     fn secret(&mut self, key: &str, file: &Path) -> Option<Secret> {
@@ -179,13 +232,16 @@ mod tests {
         assert_eq!(main.password.as_ref().map(Secret::reveal), Some("s3cret"));
         assert!(!format!("{main:?}").contains("s3cret"));
         assert_eq!(settings.brokers["bus"].kind, BrokerKind::Nats);
+        let settings = load("[brokers.main]\nurl = ['amqp://a', 'amqp://b:5673/x']").unwrap();
+        assert_eq!(settings.brokers["main"].urls, ["amqp://a", "amqp://b:5673/x"]);
     }
 
     #[test]
     fn every_mistake_about_brokers_is_reported() {
         let text = load(
             "[brokers]\nx = 1\n[brokers.a]\nurl = 'http://a'\n[brokers.b]\nurl = 'amqp://u:p@b'\nusrname = 'u'\n\
-             password_file = '/none'\n[brokers.c]\nkey = 'k'",
+             password_file = '/none'\n[brokers.c]\nkey = 'k'\n[brokers.d]\nurl = ['amqp://d', 'nats://d']\n\
+             [brokers.e]\nurl = 'amqp://e'\nusername = 'u'\ncredentials = 'c'\n[brokers.f]\nurl = []",
         )
         .unwrap_err();
         for expected in [
@@ -196,6 +252,10 @@ mod tests {
             "/none cannot be read",
             "`brokers.c.chain`",
             "`brokers.c.url`",
+            "must be of one kind",
+            "`brokers.e.password_file`",
+            "`brokers.e.credentials`",
+            "`brokers.f.url`",
         ] {
             assert!(text.contains(expected), "{expected:?} is missing in:\n{text}");
         }

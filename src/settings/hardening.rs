@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::{AdminListen, Forwarded, Limits, Settings, Sources, Timeouts};
+use super::{AdminListen, Forwarded, Limits, Memory, Settings, Sources, Timeouts};
 
 /// A setting that gives up some of the safety of the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +29,16 @@ const SIZES: &[Size] = &[
     ("limits.translated", |limits| limits.translated, "a body as rules write it is held in memory"),
     ("limits.ratio", |limits| limits.ratio, "a decompression bomb costs more before it is seen"),
     ("limits.depth", |limits| limits.depth, "services and clients may not survive a document that is nested so deep"),
+    ("limits.nodes", |limits| limits.nodes, "a document of small values takes many times its size in memory"),
     ("limits.in_flight", |limits| limits.in_flight, "memory grows with the requests in work, and all become slower"),
     ("limits.connections", |limits| limits.connections, "each connection takes memory and a descriptor"),
+    ("limits.share", |limits| share(limits), "one caller, or one service that hangs, may take the room of all others"),
+    (
+        "limits.connection_requests",
+        |limits| limits.connection_requests,
+        "connections live long, and callers are not spread anew",
+    ),
+    ("limits.bodies", |limits| limits.bodies, "bodies that are held at once take the machine's memory"),
     ("limits.tunnels", |limits| limits.tunnels, "each one takes two connections, for as long as the two sides like"),
     ("limits.streams", |limits| streams(limits), "one connection may ask for more at once than is fair to others"),
 ];
@@ -39,6 +47,7 @@ const TIMES: &[Time] = &[
     ("timeouts.handshake", |times| times.handshake, "callers that never finish a handshake hold connections"),
     ("timeouts.header", |times| times.header, "callers that never finish a head hold connections"),
     ("timeouts.idle", |times| times.idle, "connections on which nothing is asked are held"),
+    ("timeouts.connection_age", |times| times.connection_age, "connections live long, and callers are not spread anew"),
     ("timeouts.body", |times| times.body, "callers that send slowly hold requests in work"),
     ("timeouts.body_gap", |times| times.body_gap, "callers that fall silent hold requests in work"),
     ("timeouts.connect", |times| times.connect, "a service that is gone holds requests in work"),
@@ -50,6 +59,11 @@ const TIMES: &[Time] = &[
 
 fn streams(limits: &Limits) -> usize {
     usize::try_from(limits.streams).unwrap_or(usize::MAX)
+}
+
+/// No bound is the largest.
+fn share(limits: &Limits) -> usize {
+    if limits.share == 0 { usize::MAX } else { limits.share }
 }
 
 impl Settings {
@@ -71,6 +85,12 @@ impl Settings {
                     say(setting, format!("{value:?} is more than {most:?}: {why}"));
                 }
             }
+        }
+        if self.limits.memory == Memory::Unlimited {
+            say("limits.memory", "\"none\": the process does not see its memory run out, and may be killed".to_owned());
+        }
+        if self.limits.body_rate == 0 {
+            say("limits.body_rate", "0: callers that send a byte now and then hold requests in work".to_owned());
         }
         for address in self.listen.iter().filter(|address| is_outside(address)) {
             say(
@@ -182,6 +202,9 @@ mod tests {
     fn what_opens_a_door_is_told() {
         for (toml, setting, why) in [
             ("listen = '0.0.0.0:80'", "listen", "0.0.0.0:80 is reachable without TLS"),
+            ("[limits]\nmemory = 'none'", "limits.memory", "may be killed"),
+            ("[limits]\nbody_rate = 0", "limits.body_rate", "now and then"),
+            ("[limits]\nshare = 0", "limits.share", "the room of all others"),
             ("forwarded = 'append'", "forwarded", "past the proxies"),
             ("state = ''", "state", "after a restart"),
             ("[log]\nlevel = 'debug'", "log.level", "credentials"),

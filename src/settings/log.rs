@@ -9,7 +9,7 @@ use super::read::Reader;
 pub const KEPT_FIELDS: [&str; 4] = ["ts", "request_id", "status", "outcome"];
 
 /// Members of an access log line that settings may leave out.
-pub const FIELDS: [&str; 23] = [
+pub const FIELDS: [&str; 24] = [
     "trace_id",
     "peer",
     "protocol",
@@ -33,6 +33,7 @@ pub const FIELDS: [&str; 23] = [
     "response_bytes",
     "fallback",
     "calls",
+    "background",
 ];
 
 /// What is written where.

@@ -3,6 +3,7 @@
 //! [`DEFAULTS`] lists every setting with its story; what is not in it is not a setting.
 
 mod admin;
+mod bounds;
 mod brokers;
 mod effective;
 mod hardening;
@@ -99,10 +100,27 @@ pub struct Limits {
     pub translated: usize,
     pub ratio: usize,
     pub depth: usize,
+    pub nodes: usize,
+    pub body_rate: usize,
     pub in_flight: usize,
     pub connections: usize,
     pub streams: u32,
     pub tunnels: usize,
+    pub share: usize,
+    pub connection_requests: usize,
+    pub bodies: usize,
+    pub memory: Memory,
+}
+
+/// The memory that this process may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// What its control group allows, if that says anything.
+    Cgroup,
+    /// Bytes.
+    Bytes(usize),
+    /// It does not matter.
+    Unlimited,
 }
 
 /// How long things may take.
@@ -112,12 +130,14 @@ pub struct Timeouts {
     pub handshake: Duration,
     pub header: Duration,
     pub idle: Duration,
+    pub connection_age: Duration,
     pub body: Duration,
     pub body_gap: Duration,
     pub connect: Duration,
     pub response: Duration,
     pub response_body: Duration,
     pub stream: Duration,
+    pub peer: Duration,
     pub leave: Duration,
     pub tunnel: Duration,
     pub drain: Duration,

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::effective::effective;
 use super::source::Pairs;
 use super::units::{Size, Span};
-use super::{DEFAULTS, Forwarded, Limits, Mistakes, Reload, Settings, Sources, Timeouts};
+use super::{DEFAULTS, Forwarded, Mistakes, Reload, Settings, Sources};
 use crate::diagnostic::suggest::closest;
 
 pub(super) fn load(sources: Sources) -> Result<Settings, Mistakes> {
@@ -70,55 +70,6 @@ impl Reader {
         }
     }
 
-    fn limits(&mut self) -> Limits {
-        let limits = Limits {
-            header_bytes: self.size("limits.header_bytes"),
-            header_count: self.size("limits.header_count"),
-            uri: self.size("limits.uri"),
-            body: self.size("limits.body"),
-            streamed: self.size("limits.streamed"),
-            decoded: self.size("limits.decoded"),
-            translated: self.size("limits.translated"),
-            ratio: self.size("limits.ratio"),
-            depth: self.size("limits.depth"),
-            in_flight: self.size("limits.in_flight"),
-            connections: self.size("limits.connections"),
-            streams: u32::try_from(self.size("limits.streams")).unwrap_or(u32::MAX),
-            tunnels: self.size("limits.tunnels"),
-        };
-        // hyper cannot go below its own smallest buffer, and a deeper document than this could end a thread's stack.
-        for (key, value, range) in [
-            ("limits.header_bytes", limits.header_bytes, 8192..=1 << 20),
-            ("limits.header_count", limits.header_count, 8..=4096),
-            ("limits.depth", limits.depth, 1..=512),
-            ("limits.in_flight", limits.in_flight, 1..=1 << 20),
-            ("limits.connections", limits.connections, 1..=1 << 20),
-            ("limits.tunnels", limits.tunnels, 1..=1 << 20),
-        ] {
-            if value != 0 && !range.contains(&value) {
-                self.wrong(key, &format!("must be between {} and {}", range.start(), range.end()));
-            }
-        }
-        limits
-    }
-
-    fn timeouts(&mut self) -> Timeouts {
-        Timeouts {
-            handshake: self.time("timeouts.handshake"),
-            header: self.time("timeouts.header"),
-            idle: self.time("timeouts.idle"),
-            body: self.time("timeouts.body"),
-            body_gap: self.time("timeouts.body_gap"),
-            connect: self.time("timeouts.connect"),
-            response: self.time("timeouts.response"),
-            response_body: self.time("timeouts.response_body"),
-            stream: self.time("timeouts.stream"),
-            leave: self.time_or_zero("timeouts.leave"),
-            tunnel: self.time("timeouts.tunnel"),
-            drain: self.time("timeouts.drain"),
-        }
-    }
-
     /// One address or a list of them.
     pub(super) fn addresses(&mut self, key: &str) -> Vec<SocketAddr> {
         let texts = match self.value(key) {
@@ -158,6 +109,10 @@ impl Reader {
             self.wrong(key, "must not be zero");
         }
         usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn size_or_zero(&mut self, key: &str) -> usize {
+        self.extract(key).map_or(0, |Size(count)| usize::try_from(count).unwrap_or(usize::MAX))
     }
 
     pub(super) fn time(&mut self, key: &str) -> Duration {

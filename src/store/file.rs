@@ -12,7 +12,7 @@ use redb::{
 };
 use tokio::sync::oneshot;
 
-use super::{Backend, Boxed, Change, Pair, StoreError, Table, Tables};
+use super::{Backend, Boxed, Change, Look, Pair, StoreError, Table, Tables};
 
 /// Changes that are committed together.
 const AT_ONCE: usize = 1024;
@@ -218,18 +218,21 @@ impl Backend for File {
         self.shared.read(table, |table| Ok(table.get(key)?.map(|value| value.value().to_vec())))
     }
 
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Pair>, StoreError> {
+    fn visit(&self, table: Table, prefix: &[u8], look: &mut Look<'_>) -> Result<(), StoreError> {
         self.shared.read(table, |table| {
-            let mut found = Vec::new();
             for pair in table.range::<&[u8]>(beginning(prefix))? {
                 let (key, value) = pair?;
                 if !key.value().starts_with(prefix) {
                     break;
                 }
-                found.push((key.value().to_vec(), value.value().to_vec()));
+                look(key.value(), value.value());
             }
-            Ok(found)
+            Ok(())
         })
+    }
+
+    fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.shared.path).map_or(0, |data| data.len())
     }
 
     fn change(&self, change: Change) -> Boxed<Result<(), StoreError>> {

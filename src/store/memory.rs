@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Boxed, Change, Pair, StoreError, Table, Tables};
+use super::{Backend, Boxed, Change, Look, Pair, StoreError, Table, Tables};
 
 type Kept = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
@@ -16,10 +16,10 @@ impl Memory {
     }
 }
 
-fn from<'k>(kept: &'k Kept, table: Table, prefix: &[u8]) -> impl Iterator<Item = Pair> + 'k {
+fn from<'k>(kept: &'k Kept, table: Table, prefix: &[u8]) -> impl Iterator<Item = (&'k [u8], &'k [u8])> {
     let (from, prefix) = ((table, prefix.to_vec()), prefix.to_vec());
     let all = kept.range(from..).take_while(move |((of, key), _)| *of == table && key.starts_with(&prefix));
-    all.map(|((_, key), value)| (key.clone(), value.clone()))
+    all.map(|((_, key), value)| (key.as_slice(), value.as_slice()))
 }
 
 impl Backend for Memory {
@@ -27,8 +27,13 @@ impl Backend for Memory {
         Ok(self.kept().get(&(table, key.to_vec())).cloned())
     }
 
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Pair>, StoreError> {
-        Ok(from(&self.kept(), table, prefix).collect())
+    fn visit(&self, table: Table, prefix: &[u8], look: &mut Look<'_>) -> Result<(), StoreError> {
+        from(&self.kept(), table, prefix).for_each(|(key, value)| look(key, value));
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.kept().iter().map(|((_, key), value)| (key.len() + value.len()) as u64).sum()
     }
 
     fn change(&self, change: Change) -> Boxed<Result<(), StoreError>> {
@@ -44,7 +49,7 @@ impl Tables for Kept {
     }
 
     fn first(&mut self, table: Table, prefix: &[u8]) -> Result<Option<Pair>, StoreError> {
-        Ok(from(self, table, prefix).next())
+        Ok(from(self, table, prefix).next().map(|(key, value)| (key.to_vec(), value.to_vec())))
     }
 
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {

@@ -1,21 +1,23 @@
 //! What must survive a restart: ids of messages that are done, idempotency keys, asynchronous operations.
 //!
-//! One embedded file ([`file`]), or memory where there is no state folder ([`memory`]): small tables of bytes by bytes. A
+//! One embedded file ([`mod@file`]), or memory where there is no state folder ([`memory`]): small tables of bytes by bytes. A
 //! [`Change`] reads and writes as many of them as it needs, and all of it is kept or nothing. Its future resolves when a
 //! crash cannot undo it. [`shelf`] has entries that are bounded in number and end by themselves.
 
 mod file;
+mod keeper;
 mod memory;
 mod seen;
 pub mod shelf;
 
 use std::fmt;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use keeper::Keeper;
 pub use seen::Durable;
 use shelf::Shelf;
 
@@ -47,7 +49,8 @@ pub enum Table {
 impl Table {
     const ALL: [Self; 6] = [Self::Done, Self::Keys, Self::Operations, Self::Pending, Self::Order, Self::Count];
 
-    fn name(self) -> &'static str {
+    /// Its name.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Keys => "keys",
@@ -107,9 +110,13 @@ pub type Change = Box<dyn FnOnce(&mut dyn Tables) -> Result<(), StoreError> + Se
 /// Where the tables are.
 trait Backend: fmt::Debug + Send + Sync {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Pair>, StoreError>;
+    fn visit(&self, table: Table, prefix: &[u8], look: &mut Look<'_>) -> Result<(), StoreError>;
     fn change(&self, change: Change) -> Boxed<Result<(), StoreError>>;
+    fn bytes(&self) -> u64;
 }
+
+/// Looks at a key and its value.
+type Look<'l> = dyn FnMut(&[u8], &[u8]) + 'l;
 
 /// A handle on what is kept.
 #[derive(Debug, Clone)]
@@ -145,7 +152,38 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Pair>, StoreError> {
-        self.0.scan(table, prefix)
+        let mut found = Vec::new();
+        self.visit(table, prefix, |key, value| found.push((key.to_vec(), value.to_vec())))?;
+        Ok(found)
+    }
+
+    /// Looks at every key that begins so and at its value, in the order of keys. Only one of them is in memory at a time.
+    /// What looks must not use the store.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn visit(&self, table: Table, prefix: &[u8], mut look: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.0.visit(table, prefix, &mut look)
+    }
+
+    /// How much there is of it: bytes of the file, or of keys and values in memory.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    /// How many entries each shelf has, by table and scope: what has ended and was not let go of yet is among them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn counts(&self) -> Result<Vec<(Table, String, u64)>, StoreError> {
+        let mut counts = Vec::new();
+        self.visit(Table::Count, b"", |key, count| {
+            if let (Some(shelf), Ok(count)) = (Shelf::named(key), count.try_into()) {
+                let (table, scope) = shelf.into_parts();
+                counts.push((table, scope, u64::from_be_bytes(count)));
+            }
+        })?;
+        Ok(counts)
     }
 
     /// Sets a key's value; resolves when a crash cannot undo it.
@@ -194,51 +232,6 @@ impl Store {
             }
         }
         Ok(count)
-    }
-}
-
-/// A store that is opened when it is first needed: what keeps nothing has no file.
-#[derive(Debug, Default)]
-pub struct Keeper {
-    /// None: what is kept ends with the process.
-    folder: Option<PathBuf>,
-    store: OnceLock<Store>,
-    opening: Mutex<()>,
-}
-
-impl Keeper {
-    /// Of a state folder, or of memory.
-    pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, ..Self::default() }
-    }
-
-    /// The store; opens it if nobody has yet.
-    ///
-    /// # Errors
-    /// It cannot be opened now; it is tried again the next time.
-    pub fn store(&self) -> Result<Store, StoreError> {
-        if let Some(store) = self.store.get() {
-            return Ok(store.clone());
-        }
-        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = self.store.get() {
-            return Ok(store.clone());
-        }
-        let store = match &self.folder {
-            Some(folder) => Store::open(folder)?,
-            None => Store::memory(),
-        };
-        Ok(self.store.get_or_init(|| store).clone())
-    }
-
-    /// The store, if it is open.
-    pub fn opened(&self) -> Option<&Store> {
-        self.store.get()
-    }
-
-    /// Whether what is kept survives the process.
-    pub fn is_durable(&self) -> bool {
-        self.folder.is_some()
     }
 }
 

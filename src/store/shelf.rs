@@ -34,6 +34,11 @@ impl Shelf {
         Some(Self { table, scope: String::from_utf8(scope.to_vec()).ok()? })
     }
 
+    /// Its table and its scope.
+    pub(super) fn into_parts(self) -> (Table, String) {
+        (self.table, self.scope)
+    }
+
     /// Where an entry is, for reading it outside of a change.
     pub fn key(&self, key: &[u8]) -> (Table, Vec<u8>) {
         (self.table, [self.scope.as_bytes(), b"\0", key].concat())
@@ -41,8 +46,14 @@ impl Shelf {
 
     /// An entry as it was read outside of a change.
     pub fn read(bytes: &[u8]) -> Option<Entry> {
+        let (ends, value) = Self::split(bytes)?;
+        Some(Entry { ends, value: value.to_vec() })
+    }
+
+    /// When an entry ends that was read outside of a change, and its value where it is.
+    pub fn split(bytes: &[u8]) -> Option<(u64, &[u8])> {
         let (ends, value) = bytes.split_first_chunk()?;
-        Some(Entry { ends: u64::from_be_bytes(*ends), value: value.to_vec() })
+        Some((u64::from_be_bytes(*ends), value))
     }
 
     fn order(&self, ends: Option<u64>, key: &[u8]) -> Vec<u8> {

@@ -56,6 +56,34 @@ shop: ok (2 versions, 0 routes, rules: 0 proven, 2 tested, 1 by an expression)
 }
 
 #[test]
+fn check_tells_what_each_flow_promises() {
+    let dir = rules("messages: {orders: same}\n");
+    let service = |guarantee: &str| {
+        format!(
+            "versions: {{v1: , v2: }}\nchannels:\n  orders:\n    guarantee: {guarantee}\n    versions:\n      \
+             v1: {{ingress: {{broker: main, queue: a}}, egress: {{broker: main, queue: b}}}}\n      \
+             v2: {{ingress: {{broker: main, queue: c}}, egress: {{broker: bus, subject: d}}}}\n"
+        )
+    };
+    fs::write(dir.path().join("shop/service.yaml"), service("at_least_once")).unwrap();
+    let (code, out, err) = run(&["check", "--rules", path(&dir)]);
+    let expected = "\
+shop: ok (2 versions, 0 routes, rules: 0 proven, 0 tested)
+  flow orders/v1: main:queue/a -> bus:subject/d: effectively_once
+  flow orders/v2: main:queue/c -> main:queue/b: at_least_once
+";
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), expected, ""));
+    let (_, out, _) = run(&["check", "--rules", path(&dir), "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let flow = serde_json::json!({"name": "orders/v1", "source": "main:queue/a", "targets": ["bus:subject/d"],
+        "guarantee": "effectively_once"});
+    assert_eq!(found["services"]["shop"]["flows"][0], flow);
+    fs::write(dir.path().join("shop/service.yaml"), service("effectively_once")).unwrap();
+    let (code, out, _) = run(&["check", "--rules", path(&dir)]);
+    assert!(code == Some(1) && out.contains("error[E16]: `orders/v2` can promise `at_least_once` at best"), "{out}");
+}
+
+#[test]
 fn check_of_wrong_rules() {
     let dir = rules("types:\n  Order:\n    - id\n    - größe = total.amonut: {decimall: 2}\n");
     let (code, out, err) = run(&["check", "--rules", path(&dir)]);
@@ -118,7 +146,7 @@ fn check_as_json() {
                 "message": "the other rule"
             }]
         }],
-        "services": {"shop": {"ok": false, "upstreams": {}, "rules": []}}
+        "services": {"shop": {"ok": false, "upstreams": {}, "flows": [], "rules": []}}
     });
     assert_eq!(read, expected);
 }

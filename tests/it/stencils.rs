@@ -164,6 +164,30 @@ fn shown((result, out, dropped): (Result<(), Fault>, Vec<u8>, usize)) -> (Result
     (result, String::from_utf8_lossy(&out).into_owned(), dropped)
 }
 
+/// The last of these has a fault behind nested documents that are larger than what is left of the limit.
+#[test]
+fn where_the_limit_and_another_fault_are_near_both_ways_tell_the_same_one() {
+    let order = |total: &str| {
+        let line = r#"{"id":1,"sku":"a sku that is long enough","qty":2}"#;
+        format!(r#"{{"id":1,"parent":{{"id":2,"lines":[{line},{line}]}},"total":{total}}}"#)
+    };
+    let list = format!("[{},{}]", vec![order("1999"); 6].join(","), order("true"));
+    let mut kinds = Vec::new();
+    let mut used = Scratch::default();
+    for output in 0..3 * list.len() {
+        let limits = Limits { output, ..Limits::default() };
+        let translate = |scratch: &mut Scratch| {
+            STEP.translate(ALL, Direction::Up, list.as_bytes(), &mut Vec::new(), scratch, limits).unwrap_err()
+        };
+        let (by_stencil, in_full) = (translate(&mut used), translate(&mut Scratch::in_full()));
+        assert_eq!(by_stencil, in_full, "{output}");
+        if kinds.last() != Some(&in_full.kind) {
+            kinds.push(in_full.kind);
+        }
+    }
+    assert_eq!(kinds.len(), 2, "first the limit, then the value: {kinds:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -184,7 +208,7 @@ proptest! {
             let all = if direction == Direction::Up { list } else { envelope };
             let documents = documents.iter().map(|text| (of, text)).chain([(ALL, &all), (LINE, &all)]);
             for ((of, text), depth) in documents.flat_map(|document| [(document, 128), (document, shallow)]) {
-                let limits = Limits { depth, output, unplaced };
+                let limits = Limits { depth, output, unplaced, ..Limits::default() };
                 let (mut a, mut b) = (b"before".to_vec(), b"before".to_vec());
                 let by_stencil = STEP.translate(of, direction, text, &mut a, &mut used, limits);
                 let in_full = STEP.translate(of, direction, text, &mut b, &mut plain, limits);

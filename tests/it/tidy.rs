@@ -175,3 +175,29 @@ fn every_module_says_what_it_is() {
         }
     }
 }
+
+/// Names in backticks in the last column of the list in `docs/reliability.md`.
+#[test]
+fn every_test_that_is_named_exists() {
+    let text = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let list = text.split("## The list").nth(1).unwrap().split("\n## ").next().unwrap();
+    let code: String = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| sources(folder))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let mut rows = 0;
+    for row in list.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| |")) {
+        rows += 1;
+        let shown = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        assert!(shown != "-" || row.contains("*not here:*"), "nothing shows {row}");
+        for name in shown.split('`').skip(1).step_by(2) {
+            let exists = match name.strip_prefix("full/") {
+                Some(name) => root().join("tests/full").join(name).is_file(),
+                None => code.contains(&format!("fn {name}(")),
+            };
+            assert!(exists, "there is no test `{name}`: {row}");
+        }
+    }
+    assert_eq!(rows, 91);
+}

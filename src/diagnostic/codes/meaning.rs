@@ -101,7 +101,15 @@ the files hold. Generated rule sets can be split over types.",
 its stream. Exchanges can only be written. Two flows cannot read one address, since each would get a part of its \
 messages. Between any two versions of a channel each rule file must say what its messages are. What is read at an \
 address must not come back there, but in a mirror, where messages are marked. A guarantee that is asked for must be one \
-that every target can keep.",
+that every target can keep. Replies come to a place of the gateway's own, at the broker of those who answer, and have \
+rules like other messages.",
     wrong "channels:\n  orders:\n    versions:\n      v1: {egress: {broker: main, queue: orders.v1}}\n      v2: {ingress: {broker: main, exchange: orders}}",
     mended "channels:\n  orders:\n    versions:\n      v1: {egress: {broker: main, queue: orders.v1}}\n      v2: {ingress: {broker: main, queue: orders.v2}}";
+
+    E17 "a call that cannot become a message",
+    "An entry of `publish` names a request that changes something and a channel whose newest version has an address that \
+can be written. One request has one entry. Where the channel has `replies`, callers must be able to ask for theirs later, so \
+the service needs `async`; where it has none, there is nothing to `wait` for.",
+    wrong "publish:\n  - GET /v2/orders: orders",
+    mended "publish:\n  - POST /v2/orders: orders";
 }

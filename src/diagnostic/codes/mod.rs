@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(
             names.join(" "),
             "R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12 R13 R14 R15 R16 R17 R18 R19 R20 R21 \
-             E1 E2 E3 E4 E5 E6 E7 E8 E9 E10 E11 E12 E13 E14 E15 E16 S1 S2 S3 S4 W1 W2 W3 W4"
+             E1 E2 E3 E4 E5 E6 E7 E8 E9 E10 E11 E12 E13 E14 E15 E16 E17 S1 S2 S3 S4 W1 W2 W3 W4"
         );
     }
 

@@ -15,7 +15,9 @@ use crate::gateway::trouble::{Kind, Trouble};
 use crate::settings::AdminListen;
 
 /// Asked by probes, which have no token. They say nothing of what is served.
-const PROBES: [&str; 2] = ["/livez", "/readyz"];
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/readyz/flows"];
+/// What lies below shows what messages say: for whoever may change what is served, and nobody else.
+const LETTERS: &str = "/dead-letters/";
 /// Writes that do no more than the gateway does by itself all the time.
 const HARMLESS: [&str; 1] = ["/reload"];
 
@@ -40,11 +42,11 @@ fn admit(app: &App, request: &Request) -> Result<Option<String>, Trouble> {
     if !is_local && !is_own(app, &target.host.unwrap_or_default()) {
         return Err(Trouble::new(Kind::AdminHost));
     }
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let path = request.uri().path();
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD) && !path.starts_with(LETTERS);
     if !is_read && is_from_a_page(request.headers()) {
         return Err(Trouble::new(Kind::AdminOrigin));
     }
-    let path = request.uri().path();
     let admin = &app.settings.admin;
     let needs_token = !is_read || (admin.guards_reads && !PROBES.contains(&path));
     if !needs_token {

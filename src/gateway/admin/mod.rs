@@ -1,8 +1,10 @@
-//! The admin interface: what serves, settings, reload, log levels, drain, who calls, metrics, liveness and readiness.
+//! The admin interface: what serves, settings, reload, log levels, drain, who calls, overload, metrics, liveness and
+//! readiness.
 //!
 //! [`serve`] is its door, [`mod@guard`] says who may do what.
 
 mod guard;
+mod letters;
 mod serve;
 
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde::Deserialize;
 use serde_json::json;
 use tower::ServiceBuilder;
@@ -42,13 +44,20 @@ fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(app.clone(), guard));
     Router::new()
         .route("/config", get(config))
+        .route("/dead-letters", get(letters::list))
+        .route("/dead-letters/redrive", post(letters::redrive))
+        .route("/dead-letters/{*letter}", get(letters::show))
         .route("/drain", post(drain))
+        .route("/flows", get(flows))
         .route("/generation", get(generation))
         .route("/ledger", get(ledger))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/log", get(log).put(change_log).delete(reset_log))
         .route("/metrics", get(metrics))
+        .route("/operations", get(operations))
+        .route("/overload", get(overload))
         .route("/readyz", get(ready))
+        .route("/readyz/flows", get(flows_ready))
         .route("/reload", post(reload))
         .route("/undrain", post(undrain))
         .route("/upstreams", get(upstreams))
@@ -99,7 +108,6 @@ async fn reload(State(app): State<Arc<App>>, Extension(who): Extension<Who>) -> 
 }
 
 /// `?service=orders&version=v1`
-/// `?service=orders&version=v1`
 fn filter(uri: &Uri) -> Filter {
     let mut filter = Filter::default();
     for (name, value) in uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')) {
@@ -121,9 +129,41 @@ async fn upstreams(State(app): State<Arc<App>>, uri: Uri) -> Response {
     answer(StatusCode::OK, &app.clusters.as_json(&filter(&uri)))
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Response {
+/// How much there is to do, and what is done about it.
+async fn overload(State(app): State<Arc<App>>) -> Response {
+    answer(StatusCode::OK, &app.overload.as_json())
+}
+
+async fn flows(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    answer(StatusCode::OK, &app.flows.as_json(&filter(&uri)).await)
+}
+
+/// Operations that are kept, without what is in them.
+async fn operations(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    let filter = filter(&uri);
+    // What is read may be much, and comes from the disk.
+    let read = tokio::task::spawn_blocking(move || app.asynchronous.as_json(&filter)).await;
+    match read.map_err(|error| Trouble::new(Kind::Internal).cause(error)).and_then(|read| read) {
+        Ok(read) => answer(StatusCode::OK, &read),
+        Err(trouble) => trouble.into_response(),
+    }
+}
+
+/// With exemplars for those who ask for OpenMetrics: others may not know them.
+async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], app.metrics_text()).into_response()
+    let takes_exemplars = headers.get_all(header::ACCEPT).iter().any(takes_openmetrics);
+    let text = if takes_exemplars { app.metrics_text_with_exemplars() } else { app.metrics_text() };
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+fn takes_openmetrics(accept: &HeaderValue) -> bool {
+    let ranges = accept.to_str().unwrap_or_default().split(',');
+    ranges.map(|range| range.split(';').map(str::trim)).any(|mut parts| {
+        let is_it = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/openmetrics-text"));
+        let is_refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.parse::<f32>() == Ok(0.0));
+        is_it && !parts.any(is_refused)
+    })
 }
 
 /// Ready with a generation, and not while draining.
@@ -134,6 +174,17 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, "no rules\n")
     } else {
         (StatusCode::OK, "ready\n")
+    };
+    (status, text).into_response()
+}
+
+/// Ready where every flow takes messages. Whether callers of HTTP are served does not depend on it.
+async fn flows_ready(State(app): State<Arc<App>>) -> Response {
+    let troubles = app.flows.troubles().len();
+    let (status, text) = match troubles {
+        0 => (StatusCode::OK, "ready\n".to_owned()),
+        // Which ones and why is for operators: a probe has no token.
+        count => (StatusCode::SERVICE_UNAVAILABLE, format!("{count} not ready\n")),
     };
     (status, text).into_response()
 }

@@ -22,7 +22,7 @@ use tower::ServiceExt;
 
 use crate::gateway::App;
 use crate::gateway::audit::Who;
-use crate::gateway::connection::stopped;
+use crate::gateway::connection::{long_stopped, stopped};
 use crate::gateway::doors::Listening;
 use crate::gateway::tls::OwnCertificate;
 use crate::settings::Timeouts;
@@ -198,7 +198,8 @@ async fn serve(
     let mut http = std::pin::pin!(http);
     tokio::select! {
         _ = http.as_mut() => {}
-        () = stopped(&mut stop) => {
+        // Who has just connected is heard: in a succession there is another process at this door, and it will not be asked.
+        () = long_stopped(&mut stop) => {
             http.as_mut().graceful_shutdown();
             // The last answers are on their way; nobody waits for those who do not read them.
             let _ = tokio::time::timeout(Duration::from_secs(1), http).await;

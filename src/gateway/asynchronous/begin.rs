@@ -1,7 +1,10 @@
 //! How an operation begins: it is kept first, and then its caller is told.
 
+use std::time::Duration;
+
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tokio::time::{Instant, timeout_at};
 
 use super::operation::{self, Operation, State};
 use super::order::{Answer, Order};
@@ -14,9 +17,7 @@ use crate::gateway::trouble::{Kind, Trouble};
 use crate::rules::asynchronous::Operations;
 use crate::store::now;
 
-const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-/// Entries that have ended and are let go to make room.
-const SWEPT: usize = 16;
+pub(super) const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Begins one and answers its caller: with what came of it where that comes soon enough, else with where to ask for it.
 pub(super) async fn begin(
@@ -26,32 +27,40 @@ pub(super) async fn begin(
     owner: &str,
     order: Order,
 ) -> Result<Response, Trouble> {
-    let mut changed = call.app.asynchronous.changed.subscribe();
     let id = keep(call, rule, owner, order).await?;
-    if let Some(wait) = prefer.wait {
-        let store = call.app.asynchronous.store()?;
-        let ended = async {
-            loop {
-                let found = operation::find(&store, &call.service.name, &id).map_err(|error| broken(&error))?;
-                if let Some(found) = found.filter(|one| !one.state.is_open()) {
-                    return Ok(found);
-                }
-                if changed.changed().await.is_err() {
-                    return Err(Trouble::new(Kind::Internal).cause("nobody carries out operations"));
-                }
-            }
-        };
-        if let Ok(ended) = tokio::time::timeout(wait, ended).await
-            && let Operation { order, answer: Some(answer), .. } = ended?
+    if let Some(wait) = prefer.wait
+        && let Some(mut response) = ended(call, &id, wait).await?
+    {
+        if let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.as_secs())) {
+            response.headers_mut().append(APPLIED, value);
+        }
+        return Ok(response);
+    }
+    accepted_of(call, &id).await.map(|answer| answer.response())
+}
+
+/// What came of an operation, in its caller's version, if it comes to its end in so much time.
+pub(super) async fn ended(call: &Call<'_>, id: &str, wait: Duration) -> Result<Option<Response>, Trouble> {
+    let mut changed = call.app.asynchronous.changed.subscribe();
+    let store = call.app.asynchronous.store().await?;
+    let deadline = Instant::now() + wait;
+    loop {
+        let found = operation::find(&store, &call.service.name, id).map_err(|error| broken(&error))?;
+        if let Some(Operation { order, answer: Some(answer), state, .. }) = &found
+            && !state.is_open()
         {
-            let mut response = carry::read(call, &order, &answer).await?;
-            if let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.as_secs())) {
-                response.headers_mut().append(APPLIED, value);
-            }
-            return Ok(response);
+            return carry::read(call, order, answer).await.map(Some);
+        }
+        // One that nobody has answered in its time ends without a word: then it is looked at once more.
+        let until = found.as_ref().map_or(deadline, |one| deadline.min(Instant::now() + one.left()));
+        // One that is cancelled, or gone, has nothing to say.
+        if Instant::now() >= deadline || found.is_none_or(|one| !one.state.is_open()) {
+            return Ok(None);
+        }
+        if let Ok(Err(_)) = timeout_at(until, changed.changed()).await {
+            return Err(Trouble::new(Kind::Internal).cause("nobody carries out operations"));
         }
     }
-    accepted_of(call, &id).map(|answer| answer.response())
 }
 
 /// Begins one and says where to ask for it.
@@ -62,34 +71,31 @@ pub(in crate::gateway) async fn accepted(
     order: Order,
 ) -> Result<Answer, Trouble> {
     let id = keep(call, rule, owner, order).await?;
-    accepted_of(call, &id)
+    accepted_of(call, &id).await
 }
 
 /// Keeps an operation, and then has it carried out.
 async fn keep(call: &Call<'_>, rule: &Operations, owner: &str, order: Order) -> Result<String, Trouble> {
-    let store = call.app.asynchronous.store()?;
+    let store = call.app.asynchronous.store().await?;
     let (id, most) = (unguessable()?, rule.most);
-    let (service, shelf) = (call.service.name.clone(), operation::shelf(&call.service.name));
+    let service = call.service.name.clone();
     let (name, operation) = (id.clone(), Operation::new(owner.to_owned(), order));
-    let kept = store.change(move |tables| {
-        shelf.expire(tables, now(), SWEPT)?;
-        if shelf.len(tables)? >= most {
-            return Ok(false);
-        }
-        operation::put(tables, &name, &operation)?;
-        Ok(true)
-    });
+    let kept = store.change(move |tables| operation::keep(tables, &name, &operation, most));
+    let counts = &call.app.metrics.kept;
     if !kept.await.map_err(|error| broken(&error))? {
+        counts.operation(&service, "full");
         let soon = HeaderValue::from_static("30");
         let detail = format!("{most} operations are kept already");
         return Err(Trouble::new(Kind::StoreFull).detail(detail).header(header::RETRY_AFTER, soon));
     }
-    call.app.asynchronous.ask(Task::Operation { service, id: id.clone() });
+    counts.operation(&service, "begun");
+    let waits = counts.open(&service, State::Waiting);
+    call.app.asynchronous.ask(Task::Operation { service, id: id.clone(), waits });
     Ok(id)
 }
 
-fn accepted_of(call: &Call<'_>, id: &str) -> Result<Answer, Trouble> {
-    let store = call.app.asynchronous.store()?;
+async fn accepted_of(call: &Call<'_>, id: &str) -> Result<Answer, Trouble> {
+    let store = call.app.asynchronous.store().await?;
     let found = operation::find(&store, &call.service.name, id).map_err(|error| broken(&error))?;
     let mut headers = HeaderMap::new();
     headers.insert(APPLIED, HeaderValue::from_static("respond-async"));

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::order::{Address, Order};
 use crate::gateway::aside;
-use crate::gateway::body::coding::parse_codings;
+use crate::gateway::body::coding::{DecodeFault, parse_codings};
 use crate::gateway::body::collect;
 use crate::gateway::body::records::Framing;
 use crate::gateway::exchange::Call;
@@ -32,8 +32,12 @@ pub(in crate::gateway) struct Read {
 /// It is larger than what can be kept, or breaks off.
 pub(in crate::gateway) async fn read(call: &Call<'_>, headers: HeaderMap, body: Body) -> Result<Read, Trouble> {
     let (limit, time) = (call.app.settings.limits.body, call.app.settings.timeouts.body);
-    let raw = collect(body, limit, time).await.map_err(Trouble::from_caller_body)?;
-    call.facts.change(|known| known.request_bytes = raw.len() as u64);
+    let mut held = call.app.overload.holding();
+    let raw = collect(body, limit, time, &mut held).await.map_err(Trouble::from_caller_body)?;
+    call.facts.change(|known| {
+        known.request_bytes = raw.len() as u64;
+        known.held.push(held);
+    });
     aside::leave(raw.len()).await;
     Ok(Read { headers, raw })
 }
@@ -58,6 +62,32 @@ pub(in crate::gateway) async fn order_in(call: &Call<'_>, version: usize, read: 
     let detail = "a stream or a patch cannot be sent to a service that is waited for";
     let translated = translated.ok_or_else(|| Trouble::new(Kind::UnsupportedType).detail(detail))?;
     Ok(ordered(call, read, Some(translated)))
+}
+
+/// The request in the terms of the version that its message is written in, and without content codings.
+///
+/// # Errors
+/// It cannot be translated to that version, or its coding cannot be read.
+pub(in crate::gateway) async fn order_written(call: &Call<'_>, version: usize, read: &Read) -> Result<Order, Trouble> {
+    let writing = Call { served: version, route: call.route, ..*call };
+    let translated = translated(&writing, read, false).await?;
+    if translated.is_none() && call.asked != version {
+        let detail = "a stream, a patch, or what becomes several calls cannot become a message";
+        return Err(Trouble::new(Kind::UnsupportedType).detail(detail));
+    }
+    let mut order = ordered(&writing, read, translated);
+    let mut headers = order.headers();
+    let Some(codings) = parse_codings(&headers) else { return Err(Trouble::new(Kind::UnsupportedCoding)) };
+    let decoded = decode_large(call, &order.body, &codings).map_err(|fault| match fault {
+        DecodeFault::TooLarge => Trouble::new(Kind::BodyTooLarge).detail("without its content coding"),
+        DecodeFault::Corrupt => Trouble::new(Kind::CorruptCoding),
+    })?;
+    if let Some(decoded) = decoded {
+        order.body = decoded.into();
+        headers.remove(header::CONTENT_ENCODING);
+        order = order.with_fields(&headers);
+    }
+    Ok(order)
 }
 
 type Translated = (Address, HeaderMap, Bytes);
@@ -125,7 +155,10 @@ async fn translated(call: &Call<'_>, read: &Read, follows: bool) -> Result<Optio
         Payload::Whole(bytes) => bytes,
         Payload::Stream(body) => {
             let (limit, time) = (call.app.settings.limits.translated, call.app.settings.timeouts.body);
-            collect(body, limit, time).await.map_err(Trouble::from_caller_body)?
+            let mut held = call.app.overload.holding();
+            let raw = collect(body, limit, time, &mut held).await.map_err(Trouble::from_caller_body)?;
+            call.facts.change(|known| known.held.push(held));
+            raw
         }
     };
     let to = Address {

@@ -75,7 +75,9 @@ pub(super) async fn carry_out(app: &App, order: &Order, facts: &Facts) -> Result
     };
     let (parts, body) = response.into_parts();
     let (limit, time) = (app.settings.limits.body, app.settings.timeouts.response_body);
-    let body = collect(body, limit, time).await.map_err(Trouble::from_service_body)?;
+    // Counted while it comes: whoever looks again and again keeps no more than the last answer.
+    let mut held = app.overload.holding();
+    let body = collect(body, limit, time, &mut held).await.map_err(Trouble::from_service_body)?;
     let mut headers = parts.headers;
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::TRAILER);

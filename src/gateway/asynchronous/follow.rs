@@ -17,7 +17,6 @@ use super::runner::Task;
 use super::{Asynchronous, canonical, carry};
 use crate::gateway::exchange::Call;
 use crate::gateway::location::relocate;
-use crate::gateway::record::Facts;
 use crate::gateway::trouble::{Kind, Trouble};
 use crate::plan::ResponseIn;
 use crate::rules::asynchronous::Follow;
@@ -167,7 +166,7 @@ impl Drop for Watch {
             };
             let order = Box::new(asking(&self.order, &Method::DELETE, &at));
             let (done, _) = oneshot::channel();
-            self.asynchronous.ask(Task::Once { order, facts: Facts::default(), done });
+            self.asynchronous.ask(Task::Once { order, facts: None, done });
         }
     }
 }

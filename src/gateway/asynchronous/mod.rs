@@ -2,21 +2,28 @@
 //!
 //! Read in this order: [`order`] what is kept of a request and its answer, [`canonical`] in whose terms, [`carry`] how it is
 //! carried out and read again, [`operation`] what is kept of one that is carried out later, [`begin`] how it begins,
-//! [`resource`] what its caller sees of it, [`runner`] who does the work.
+//! [`resource`] what its caller sees of it, [`runner`] who does the work; [`counts`], [`entry`] and [`report`] what operators
+//! see of all this. [`publish`] has calls that become messages, [`replied`] what is replied to them.
 
 mod begin;
 pub(super) mod canonical;
 pub(super) mod carry;
+mod counts;
+mod entry;
 pub(super) mod follow;
 mod operation;
 pub(super) mod order;
 mod prefer;
+pub(super) mod publish;
+mod replied;
+mod report;
 mod resource;
 pub(super) mod runner;
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -30,17 +37,20 @@ use super::exchange::Call;
 use super::idempotency;
 use super::trouble::{Kind, Trouble};
 use crate::store::{Keeper, Store, StoreError};
+pub(super) use counts::Counts;
 use order::{Answer, Order};
 pub(super) use prefer::Prefer;
 use runner::Task;
 
 /// Tasks that wait for the runner; further ones wait outside.
 const WAITING: usize = 4096;
+/// How long a request waits for the store while the process before this one still has it.
+const HANDOVER: Duration = Duration::from_secs(10);
 
 /// What all requests that are kept share.
 #[derive(Debug)]
 pub(super) struct Asynchronous {
-    pub(super) keeper: Keeper,
+    pub(super) keeper: Arc<Keeper>,
     /// Names this process among those that had the store before.
     pub(super) run: u64,
     tasks: Mutex<HashMap<String, AbortHandle>>,
@@ -53,7 +63,7 @@ pub(super) struct Asynchronous {
 }
 
 impl Asynchronous {
-    pub(super) fn new(keeper: Keeper) -> Self {
+    pub(super) fn new(keeper: Arc<Keeper>) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
         Self {
             keeper,
@@ -84,11 +94,16 @@ impl Asynchronous {
         self.ended.send_replace(true);
     }
 
+    fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
     /// Where things are kept.
     ///
     /// # Errors
     /// 503: they cannot be kept now.
-    pub(super) fn store(&self) -> Result<Store, Trouble> {
+    pub(super) async fn store(&self) -> Result<Store, Trouble> {
+        self.keeper.freed_within(HANDOVER).await;
         self.keeper.store().map_err(|error| broken(&error))
     }
 
@@ -98,7 +113,7 @@ impl Asynchronous {
     /// There is no answer.
     pub(super) async fn carry_out(&self, order: Order, facts: &super::record::Facts) -> Result<Answer, Trouble> {
         let (done, came) = oneshot::channel();
-        self.ask(Task::Once { order: Box::new(order), facts: facts.clone(), done });
+        self.ask(Task::Once { order: Box::new(order), facts: Some(facts.clone()), done });
         came.await.unwrap_or_else(|_| Err(Trouble::new(Kind::Internal).cause("nobody carries out requests")))
     }
 }
@@ -107,9 +122,6 @@ impl Asynchronous {
 pub(super) fn broken(error: &StoreError) -> Trouble {
     Trouble::new(Kind::StoreFailed).cause(error).header(header::RETRY_AFTER, http::HeaderValue::from_static("5"))
 }
-
-/// The rule by which a request is carried out later, and what its caller would like, where both are there.
-pub(super) type Later<'r> = Option<(&'r crate::rules::asynchronous::Operations, Prefer)>;
 
 /// What became of a request.
 pub(super) enum Taken {
@@ -134,13 +146,19 @@ pub(super) async fn serve(
         return resource::answer(call, &owner, asked).await.map(Taken::Answered);
     }
     let (method, target) = (call.parts.method.as_str(), (call.target.path.as_str(), call.target.query.as_deref()));
+    if let Some(rule) = call.service.publish_of(call.asked, method, target) {
+        let once = call.service.idempotency_of(call.asked, method, target);
+        let named = named(call, consumer, &owner, &headers);
+        return Box::pin(publish::serve(call, rule, (&owner, named), once, headers, body)).await.map(Taken::Answered);
+    }
     let later = call.service.operations_of(call.asked, method, target);
     let later = later.and_then(|rule| Some((rule, Prefer::take(&mut headers)?)));
     let once = call.service.idempotency_of(call.asked, method, target);
     if let Some(rule) = once
-        && let Some(key) = idempotency::key(rule, &headers)?
+        && let Some(key) = idempotency::key_of(call, rule, &headers)?
     {
-        return idempotency::serve(call, (rule, &key), &owner, later, headers, body).await.map(Taken::Answered);
+        let how = later.map_or(idempotency::How::Now, |(rule, _)| idempotency::How::Later(rule));
+        return idempotency::serve(call, (rule, &key), &owner, how, headers, body).await.map(Taken::Answered);
     }
     match later {
         Some((rule, prefer)) => {
@@ -170,6 +188,13 @@ fn owner(call: &Call<'_>, consumer: Option<&str>, headers: &HeaderMap) -> String
         digest.update(part);
     }
     hex(&digest.finalize())
+}
+
+/// What stands before the keys of a caller that is told from others, so that two may use the same ones.
+fn named(call: &Call<'_>, consumer: Option<&str>, owner: &str, headers: &HeaderMap) -> Option<String> {
+    let certificate = call.route.caller.secured.as_ref().and_then(|secured| secured.certificate.as_ref());
+    let is_known = certificate.is_some() || headers.contains_key(header::AUTHORIZATION);
+    consumer.map(str::to_owned).or_else(|| is_known.then(|| owner.chars().take(16).collect()))
 }
 
 fn hex(bytes: &[u8]) -> String {

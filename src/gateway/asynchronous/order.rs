@@ -64,6 +64,16 @@ impl Order {
         headers(&self.fields)
     }
 
+    /// What can be told of it: neither its body nor its fields.
+    pub(in crate::gateway) fn without_payload(&self) -> Self {
+        let (service, to, from, served) =
+            (self.service.clone(), self.to.clone(), self.from.clone(), self.served.clone());
+        let (authority, host, names) = (self.authority.clone(), self.host.clone(), self.names.clone());
+        let (fields, body) = (Vec::new(), Bytes::new());
+        let (peer, secured, certificate) = (self.peer, self.secured, None);
+        Self { service, to, from, served, fields, body, authority, host, peer, secured, certificate, names }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "each is a part of what is kept")]
     pub(in crate::gateway) fn new(
         service: &str,
@@ -145,14 +155,20 @@ pub(in crate::gateway) fn pack(record: &impl Serialize, bodies: [&[u8]; 2]) -> V
     [&length(&head)[..], &head, &length(first), first, second].concat()
 }
 
+/// A part of what [`pack`] has made, and what follows it.
+fn part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
+}
+
+/// The record that [`pack`] was given, without the bodies.
+pub(in crate::gateway) fn unpack_head<T: for<'d> Deserialize<'d>>(bytes: &[u8]) -> Option<T> {
+    serde_json::from_slice(part(bytes)?.0).ok()
+}
+
 /// What [`pack`] was given.
 pub(in crate::gateway) fn unpack<T: for<'d> Deserialize<'d>>(bytes: &[u8]) -> Option<(T, Bytes, Bytes)> {
-    let part = |bytes: &[u8]| -> Option<(Vec<u8>, Vec<u8>)> {
-        let (length, rest) = bytes.split_first_chunk()?;
-        let (part, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        Some((part.to_vec(), rest.to_vec()))
-    };
     let (head, rest) = part(bytes)?;
-    let (first, second) = part(&rest)?;
-    Some((serde_json::from_slice(&head).ok()?, first.into(), second.into()))
+    let (first, second) = part(rest)?;
+    Some((serde_json::from_slice(head).ok()?, Bytes::copy_from_slice(first), Bytes::copy_from_slice(second)))
 }

@@ -19,19 +19,7 @@ impl Prefer {
     /// Takes the preference for an answer that comes later out of a request; what else it prefers stays in. `None`: it has
     /// none.
     pub(super) fn take(headers: &mut HeaderMap) -> Option<Self> {
-        let values: Vec<&str> = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).collect();
-        let (mut is_async, mut wait, mut others) = (false, None, Vec::new());
-        for one in values.iter().flat_map(|value| pieces(value)) {
-            let token = one.split(';').next().unwrap_or_default();
-            let (name, value) = token.split_once('=').map_or((token, ""), |(name, value)| (name, value));
-            let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"'));
-            match name.as_str() {
-                "respond-async" => is_async = true,
-                // The first of several counts (RFC 7240, 2).
-                "wait" => wait = wait.or_else(|| value.parse().ok().map(Duration::from_secs)),
-                _ => others.push(one.trim().to_owned()),
-            }
-        }
+        let (is_async, wait, others) = read(headers);
         if !is_async {
             return None;
         }
@@ -41,8 +29,32 @@ impl Prefer {
         {
             headers.insert(PREFER, value);
         }
-        Some(Self { wait: wait.map(|wait: Duration| wait.min(LONGEST)) })
+        Some(Self { wait })
     }
+
+    /// Whether a caller prefers an answer that comes later, and how long it would wait, whichever it says.
+    pub(in crate::gateway) fn of(headers: &HeaderMap) -> (bool, Option<Duration>) {
+        let (is_async, wait, _) = read(headers);
+        (is_async, wait)
+    }
+}
+
+/// Whether `respond-async` is preferred, the time to `wait`, and what else is.
+fn read(headers: &HeaderMap) -> (bool, Option<Duration>, Vec<String>) {
+    let values: Vec<&str> = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).collect();
+    let (mut is_async, mut wait, mut others) = (false, None, Vec::new());
+    for one in values.iter().flat_map(|value| pieces(value)) {
+        let token = one.split(';').next().unwrap_or_default();
+        let (name, value) = token.split_once('=').map_or((token, ""), |(name, value)| (name, value));
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"'));
+        match name.as_str() {
+            "respond-async" => is_async = true,
+            // The first of several counts (RFC 7240, 2).
+            "wait" => wait = wait.or_else(|| value.parse().ok().map(Duration::from_secs)),
+            _ => others.push(one.trim().to_owned()),
+        }
+    }
+    (is_async, wait.map(|wait: Duration| wait.min(LONGEST)), others)
 }
 
 /// The elements of a list, commas inside quotes left alone.

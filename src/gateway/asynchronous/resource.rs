@@ -70,7 +70,7 @@ pub(super) fn document(id: &str, state: State, created: u64, updated: u64) -> St
 /// There is none of this name for this caller, or its answer cannot be read in its version.
 pub(super) async fn answer(call: &Call<'_>, owner: &str, of: Of) -> Result<Response, Trouble> {
     call.facts.change(|known| known.route = Some("operations".to_owned()));
-    let store = call.app.asynchronous.store()?;
+    let store = call.app.asynchronous.store().await?;
     let service = call.service.name.as_str();
     let found = operation::find(&store, service, &of.id).map_err(|error| broken(&error))?;
     // Whose it is not cannot tell it from one that is not there.
@@ -145,9 +145,10 @@ async fn cancel(call: &Call<'_>, store: &crate::store::Store, id: &str) -> Resul
     let service = call.service.name.as_str();
     let keep = call.service.operations.as_ref().map_or(Duration::ZERO, |rule| rule.keep);
     let cancelled = move |one: Operation| one.finished(State::Cancelled, None, keep);
-    let from = &[State::Waiting, State::Running];
+    let from = &[State::Waiting, State::Running, State::Asked];
     let was_open = operation::advance(store, (service, id), from, cancelled).await.map_err(|error| broken(&error))?;
     if was_open.is_some() {
+        call.app.metrics.kept.operation(service, "cancelled");
         call.app.asynchronous.abort(id);
     } else {
         let (shelf, id) = (operation::shelf(service), id.to_owned());

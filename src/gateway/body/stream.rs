@@ -21,6 +21,8 @@ pub(in crate::gateway) enum StreamFault {
     Silent,
     /// Its sender went away or broke its framing.
     Broken,
+    /// Other bodies have what memory there is for them.
+    NoRoom,
 }
 
 impl fmt::Display for StreamFault {
@@ -29,6 +31,7 @@ impl fmt::Display for StreamFault {
             Self::TooLarge => "the body is over its limit",
             Self::Silent => "the body's sender is silent",
             Self::Broken => "the body's sender broke off",
+            Self::NoRoom => "there is no room for the body",
         })
     }
 }
@@ -52,6 +55,7 @@ pub(in crate::gateway) struct Guarded<B> {
     inner: B,
     left: u64,
     silence: Duration,
+    pace: Option<Pace>,
     /// Whether it has been looked at twice in vain, so that it is worth a timer.
     has_waited: bool,
     alarm: Option<Pin<Box<Sleep>>>,
@@ -60,7 +64,44 @@ pub(in crate::gateway) struct Guarded<B> {
 impl<B> Guarded<B> {
     /// At most `limit` bytes, and never silent for `silence`.
     pub(in crate::gateway) fn new(inner: B, limit: u64, silence: Duration) -> Self {
-        Self { inner, left: limit, silence, has_waited: false, alarm: None }
+        Self { inner, left: limit, silence, pace: None, has_waited: false, alarm: None }
+    }
+
+    /// And over every such time of waiting for it, at least `rate` bytes a second; 0: however few.
+    pub(in crate::gateway) fn at_least(mut self, rate: usize) -> Self {
+        self.pace = (rate > 0).then_some(Pace { rate: rate as u64, bytes: 0, waited: Duration::ZERO, since: None });
+        self
+    }
+}
+
+/// How fast a body comes, as far as that is its sender's doing.
+struct Pace {
+    /// Bytes a second.
+    rate: u64,
+    /// Since the last look.
+    bytes: u64,
+    waited: Duration,
+    /// Since when it is waited for.
+    since: Option<Instant>,
+}
+
+impl Pace {
+    fn waits(&mut self) {
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether what came is enough.
+    fn came(&mut self, bytes: usize, window: Duration) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        let Some(since) = self.since.take() else { return true };
+        self.waited += since.elapsed();
+        if self.waited < window {
+            return true;
+        }
+        let wanted = u128::from(self.rate) * self.waited.as_millis() / 1000;
+        let is_enough = u128::from(self.bytes) >= wanted;
+        (self.bytes, self.waited) = (0, Duration::ZERO);
+        is_enough
     }
 }
 
@@ -81,6 +122,9 @@ where
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            if let Some(pace) = &mut this.pace {
+                pace.waits();
+            }
             let silence = this.silence;
             let alarm = this.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(silence)));
             return match alarm.as_mut().poll(cx) {
@@ -95,6 +139,9 @@ where
             None => None,
             Some(Err(error)) => Some(Err(find_stream_fault(&error).unwrap_or(StreamFault::Broken).into())),
             Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if !this.pace.as_mut().is_none_or(|pace| pace.came(data.len(), this.silence)) => {
+                    Some(Err(StreamFault::Silent.into()))
+                }
                 Ok(data) => match this.left.checked_sub(data.len() as u64) {
                     Some(left) => {
                         this.left = left;
@@ -180,6 +227,54 @@ mod tests {
         assert_eq!(whole, "abcdef");
         let error = Guarded::new(body(frames()), 5, Duration::from_secs(9)).collect().await.unwrap_err();
         assert_eq!(find_stream_fault(&*error), Some(StreamFault::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_drips_ends_in_an_error_but_not_one_that_is_read_slowly() {
+        // A byte every ten milliseconds.
+        async fn drip(rate: usize, pause: Duration) -> Result<(), StreamFault> {
+            let (mut write, read) = tokio::io::duplex(1);
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    if tokio::io::AsyncWriteExt::write_all(&mut write, b"x").await.is_err() {
+                        return;
+                    }
+                }
+            });
+            let mut body = Guarded::new(Dripping(read), 100, Duration::from_millis(50)).at_least(rate);
+            while let Some(frame) = body.frame().await {
+                frame.map_err(|error| find_stream_fault(&*error).unwrap())?;
+                tokio::time::sleep(pause).await;
+            }
+            Ok(())
+        }
+        assert_eq!(drip(1000, Duration::ZERO).await, Err(StreamFault::Silent));
+        assert_eq!(drip(1, Duration::ZERO).await, Ok(()));
+        assert_eq!(drip(0, Duration::ZERO).await, Ok(()));
+        // Nobody waited for it: each piece is there when it is asked for.
+        assert_eq!(drip(1 << 20, Duration::from_millis(100)).await, Ok(()));
+    }
+
+    struct Dripping(tokio::io::DuplexStream);
+
+    impl http_body::Body for Dripping {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+            let mut byte = [0];
+            let mut buffer = tokio::io::ReadBuf::new(&mut byte);
+            match tokio::io::AsyncRead::poll_read(Pin::new(&mut self.0), cx, &mut buffer) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(None),
+                Poll::Ready(Ok(())) => Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(buffer.filled()))))),
+            }
+        }
     }
 
     #[tokio::test]

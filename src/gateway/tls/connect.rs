@@ -15,6 +15,7 @@ use tower::{Service, ServiceExt};
 
 use super::Certificates;
 use super::stream::{Secured, Stream};
+use crate::gateway::presence::Asking;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -44,14 +45,19 @@ pub(in crate::gateway) struct Connector {
     tcp: HttpConnector,
     certificates: Arc<Certificates>,
     offer: Offer,
+    /// When services that are silent are asked whether they are there.
+    pub(in crate::gateway) asking: Asking,
 }
 
 impl Connector {
-    pub(in crate::gateway) fn new(certificates: Arc<Certificates>) -> Self {
+    /// `peer`: the time in which it is noticed that a service has vanished.
+    pub(in crate::gateway) fn new(certificates: Arc<Certificates>, peer: Duration) -> Self {
+        let asking = Asking::within(peer);
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
+        asking.services_of(&mut tcp);
         tcp.enforce_http(false);
-        Self { tcp, certificates, offer: Offer::Http1 }
+        Self { tcp, certificates, offer: Offer::Http1, asking }
     }
 
     /// The same, for another protocol.

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri, header};
-use hyper::body::Incoming;
+use http::{HeaderMap, Method, Request, Response, Uri};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::asking::Asking;
 use super::cluster::{Admitted, Cluster, chance, covers};
 use super::endpoint::{Endpoint, Reason, Slot};
 use super::failure::{Lost, is_callers, is_late, of_exchange};
-use super::http1::Unsent;
 use super::http2::{self, Load, Multiplexer, Unanswered};
+use super::line::{Content, NoAnswer};
 use super::payload::{Answer, Held, Payload};
 use super::pool::{ConnectError, Connection, Pool};
 use super::retry::{Again, Failed, is_repeatable, wait};
@@ -41,26 +40,21 @@ pub(super) struct History {
     retries: u32,
 }
 
-/// A request's parts, for as long as it may be sent again although it may have been sent.
-struct Copy {
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-/// An attempt that came to nothing, with the request where nothing of it was sent.
+/// An attempt that came to nothing.
 struct Lack {
     lost: Lost,
     failed: Failed,
-    request: Option<Request<Payload>>,
+    /// Whether nothing of the request was sent.
+    is_unsent: bool,
     /// Whether the connection had served before.
     is_stale: bool,
 }
 
 /// What came of asking on a connection that others use, too.
 enum Shared {
-    Answered(Response<Incoming>, Load),
+    Answered(Response<Content>, Load),
     /// The endpoint speaks HTTP/1.1 alone.
-    Declined(Request<Payload>),
+    Declined,
 }
 
 /// Held while an answer is read.
@@ -87,20 +81,11 @@ impl Attempts<'_> {
         sent: &mut Sent,
     ) -> Result<Response<Answer>, Lost> {
         let Outgoing { method, target, headers, body, .. } = outgoing;
-        let copy = match &body {
-            Payload::Whole(bytes) if is_repeatable(&method, &headers, &body) => {
-                Some(Copy { headers: headers.clone(), body: bytes.clone() })
-            }
-            _ => None,
-        };
-        let mut request = Some(build(&method, &target, headers, body));
+        let is_repeatable = is_repeatable(&method, &headers, &body);
+        let mut asking = Asking::new(build(method, target, headers, body), is_repeatable);
         self.cluster.ledger.budget.request(clock::now());
         let mut history = History::default();
         loop {
-            let Some(trying) = request.take() else {
-                // Every way that leads here again has brought a request.
-                return Err(Lost::Refused(self.cluster.unavailable()));
-            };
             let Some(endpoint) = history.next.take().or_else(|| self.cluster.pick(&[], false)) else {
                 return Err(Lost::Refused(self.cluster.unavailable()));
             };
@@ -109,7 +94,7 @@ impl Attempts<'_> {
             let Some(slot) = endpoint.enter(&self.cluster.policy).await else {
                 return Err(Lost::Refused(self.cluster.overloaded()));
             };
-            let once = self.once(&endpoint, trying, history.was_stale, &mut sent.is_asked);
+            let once = self.once(&endpoint, &mut asking, history.was_stale, &mut sent.is_asked);
             let tried = match self.cluster.policy.attempt {
                 None => once.await,
                 Some(patience) => match timeout(patience, once).await {
@@ -126,7 +111,7 @@ impl Attempts<'_> {
                     } else {
                         endpoint.answered();
                     }
-                    let is_none = copy.is_some() && covers(&self.cluster.policy.retry.status, status);
+                    let is_none = is_repeatable && covers(&self.cluster.policy.retry.status, status);
                     if !is_none || !self.may_go_on(Failed::Status, true, &endpoint, &mut history).await {
                         let ticket = Ticket { admitted, endpoint, _slot: slot };
                         return Ok(response.map(|body| Answer::new(body, held, ticket)));
@@ -138,23 +123,22 @@ impl Attempts<'_> {
             };
             drop(slot);
             if let Some(lack) = lack {
-                let Lack { lost, failed, request: unsent, is_stale } = *lack;
-                sent.is_taken |= unsent.is_none();
+                let Lack { lost, failed, is_unsent, is_stale } = *lack;
+                sent.is_taken |= !is_unsent;
                 let is_known = is_stale && !history.was_stale;
-                if is_known && (unsent.is_some() || (failed == Failed::Ended && copy.is_some())) {
+                if is_known && (is_unsent || (failed == Failed::Ended && is_repeatable)) {
                     // As if that connection had not been there.
                     history.was_stale = true;
                     history.next = Some(endpoint);
-                    sent.attempts -= usize::from(unsent.is_some());
-                } else if !self.may_go_on(failed, copy.is_some(), &endpoint, &mut history).await {
+                    sent.attempts -= usize::from(is_unsent);
+                } else if !self.may_go_on(failed, is_repeatable, &endpoint, &mut history).await {
                     return Err(lost);
                 }
-                request = unsent;
             }
-            request = request.or_else(|| {
-                let Copy { headers, body } = copy.as_ref()?;
-                Some(build(&method, &target, headers.clone(), Payload::Whole(body.clone())))
-            });
+            if !asking.again() {
+                // Every way that leads here has a request.
+                return Err(Lost::Refused(self.cluster.unavailable()));
+            }
         }
     }
 
@@ -192,50 +176,49 @@ impl Attempts<'_> {
 
     fn late(&self, endpoint: &Endpoint) -> Lack {
         self.cluster.failed(endpoint, Reason::Timeout);
-        Lack { lost: Lost::Late, failed: Failed::Late, request: None, is_stale: false }
+        Lack { lost: Lost::Late, failed: Failed::Late, is_unsent: false, is_stale: false }
     }
 
     /// One attempt.
     async fn once(
         &self,
         endpoint: &Arc<Endpoint>,
-        mut request: Request<Payload>,
+        asking: &mut Asking,
         fresh: bool,
         is_asked: &mut bool,
-    ) -> Result<(Response<Incoming>, Held), Box<Lack>> {
+    ) -> Result<(Response<Content>, Held), Box<Lack>> {
         let policy = &self.cluster.policy;
         if let Some(offer) = http2::offer(policy.protocol, &endpoint.place.scheme) {
-            match Box::pin(self.share(endpoint, offer, request, is_asked)).await? {
+            match Box::pin(self.share(endpoint, offer, asking, is_asked)).await? {
                 Shared::Answered(response, load) => return Ok((response, Held::Shared(load))),
-                Shared::Declined(declined) => request = declined,
+                Shared::Declined => {}
             }
         }
         if fresh {
             // Those that waited beside it have most likely been closed, too.
             self.pool.forget(endpoint.id);
         }
-        let mut connection = match self.pool.take(endpoint, policy) {
+        let Connection { line, is_used, open, keep, pool } = match self.pool.take(endpoint, policy) {
             Some(connection) => connection,
             None => match self.connect(endpoint).await {
                 Ok(connection) => connection,
                 Err(lost) => {
                     let failed = if matches!(lost, Lost::Refused(_)) { Failed::Broken } else { Failed::Connect };
-                    return Err(Box::new(Lack { lost, failed, request: Some(request), is_stale: false }));
+                    return Err(Box::new(Lack { lost, failed, is_unsent: true, is_stale: false }));
                 }
             },
         };
         *is_asked = true;
-        request.headers_mut().insert(header::HOST, endpoint.host.clone());
-        match connection.http.exchange(request).await {
-            Ok(response) => Ok((response, Held::Alone(connection))),
-            Err(unsent) => {
-                let Unsent { error, request } = *unsent;
-                let failed = if request.is_some() { Failed::Unsent } else { of_exchange(&error) };
-                let is_stale = connection.is_used;
-                if !is_stale && !is_callers(&error) {
+        asking.address(&endpoint.host);
+        match line.exchange(asking).await {
+            Ok((line, response)) => Ok((response, Held::Alone(Connection { line, is_used, open, keep, pool }))),
+            Err(none) => {
+                let NoAnswer { error, is_unsent } = *none;
+                let failed = if is_unsent { Failed::Unsent } else { of_exchange(&error) };
+                if !is_used && !is_callers(&error) {
                     self.cluster.failed(endpoint, Reason::Broken);
                 }
-                Err(Box::new(Lack { lost: Lost::Exchange(error), failed, request, is_stale }))
+                Err(Box::new(Lack { lost: Lost::Exchange(error), failed, is_unsent, is_stale: is_used }))
             }
         }
     }
@@ -245,17 +228,21 @@ impl Attempts<'_> {
         &self,
         endpoint: &Arc<Endpoint>,
         offer: Offer,
-        mut request: Request<Payload>,
+        asking: &mut Asking,
         is_asked: &mut bool,
     ) -> Result<Shared, Box<Lack>> {
-        request.headers_mut().insert(header::HOST, endpoint.host.clone());
+        asking.address(&endpoint.host);
+        let request = asking.take();
         *is_asked = true;
         let unanswered = match self.http2.exchange(endpoint, &self.cluster.policy, offer, request).await {
-            Ok((response, load)) => return Ok(Shared::Answered(response, load)),
+            Ok((response, load)) => return Ok(Shared::Answered(response.map(Content::Hyper), load)),
             Err(unanswered) => unanswered,
         };
         let (lost, failed, request) = match unanswered {
-            Unanswered::Declined(Some(request)) => return Ok(Shared::Declined(request)),
+            Unanswered::Declined(Some(request)) => {
+                asking.give_back(Some(request));
+                return Ok(Shared::Declined);
+            }
             Unanswered::Declined(None) => (Lost::Late, Failed::Broken, None),
             Unanswered::Unreached(error, request) => {
                 self.cluster.unreached(endpoint, is_late(&error));
@@ -270,7 +257,8 @@ impl Attempts<'_> {
                 (Lost::Exchange(error), failed, request)
             }
         };
-        Err(Box::new(Lack { lost, failed, request, is_stale: false }))
+        let is_unsent = asking.give_back(request);
+        Err(Box::new(Lack { lost, failed, is_unsent, is_stale: false }))
     }
 
     async fn connect(&self, endpoint: &Arc<Endpoint>) -> Result<Connection, Lost> {
@@ -291,9 +279,9 @@ impl Attempts<'_> {
     }
 }
 
-fn build(method: &Method, target: &Uri, headers: HeaderMap, body: Payload) -> Request<Payload> {
+fn build(method: Method, target: Uri, headers: HeaderMap, body: Payload) -> Request<Payload> {
     let mut request = Request::new(body);
-    (*request.method_mut(), *request.uri_mut()) = (method.clone(), target.clone());
+    (*request.method_mut(), *request.uri_mut()) = (method, target);
     *request.headers_mut() = headers;
     request
 }

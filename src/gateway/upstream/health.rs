@@ -11,10 +11,11 @@ use http::{HeaderValue, Request, Uri, header};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::asking::Asking;
 use super::cluster::{Cluster, Member, chance, covers};
 use super::endpoint::{Endpoint, State};
-use super::http1::Http1;
 use super::http2::{Multiplexer, Unanswered};
+use super::line::Line;
 use super::payload::Payload;
 use super::policy::Policy;
 use super::pool::ConnectError;
@@ -129,13 +130,60 @@ async fn ask(
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let io = connector.connect(&endpoint.address, endpoint.place.host.host(), policy.connect).await?;
     endpoint.reached();
-    let response = Http1::begin(io).await?.exchange(request).await.map_err(|unsent| unsent.error)?;
+    let mut asking = Asking::new(request, false);
+    let (_, response) = Line::new(io.into_inner()).exchange(&mut asking).await.map_err(|none| none.error)?;
     Ok(response.status().as_u16())
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::registry::Clusters;
     use super::*;
+    use crate::gateway::metrics::Metrics;
+    use crate::gateway::tls::Certificates;
+    use crate::rules::upstream::Upstream;
+    use crate::settings::{Settings, Sources};
+
+    /// The check that a reload removes may be at work still: past the point where it could be told to end.
+    #[tokio::test]
+    async fn a_check_that_answers_after_its_end_leaves_nothing_behind() {
+        let settings = Arc::new(Settings::load(Sources::default()).unwrap());
+        let certificates = Certificates::load(&settings, Arc::new(Metrics::new())).unwrap();
+        let connector = Connector::new(Arc::new(certificates), settings.timeouts.peer);
+        let clusters = Arc::new(Clusters::new(settings, connector.clone()));
+        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let plain = Upstream::one(format!("http://{}", service.local_addr().unwrap()).parse().unwrap());
+        // Only the check of this test ever asks: the cluster's own one waits an hour.
+        let probe = Probe { unhealthy: 1, every: Duration::from_secs(3600), ..Probe::default() };
+        let checked = Upstream { health: Some(("/health".to_owned(), probe)), ..plain.clone() };
+        let old = clusters.adopt(("orders", "v1"), &checked).unwrap();
+        let ill = b"HTTP/1.1 500 Not well\r\nContent-Length: 0\r\n\r\n";
+        let asked = async || {
+            let (mut stream, _) = service.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            stream
+        };
+        asked().await.write_all(ill).await.unwrap();
+        let state = |cluster: &Arc<Cluster>| cluster.members().first().map(|member| member.endpoint.state());
+        let unhealthy = async {
+            while state(&old) != Some(State::Unhealthy) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), unhealthy).await.expect("it is known to be unhealthy");
+
+        // Another one asks, and before it is answered the rules change: nobody is to check any more.
+        let late = tokio::spawn(check(old.clone(), connector));
+        let mut asking = asked().await;
+        let new = clusters.adopt(("orders", "v1"), &plain).unwrap();
+        assert_eq!((state(&new), state(&old)), (Some(State::Up), Some(State::Up)), "what was found out is forgotten");
+        asking.write_all(ill).await.unwrap();
+        timeout(Duration::from_secs(10), late).await.expect("it ends").unwrap();
+        assert_eq!(state(&new), Some(State::Up), "what is found out too late is taken back");
+    }
 
     #[test]
     fn only_several_answers_in_a_row_change_anything() {

@@ -23,8 +23,8 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 
+use super::direct::Bare;
 use super::payload::Payload;
-use crate::gateway::tls::Stream;
 
 /// Response heads larger than this are a service's mistake.
 pub(super) const LARGEST_HEAD: usize = 256 << 10;
@@ -49,16 +49,26 @@ impl fmt::Debug for Http1 {
 }
 
 impl Http1 {
-    /// Begins to speak HTTP on a new connection.
-    pub(super) async fn begin(io: TokioIo<Stream>) -> hyper::Result<Self> {
-        let (sender, connection) = builder().handshake(Aloud(io)).await?;
+    /// Begins to speak HTTP on a connection.
+    pub(super) async fn begin(line: Bare) -> hyper::Result<Self> {
+        let (sender, connection) = builder().handshake(Aloud(TokioIo::new(line))).await?;
         let (moving, waiting) = (Ear::new(), Ear::new());
         let driver = Driver { connection: Some(Box::new(connection)), moving, waiting };
         Ok(Self { sender, driver })
     }
 
+    /// The connection, where nothing is under way on it.
+    pub(super) fn into_line(mut self) -> Result<Bare, Self> {
+        if !self.is_free() {
+            return Err(self);
+        }
+        let Some(connection) = self.driver.connection.take() else { return Err(self) };
+        let parts = connection.into_parts();
+        Ok(parts.io.0.into_inner().rewind(Bytes::new(), parts.read_buf, None))
+    }
+
     /// Whether it takes another request, as far as is known.
-    pub(super) fn is_free(&self) -> bool {
+    fn is_free(&self) -> bool {
         self.sender.is_ready()
     }
 
@@ -251,7 +261,7 @@ fn aloud<T>(cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> T) -> T
 }
 
 /// A socket that wakes the task.
-struct Aloud(TokioIo<Stream>);
+struct Aloud(TokioIo<Bare>);
 
 impl Read for Aloud {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {

@@ -38,8 +38,6 @@ const CONNECTIONS: usize = 4;
 const ATTEMPTS: usize = 3;
 /// After how long a service is asked again whether it speaks HTTP/2, and a connection without requests is closed.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often the other end is asked whether it is there while it owes an answer, and how long it may take to say so.
-const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 /// What may be on its way of one response, and of all of a connection: as towards callers.
 const WINDOWS: (u32, u32) = (1 << 20, 1 << 20);
 
@@ -210,8 +208,9 @@ impl Multiplexer {
             .initial_stream_window_size(WINDOWS.0)
             .initial_connection_window_size(WINDOWS.1)
             .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
-            .keep_alive_interval(PING.0)
-            .keep_alive_timeout(PING.1)
+            // Asked while it owes an answer.
+            .keep_alive_interval(connector.asking.after)
+            .keep_alive_timeout(connector.asking.patience)
             .handshake(io)
             .await?;
         tokio::spawn(async move {

@@ -1,22 +1,26 @@
 //! The services behind: which endpoint is asked, over connections that are kept, bounded in time and number.
 //!
 //! [`registry`] has the cluster of every version, [`cluster`] picks an [`endpoint`] of it by [`balance`] as its [`policy`]
-//! says, [`attempt`] sends, and sends again where [`retry`] and [`budget`] allow it, over connections of a [`pool`], or of [`http2`];
+//! says, [`attempt`] sends, and sends again where [`retry`] and [`budget`] allow it, over a [`mod@line`] of a [`pool`], or
+//! over [`http2`];
 //! [`health`] and [`resolve`] look after endpoints meanwhile, [`report`] tells of them.
 //!
 //! A service sees its own authority as `Host` (it may serve several names); the caller's is in `X-Forwarded-Host`.
 
+mod asking;
 mod attempt;
 mod balance;
 mod budget;
 mod clock;
 mod cluster;
 mod deadline;
+mod direct;
 mod endpoint;
 mod failure;
 mod health;
 mod http1;
 mod http2;
+mod line;
 mod payload;
 mod policy;
 mod pool;

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::attempt::Ticket;
 use super::http2::Load;
+use super::line::{BrokenOff, Content};
 use super::pool::Connection;
 
 /// A request's body.
@@ -63,17 +63,17 @@ pub(super) enum Held {
 /// A response's body. At its end its connection is free for the next request; where it is not read to its end, the
 /// connection goes with it.
 pub(super) struct Answer {
-    body: Incoming,
+    body: Content,
     connection: Option<Connection>,
     /// Its place on a connection that others use, too.
     load: Option<Load>,
-    broken: Option<hyper::Error>,
+    broken: Option<BrokenOff>,
     /// None: it is over, or has broken off.
     ticket: Option<Ticket>,
 }
 
 impl Answer {
-    pub(super) fn new(body: Incoming, held: Held, ticket: Ticket) -> Self {
+    pub(super) fn new(body: Content, held: Held, ticket: Ticket) -> Self {
         let (connection, load) = match held {
             Held::Alone(connection) => (Some(connection), None),
             Held::Shared(load) => (None, Some(load)),
@@ -84,14 +84,14 @@ impl Answer {
     }
 
     fn release_at_end(&mut self) {
-        if http_body::Body::is_end_stream(&self.body) {
+        if self.body.is_end_stream() {
             self.release();
         }
     }
 
     fn release(&mut self) {
         if let Some(connection) = self.connection.take() {
-            connection.give_back();
+            connection.give_back(&self.body);
         }
         (self.ticket, self.load) = (None, None);
     }
@@ -99,16 +99,16 @@ impl Answer {
 
 impl http_body::Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BrokenOff;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let this = self.get_mut();
         if let Some(error) = this.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
         let next = match &mut this.connection {
-            Some(connection) => connection.http.poll_body(&mut this.body, cx),
-            None => Pin::new(&mut this.body).poll_frame(cx),
+            Some(connection) => connection.line.poll_body(&mut this.body, cx),
+            None => this.body.poll_next(None, cx),
         };
         match &next {
             Poll::Ready(Some(Ok(_))) => this.release_at_end(),
@@ -128,10 +128,10 @@ impl http_body::Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        http_body::Body::is_end_stream(&self.body)
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        http_body::Body::size_hint(&self.body)
+        self.body.size_hint()
     }
 }

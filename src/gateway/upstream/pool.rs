@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hyper_util::rt::TokioIo;
 
 use super::endpoint::{Endpoint, Kept, Open};
-use super::http1::Http1;
+use super::line::{Content, Line};
 use super::policy::Policy;
 use super::registry::Clusters;
 use crate::gateway::tls::{Connector, Stream};
@@ -31,7 +31,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    http: Http1,
+    line: Line,
     since: Instant,
     longest: Duration,
     open: Open,
@@ -41,13 +41,13 @@ struct Idle {
 /// A connection for one request.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) http: Http1,
+    pub(super) line: Line,
     /// Whether it has served before: then its other end may be about to close it.
     pub(super) is_used: bool,
-    open: Open,
+    pub(super) open: Open,
     /// How many may be kept, and how long.
-    keep: (usize, Duration),
-    pool: Arc<Pool>,
+    pub(super) keep: (usize, Duration),
+    pub(super) pool: Arc<Pool>,
 }
 
 impl Pool {
@@ -61,8 +61,8 @@ impl Pool {
     pub(super) fn take(self: &Arc<Self>, endpoint: &Endpoint, policy: &Policy) -> Option<Connection> {
         // The others may rest until they are too old.
         let newest = self.idle().get_mut(&endpoint.id)?.pop_if(|one| one.since.elapsed() < one.longest)?;
-        let Idle { http, open, .. } = newest;
-        Some(Connection { http, is_used: true, open, keep: (policy.idle, policy.idle_time), pool: self.clone() })
+        let Idle { line, open, .. } = newest;
+        Some(Connection { line, is_used: true, open, keep: (policy.idle, policy.idle_time), pool: self.clone() })
     }
 
     /// A new connection.
@@ -84,8 +84,8 @@ impl Pool {
                 tokio::time::sleep(ROOM).await;
             }
         };
-        let http = Http1::begin(self.dial(endpoint, policy).await?).await?;
-        Ok(Connection { http, is_used: false, open, keep: (policy.idle, policy.idle_time), pool: self.clone() })
+        let line = Line::new(self.dial(endpoint, policy).await?.into_inner());
+        Ok(Connection { line, is_used: false, open, keep: (policy.idle, policy.idle_time), pool: self.clone() })
     }
 
     /// A connection that is nobody's yet.
@@ -107,13 +107,10 @@ impl Pool {
         drop(forgotten);
     }
 
-    fn put(&self, mut http: Http1, open: Open, (most, longest): (usize, Duration)) {
-        if !http.settle() {
-            return;
-        }
+    fn put(&self, line: Line, open: Open, (most, longest): (usize, Duration)) {
         let endpoint = open.0.clone();
         if let Some(kept) = endpoint.keep(most) {
-            let idle = Idle { http, since: Instant::now(), longest, open, _kept: kept };
+            let idle = Idle { line, since: Instant::now(), longest, open, _kept: kept };
             self.idle().entry(endpoint.id).or_default().push(idle);
         }
     }
@@ -122,7 +119,7 @@ impl Pool {
     pub(super) fn forget_idle(&self) {
         let now = Instant::now();
         self.idle().retain(|_, waiting| {
-            waiting.retain_mut(|one| now.duration_since(one.since) < one.longest && one.http.is_open());
+            waiting.retain_mut(|one| now.duration_since(one.since) < one.longest && one.line.is_open());
             !waiting.is_empty()
         });
     }
@@ -138,9 +135,11 @@ impl Pool {
 }
 
 impl Connection {
-    /// Gives it back: its answer has been read to the end.
-    pub(super) fn give_back(self) {
-        let Self { http, open, keep, pool, .. } = self;
-        pool.put(http, open, keep);
+    /// Gives it back: this answer has been read to the end.
+    pub(super) fn give_back(self, answer: &Content) {
+        let Self { mut line, open, keep, pool, .. } = self;
+        if line.settle(answer) {
+            pool.put(line, open, keep);
+        }
     }
 }

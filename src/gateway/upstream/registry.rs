@@ -88,7 +88,11 @@ impl Clusters {
         self.known().retain(|name, _| is_there(name));
     }
 
-    fn adopt(self: &Arc<Self>, (service, version): (&str, &str), upstream: &Upstream) -> Option<Arc<Cluster>> {
+    pub(super) fn adopt(
+        self: &Arc<Self>,
+        (service, version): (&str, &str),
+        upstream: &Upstream,
+    ) -> Option<Arc<Cluster>> {
         let name = (service.to_owned(), version.to_owned());
         let before = self.known().get(&name).map(|known| known.cluster.clone());
         if let Some(before) = before.as_ref().filter(|before| before.upstream == *upstream) {

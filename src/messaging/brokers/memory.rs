@@ -4,13 +4,17 @@
 //! one, in its old order. A subject is a log: it is committed as far as it is settled without a gap, and it takes an id
 //! once.
 
+mod look;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use super::super::broker::{Boxed, Broker, Confirm, Inbound, Lost, Settle, Sink, Source, Unpublished};
+use super::super::broker::{Boxed, Broker, Confirm, Inbound, Look, Lost, Settle, Sink, Source, Unpublished};
 use super::super::message::Message;
 use super::super::watermark::Watermark;
 use crate::rules::channel::Address;
@@ -67,14 +71,16 @@ struct Place {
     /// Whether it is a log.
     is_log: bool,
     waiting: VecDeque<(u64, Message)>,
+    /// When each came.
+    came: HashMap<u64, Instant>,
     /// Given out, and to which reader.
     given: BTreeMap<u64, (u64, Message)>,
     next: u64,
     readers: u64,
     mark: Watermark,
     ids: HashSet<String>,
-    /// Of a log, everything.
-    history: Vec<Message>,
+    /// Of a log, everything that was not taken away.
+    history: BTreeMap<u64, Message>,
     repeated: HashMap<u64, u32>,
 }
 
@@ -107,7 +113,7 @@ impl Memory {
         let places = self.shared.places();
         let Some(place) = places.get(&address.to_string()) else { return Vec::new() };
         if place.is_log {
-            return place.history.clone();
+            return place.history.values().cloned().collect();
         }
         let mut all: Vec<(u64, &Message)> = place.waiting.iter().map(|(at, message)| (*at, message)).collect();
         all.extend(place.given.iter().map(|(at, (_, message))| (*at, message)));
@@ -140,10 +146,27 @@ impl Shared {
             let at = place.next;
             place.next += 1;
             if place.is_log {
-                place.history.push(message.clone());
+                place.history.insert(at, message.clone());
             }
             place.waiting.push_back((at, message));
+            place.came.insert(at, Instant::now());
         }
+        drop(places);
+        self.changed.notify_waiters();
+    }
+
+    /// What a reader has and has not settled waits again, in its old order.
+    fn give_back(&self, key: &str, number: u64) {
+        let mut places = self.places();
+        let Some(place) = places.get_mut(key) else { return };
+        let own: Vec<u64> =
+            place.given.iter().filter(|(_, (reader, _))| *reader == number).map(|(at, _)| *at).collect();
+        for at in own.into_iter().rev() {
+            if let Some((_, message)) = place.given.remove(&at) {
+                place.waiting.push_front((at, message));
+            }
+        }
+        place.waiting.make_contiguous().sort_by_key(|(at, _)| *at);
         drop(places);
         self.changed.notify_waiters();
     }
@@ -183,8 +206,23 @@ impl Broker for Memory {
         Box::pin(std::future::ready(Ok(Some(waiting))))
     }
 
+    fn look<'b>(&'b self, address: &'b Address, after: Option<&'b str>) -> Boxed<'b, Result<Box<dyn Look>, Lost>> {
+        Box::pin(std::future::ready(Ok(look::open(self.shared.clone(), address, after))))
+    }
+
     fn dead_letters(&self, broker: &str, flow: &str) -> Address {
         Address::Queue { broker: broker.to_owned(), queue: format!("bifocal.dead.{flow}") }
+    }
+
+    fn reply_address(&self, broker: &str, named: &str) -> Option<Address> {
+        Some(Address::Queue { broker: broker.to_owned(), queue: named.to_owned() })
+    }
+
+    fn reply_name(&self, address: &Address) -> Option<String> {
+        match address {
+            Address::Queue { queue, .. } => Some(queue.clone()),
+            _ => None,
+        }
     }
 }
 
@@ -201,7 +239,7 @@ impl Reader {
         self.shared.places().get(&self.key).is_some_and(|place| !self.stopped && !place.waiting.is_empty())
     }
 
-    fn take(&self) -> Option<(u64, Message, bool)> {
+    fn take(&self) -> Option<(u64, Message, bool, Duration)> {
         let mut places = self.shared.places();
         let place = places.get_mut(&self.key)?;
         let of_reader = place.given.values().filter(|(reader, _)| *reader == self.number).count();
@@ -212,7 +250,8 @@ impl Reader {
         place.given.insert(at, (self.number, message.clone()));
         let times = place.repeated.entry(at).or_default();
         *times += 1;
-        Some((at, message, *times > 1))
+        let waited = place.came.get(&at).map_or(Duration::ZERO, Instant::elapsed);
+        Some((at, message, *times > 1, waited))
     }
 }
 
@@ -228,11 +267,11 @@ impl Source for Reader {
                 if self.has_some() && self.shared.faults.at(Step::Give, &self.key, None).await.is_err() {
                     return Err(Lost("the connection was cut".to_owned()));
                 }
-                if let Some((at, message, redelivered)) = self.take() {
+                if let Some((at, message, redelivered, waited)) = self.take() {
                     let settle =
                         Settled { shared: self.shared.clone(), key: self.key.clone(), number: self.number, at };
                     let position = Some(format!("{}/{at}", self.key));
-                    return Ok(Inbound { message, position, redelivered, settle: Box::new(settle) });
+                    return Ok(Inbound { message, position, redelivered, waited, settle: Box::new(settle) });
                 }
                 changed.await;
             }
@@ -247,18 +286,7 @@ impl Source for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut places = self.shared.places();
-        let Some(place) = places.get_mut(&self.key) else { return };
-        let own: Vec<u64> =
-            place.given.iter().filter(|(_, (reader, _))| *reader == self.number).map(|(at, _)| *at).collect();
-        for at in own.into_iter().rev() {
-            if let Some((_, message)) = place.given.remove(&at) {
-                place.waiting.push_front((at, message));
-            }
-        }
-        place.waiting.make_contiguous().sort_by_key(|(at, _)| *at);
-        drop(places);
-        self.shared.changed.notify_waiters();
+        self.shared.give_back(&self.key, self.number);
     }
 }
 

@@ -1,23 +1,27 @@
 //! A message that has come: what it is, and what is to become of it at each target.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::super::broker::Inbound;
-use super::super::identify::{self, Unusable};
+use super::super::identify;
+use super::super::letters::next_order;
 use super::super::message::Message;
+use super::super::replies::reply;
+use super::super::replies::request::{Asked, Origin};
 use super::super::seen::{Scope, SeenError};
 use super::super::translate::{Poison, Surroundings, translate};
-use super::entry::{Entry, Leg, LegState};
+use super::entry::{Entry, Held, Leg, LegState};
 use super::status::add;
 use super::{Flow, Snapshot};
 use crate::plan::Scratch;
-use crate::rules::channel::{Channel, Topology};
+use crate::rules::channel::{Carries, Channel, Topology};
 
 /// Over a message's body: tells two messages with one id apart. Not over headers, which brokers add to.
-fn hash_of(message: &Message) -> u64 {
+pub(in crate::messaging) fn hash_of(message: &Message) -> u64 {
     let digest = Sha256::digest(&message.body);
     digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
 }
@@ -25,12 +29,20 @@ fn hash_of(message: &Message) -> u64 {
 impl Flow {
     /// What a message is, before it is its turn.
     pub(super) fn admit(&self, inbound: Inbound, snapshot: &Snapshot) -> Entry {
-        let Inbound { message, position, settle, .. } = inbound;
+        let Inbound { message, position, settle, waited, .. } = inbound;
         let channel = snapshot.plan.channel(&self.channel);
-        let id = channel.filter(|channel| !channel.dedup.window.is_zero());
-        let id = id.and_then(|channel| identify::id(&message, channel, position.as_deref()));
-        let key = channel.and_then(|channel| identify::key(&message, channel));
+        let (id, key) = match self.of.carries {
+            Carries::Messages => {
+                let id = channel.filter(|channel| !channel.dedup.window.is_zero());
+                let id = id.and_then(|channel| identify::id(&message, channel, position.as_deref()));
+                (id, channel.and_then(|channel| identify::key(&message, channel)))
+            }
+            // Replies to one request follow one another: the first one wins.
+            Carries::Replies => (reply::key(&message).map(str::to_owned), None),
+        };
         let weight = message.weight();
+        let lifetime = message.properties.expiration.as_ref().and_then(|text| text.trim().parse().ok());
+        let left = lifetime.map(|millis| Duration::from_millis(millis).saturating_sub(waited));
         Entry {
             hash: id.as_ref().map_or(0, |_| hash_of(&message)),
             message,
@@ -41,11 +53,18 @@ impl Flow {
             legs: Vec::new(),
             attempts: 0,
             since: Instant::now(),
+            // What is too far away never comes.
+            expires: left.and_then(|left| Instant::now().checked_add(left)),
+            order: next_order(),
             weight,
             waits: 0,
             finishing: false,
             from: String::new(),
             rules: snapshot.rules.clone(),
+            asked: None,
+            held: Held::No,
+            answers: None,
+            busy: None,
         }
     }
 
@@ -54,25 +73,32 @@ impl Flow {
     /// # Errors
     /// What was done before cannot be read.
     pub(super) fn plan(&self, entry: &mut Entry, snapshot: &Snapshot, scratch: &mut Scratch) -> Result<(), SeenError> {
+        if self.of.carries == Carries::Replies {
+            return self.plan_reply(entry, snapshot, scratch);
+        }
         let service = &snapshot.plan;
         entry.rules.clone_from(&snapshot.rules);
+        let name = |version: usize| service.versions.get(version).map_or("", |version| version.name.as_str());
         let all_dead = |poison: &Poison| -> Vec<Leg> {
-            let leg = |target| Leg { target, out: None, state: LegState::Dead(poison.clone()) };
-            (0..self.of.targets.len()).map(leg).collect()
+            let legs = self.of.targets.iter().enumerate();
+            legs.map(|(index, target)| Leg::dead(index, name(target.version), poison.clone())).collect()
         };
         let Some(channel) = service.channel(&self.channel) else {
             entry.legs = all_dead(&Poison::new("no_path", "the channel is gone"));
             return Ok(());
         };
-        let Ok(from) = identify::version(&entry.message, service, channel, self.of.version) else {
-            entry.legs = all_dead(&Poison::new("unknown_version", "the message names a version that does not exist"));
-            return Ok(());
+        let from = match identify::version(&entry.message, service, channel, self.of.version) {
+            Ok(from) => from,
+            Err(why) => {
+                entry.legs = all_dead(&Poison::unusable(why));
+                return Ok(());
+            }
         };
         entry.from = service.versions.get(from).map_or_else(String::new, |version| version.name.clone());
         let visited = match identify::visited(&entry.message, service, &channel.name) {
             Ok(visited) => visited,
-            Err(Unusable::Loop | Unusable::Unknown) => {
-                entry.legs = all_dead(&Poison::new("loop", "it has been translated too often"));
+            Err(why) => {
+                entry.legs = all_dead(&Poison::unusable(why));
                 return Ok(());
             }
         };
@@ -88,10 +114,37 @@ impl Flow {
             if channel.topology == Topology::Mirror && visited.contains(&target.version) {
                 continue;
             }
-            let leg = self.leg(entry, (from, index, target.version), channel, &around, scratch)?;
+            let mut leg = self.leg(entry, (from, index, target.version), channel, &around, scratch)?;
+            name(target.version).clone_into(&mut leg.version);
             entry.legs.push(leg);
         }
+        self.ask(entry);
         Ok(())
+    }
+
+    /// Where a message asks for a reply, it is told to reply to the gateway.
+    fn ask(&self, entry: &mut Entry) {
+        let Some(replies) = &self.of.replies else { return };
+        let broker = self.of.source.broker();
+        let origin = Origin {
+            flow: &self.status.name,
+            broker,
+            id: entry.id.as_deref().or(entry.position.as_deref()),
+            version: &entry.from,
+        };
+        let Some(asked) = Asked::of(&entry.message, &origin, replies) else { return };
+        let wanted = entry.message.properties.reply_to.as_deref().unwrap_or_default();
+        let is_possible = self.source.reply_address(broker, wanted).is_some();
+        for leg in entry.legs.iter_mut().filter(|leg| leg.state == LegState::Ready) {
+            let own = self.targets.get(leg.target).and_then(|broker| broker.reply_name(&replies.address));
+            let (Some(out), Some(own), true) = (&mut leg.out, own, is_possible) else {
+                leg.state = LegState::Dead(Poison::new("reply_address", "no reply may go where it is wanted"));
+                continue;
+            };
+            out.properties.reply_to = Some(own);
+            out.properties.correlation_id = Some(asked.correlation(&leg.version));
+        }
+        entry.asked = entry.legs.iter().any(|leg| leg.state == LegState::Ready).then_some(asked);
     }
 
     fn leg(
@@ -102,12 +155,12 @@ impl Flow {
         around: &Surroundings<'_>,
         scratch: &mut Scratch,
     ) -> Result<Leg, SeenError> {
-        let dead = |poison| Ok(Leg { target: index, out: None, state: LegState::Dead(poison) });
+        let dead = |poison| Ok(Leg::dead(index, "", poison));
         if let Some(id) = &entry.id {
             match self.seen.get(&self.scope(index, id), channel.dedup)? {
                 Some(hash) if hash == entry.hash => {
                     add(&self.status.counts.deduplicated, 1);
-                    return Ok(Leg { target: index, out: None, state: LegState::Done });
+                    return Ok(Leg::of(index, None, LegState::Done));
                 }
                 Some(_) => return dead(Poison::new("id_conflict", "another message had the same id")),
                 None => {}
@@ -116,16 +169,17 @@ impl Flow {
         match translate(&entry.message, (from, to), around, scratch) {
             Ok((out, dropped)) => {
                 add(&self.status.counts.dropped_members, dropped as u64);
-                Ok(Leg { target: index, out: Some(out), state: LegState::Ready })
+                Ok(Leg::of(index, Some(out), LegState::Ready))
             }
             Err(poison) => dead(poison),
         }
     }
 
     /// What is remembered of an id at a target.
-    pub(super) fn scope(&self, target: usize, id: &str) -> Scope {
+    pub(in crate::messaging) fn scope(&self, target: usize, id: &str) -> Scope {
         let mut scope = String::with_capacity(128);
-        for part in [self.service.as_str(), "/", &self.of.name, "|"] {
+        let parts: [&str; 4] = [&self.service, "/", &self.of.name, "|"];
+        for part in parts {
             scope.push_str(part);
         }
         if let Some(target) = self.of.targets.get(target) {
@@ -139,6 +193,9 @@ impl Flow {
 
     /// By which a target that can leaves out repetitions: ids of other versions in one stream are other ids.
     pub(super) fn once(&self, entry: &Entry, target: usize, snapshot: &Snapshot) -> Option<String> {
+        if let Some(answers) = &entry.answers {
+            return Some(answers.once.clone());
+        }
         let to = snapshot.plan.versions.get(self.of.targets.get(target)?.version)?;
         let id = entry.id.as_ref().or(entry.position.as_ref())?;
         Some(format!("{id}:{}", to.name))

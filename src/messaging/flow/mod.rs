@@ -8,9 +8,12 @@
 //! failed with it, have been published again in their order.
 
 mod admit;
+mod answer;
 mod dead;
 mod entry;
+mod keep;
 mod lanes;
+mod parking;
 mod publish;
 mod session;
 mod status;
@@ -21,9 +24,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+pub(super) use admit::hash_of;
+pub(super) use session::{PARKED, parked};
 pub use status::{Counts, State, Status};
 
 use super::broker::Broker;
+use super::replies::pending::Pending;
 use super::seen::Seen;
 use crate::plan::{Limits, ServicePlan};
 use crate::rules::channel::{self, Address};
@@ -70,6 +76,9 @@ pub trait Rules: Send + Sync {
     /// One snapshot for one message; none: the service is gone.
     fn snapshot(&self, service: &str) -> Option<Snapshot>;
 
+    /// All services of now, and the number of their generation.
+    fn plans(&self) -> (u64, Vec<Arc<ServicePlan>>);
+
     /// Resolves when there are other rules than those of this generation.
     fn changed(&self, generation: u64) -> super::broker::Boxed<'_, ()>;
 }
@@ -86,6 +95,7 @@ pub struct Snapshot {
 }
 
 /// A flow and all that it needs.
+#[derive(Clone)]
 pub struct Flow {
     /// The service's name.
     pub service: String,
@@ -101,6 +111,8 @@ pub struct Flow {
     pub dead: (Arc<dyn Broker>, Address),
     /// What was done before.
     pub seen: Arc<dyn Seen>,
+    /// Which requests wait for replies.
+    pub pending: Pending,
     /// The rules.
     pub rules: Arc<dyn Rules>,
     /// Bounds.

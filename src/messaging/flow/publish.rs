@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::broker::{Boxed, Confirm, Lost, Unpublished};
 use super::super::message::Message;
@@ -17,6 +17,11 @@ impl Session<'_> {
     /// Hands over whatever of a message is to be published, in the order of its targets.
     pub(super) async fn send(&mut self, at: u64, snapshot: &Snapshot) {
         let Some(mut entry) = self.entries.remove(&at) else { return };
+        if entry.expires.is_some_and(|at| at <= Instant::now()) {
+            for leg in entry.legs.iter_mut().filter(|leg| matches!(leg.state, LegState::Ready | LegState::Failed)) {
+                leg.state = LegState::Dead(Poison::new("expired", "it is older than its expiration"));
+            }
+        }
         let mut failed = None;
         for index in 0..entry.legs.len() {
             let Some(leg) = entry.legs.get(index) else { continue };
@@ -24,18 +29,20 @@ impl Session<'_> {
                 (LegState::Ready | LegState::Failed, Some(out)) => {
                     let Some(target) = self.flow.of.targets.get(leg.target) else { continue };
                     let once = self.flow.once(&entry, leg.target, snapshot);
-                    (leg.target, &target.address, out.clone(), once, LegState::Sent)
+                    let to = leg.to.clone().unwrap_or_else(|| target.address.clone());
+                    (leg.target, to, out.clone(), once, LegState::Sent)
                 }
                 (LegState::Dead(poison), _) => {
-                    let to = self.flow.of.targets.get(leg.target).map(|target| target.version);
-                    let to = to.and_then(|to| snapshot.plan.versions.get(to)).map_or("", |to| to.name.as_str());
+                    let to = leg.version.as_str();
                     let letter = self.flow.letter(&entry, to, poison);
-                    let once = entry.position.as_ref().map(|at| format!("{}:{at}:{to}", self.flow.status.name));
-                    (self.flow.targets.len(), &self.flow.dead.1, letter, once, LegState::DeadSent(poison.clone()))
+                    let once = Some(letter.facts.once());
+                    let dead = LegState::DeadSent(poison.clone());
+                    entry.answers = None;
+                    (self.flow.targets.len(), self.flow.dead.1.clone(), letter.write(), once, dead)
                 }
                 _ => continue,
             };
-            match self.enqueue(sink, to, message, once).await {
+            match self.enqueue(sink, &to, message, once).await {
                 Ok(confirm) => {
                     self.work.push(confirmed(at, index, confirm, self.flow.bounds.confirm));
                     if let Some(leg) = entry.legs.get_mut(index) {

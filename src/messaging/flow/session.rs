@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
 use super::super::broker::{Boxed, Confirm, Inbound, Lost, Sink, Source, Unpublished};
+use super::super::replies::pending::Kept;
 use super::super::seen::{Scope, SeenError};
 use super::super::translate::Poison;
 use super::entry::{Entry, LegState};
@@ -16,12 +17,18 @@ use super::lanes::Lanes;
 use super::status::add;
 use super::{Flow, Snapshot, State, stopped};
 use crate::plan::Scratch;
-use crate::rules::channel::{Dedup, OnPoison, Order};
+use crate::rules::channel::{Carries, Dedup, OnPoison, Order};
 
 /// How often brokers hear that messages are still in work.
 const WORKING: Duration = Duration::from_secs(3);
 /// How long what is parked stays so without a word.
-const PARKED: Dedup = Dedup { window: Duration::from_secs(24 * 365 * 3600), entries: u64::MAX };
+pub(in crate::messaging) const PARKED: Dedup =
+    Dedup { window: Duration::from_secs(24 * 365 * 3600), entries: u64::MAX };
+
+/// Where it is remembered that a key is parked.
+pub(in crate::messaging) fn parked(flow: &str, key: &str) -> Scope {
+    Scope(format!("{flow}|parked|{key}"))
+}
 
 /// How a session ends.
 pub(super) enum Ended {
@@ -61,6 +68,11 @@ pub(super) enum Event {
         at: u64,
         result: Result<(), String>,
     },
+    /// A request is kept, or not.
+    Kept {
+        at: u64,
+        result: Result<Kept, String>,
+    },
     /// It is time to try again: one message, or all that wait without a key.
     Again(Option<u64>),
 }
@@ -78,6 +90,11 @@ pub(super) struct Session<'f> {
     pub(super) ids: Lanes,
     /// Whose turn has come.
     pub(super) ready: VecDeque<u64>,
+    /// Those without a key that wait until requests are kept, in order.
+    pub(super) line: VecDeque<u64>,
+    /// Whose turn has come while their keys are held.
+    pub(super) aside: VecDeque<u64>,
+    pub(super) held: watch::Receiver<()>,
     pub(super) work: FuturesUnordered<Boxed<'static, Event>>,
     /// Of messages without a key.
     pub(super) lane: Lane,
@@ -99,6 +116,7 @@ impl<'f> Session<'f> {
     pub(super) async fn open(flow: &'f Flow, stop: &mut watch::Receiver<bool>) -> Option<Result<Self, Lost>> {
         let open = async {
             flow.dead.0.make(&flow.dead.1).await?;
+            flow.make_replies().await?;
             flow.source.source(&flow.of.source, &flow.status.reader, flow.bounds.in_flight).await
         };
         let source = tokio::select! {
@@ -115,6 +133,9 @@ impl<'f> Session<'f> {
             keys: Lanes::default(),
             ids: Lanes::default(),
             ready: VecDeque::new(),
+            line: VecDeque::new(),
+            aside: VecDeque::new(),
+            held: flow.status.parking.follow(),
             work: FuturesUnordered::new(),
             lane: Lane::Open,
             dead_down: false,
@@ -136,7 +157,9 @@ impl<'f> Session<'f> {
         let mut deadline: Option<Instant> = None;
         let mut told_to_stop = std::pin::pin!(stopped(stop));
         loop {
-            if deadline.is_some() && self.entries.is_empty() {
+            if let Some(deadline) = deadline.filter(|_| self.entries.is_empty()) {
+                // In time or not, nothing is left to be done.
+                let _ = timeout_at(deadline, self.source.close()).await;
                 return Ended::Stopped;
             }
             // What is under way ends before the flow stands still.
@@ -159,6 +182,11 @@ impl<'f> Session<'f> {
                     self.source.stop().await;
                     deadline = Some(Instant::now() + self.flow.bounds.drain);
                     None
+                }
+                // The flow has the other end.
+                Ok(()) = self.held.changed(), if !self.aside.is_empty() => {
+                    self.ready.append(&mut self.aside);
+                    self.start_ready().await
                 }
                 () = wait_until(deadline), if deadline.is_some() => return Ended::Stopped,
                 _ = working.tick() => {
@@ -211,7 +239,11 @@ impl<'f> Session<'f> {
             Err(ended) => return Some(ended),
         };
         if let Some(channel) = snapshot.plan.channel(&self.flow.channel) {
-            (self.order, self.on_poison) = (channel.order, channel.on_poison);
+            (self.order, self.on_poison) = match self.flow.of.carries {
+                Carries::Messages => (channel.order, channel.on_poison),
+                // Requesters do not wait for one another.
+                Carries::Replies => (Order::None, OnPoison::DeadLetter),
+            };
             (self.attempts, self.dedup) = (channel.attempts, channel.dedup);
         }
         let mut entry = Box::new(self.flow.admit(inbound, &snapshot));
@@ -241,6 +273,16 @@ impl<'f> Session<'f> {
                 Err(ended) => return Some(ended),
             };
             let Some(mut entry) = self.entries.remove(&at) else { continue };
+            if self.on_poison == OnPoison::ParkKey
+                && let Some(key) = &entry.key
+            {
+                entry.busy = self.flow.status.parking.enter(key);
+                if entry.busy.is_none() {
+                    self.aside.push_back(at);
+                    self.entries.insert(at, entry);
+                    continue;
+                }
+            }
             let planned = self.flow.plan(&mut entry, &snapshot, &mut self.scratch);
             let (key, poison) = (entry.key.clone(), poison_of(&entry));
             self.entries.insert(at, entry);
@@ -260,6 +302,9 @@ impl<'f> Session<'f> {
                 }
                 _ => {}
             }
+            if self.holds(at) {
+                continue;
+            }
             let waits_for_others = key.is_none() && self.lane != Lane::Open && self.order == Order::Key;
             if !waits_for_others {
                 self.send(at, &snapshot).await;
@@ -272,7 +317,7 @@ impl<'f> Session<'f> {
     /// Where a message of a key is poison, those behind it follow it.
     async fn park(&mut self, at: u64, key: Option<&str>, poison: Option<Poison>) -> Result<(), SeenError> {
         let Some(key) = key else { return Ok(()) };
-        let scope = Scope(format!("{}|parked|{key}", self.flow.status.name));
+        let scope = parked(&self.flow.status.name, key);
         if poison.is_some() {
             return self.flow.seen.mark(vec![(scope, 1)], PARKED).await;
         }
@@ -288,10 +333,8 @@ impl<'f> Session<'f> {
 
     /// Once nothing without a key is under way any more, all that failed is published again, in order, after a pause.
     pub(super) fn resume(&mut self, pause: Duration) {
-        if self.lane != Lane::Held {
-            return;
-        }
-        if self.entries.values().any(|entry| entry.key.is_none() && !entry.finishing && entry.is_out()) {
+        let under_way = |entry: &Entry| entry.key.is_none() && !entry.finishing && entry.is_out();
+        if self.lane != Lane::Held || self.entries.values().any(|entry| under_way(entry)) {
             return;
         }
         self.lane = Lane::Resuming;
@@ -322,10 +365,8 @@ impl<'f> Session<'f> {
                     vec![at]
                 } else {
                     self.lane = Lane::Open;
-                    let open = self
-                        .entries
-                        .iter()
-                        .filter(|(_, entry)| entry.key.is_none() && entry.waits == 0 && entry.is_to_send());
+                    let open = |entry: &Entry| entry.key.is_none() && entry.waits == 0 && entry.is_to_send();
+                    let open = self.entries.iter().filter(|(_, entry)| open(entry));
                     open.map(|(at, _)| *at).collect()
                 };
                 let snapshot = match self.snapshot() {
@@ -339,6 +380,11 @@ impl<'f> Session<'f> {
                     }
                     self.send(at, &snapshot).await;
                     self.finish(at);
+                }
+            }
+            Event::Kept { at, result } => {
+                if let Some(ended) = self.kept(at, result).await {
+                    return Some(ended);
                 }
             }
             Event::Settled { at, result } => {
@@ -358,22 +404,16 @@ impl<'f> Session<'f> {
     }
 
     /// Marks and settles a message that is done everywhere; what waits for its key goes on.
-    fn finish(&mut self, at: u64) {
+    pub(super) fn finish(&mut self, at: u64) {
         let Some(entry) = self.entries.get_mut(&at).filter(|entry| entry.is_done() && !entry.finishing) else { return };
         entry.finishing = true;
         let Some(settle) = entry.settle.take() else { return };
         let flow = self.flow;
-        let hash = entry.hash;
-        let done: Vec<_> = entry
-            .id
-            .iter()
-            .flat_map(|id| entry.legs.iter().map(move |leg| (flow.scope(leg.target, id), hash)))
-            .collect();
-        let mark = (!done.is_empty()).then(|| self.flow.seen.mark(done, self.dedup));
+        let mark = flow.mark(entry, self.dedup);
         let next = entry.key.clone().and_then(|key| self.keys.leave(&key, at));
         self.work.push(Box::pin(async move {
             if let Some(mark) = mark
-                && let Err(SeenError(why)) = mark.await
+                && let Err(why) = mark.await
             {
                 return Event::Settled { at, result: Err(why) };
             }

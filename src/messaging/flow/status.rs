@@ -1,9 +1,10 @@
 //! What a flow tells of itself.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use super::parking::Parking;
 use crate::rules::channel::{Address, Guarantee};
 
 /// Reasons for waiting that are told before a flow runs again.
@@ -80,6 +81,8 @@ pub struct Status {
     pub since: SystemTime,
     /// Numbers.
     pub counts: Counts,
+    /// Its keys, where they may be parked.
+    pub(in crate::messaging) parking: Arc<Parking>,
     state: Mutex<State>,
     /// Why it has waited since it last ran, as the log has it already.
     told: Mutex<Vec<String>>,
@@ -98,6 +101,7 @@ impl Status {
             guarantee,
             since: SystemTime::now(),
             counts: Counts::default(),
+            parking: Parking::new(),
             state: Mutex::new(State::Connecting),
             told: Mutex::default(),
             letters: Mutex::default(),

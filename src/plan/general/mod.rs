@@ -267,7 +267,7 @@ impl General {
         let memory = Memory::default();
         let mut run = Run::new(self, &memory, &texts, limits, of.0 >= self.types.len()).with_requests(requests)?;
         (run.trace, run.direction) = (self.trace.as_ref(), direction);
-        let tree = run.keep(Tree::parse(input, limits.depth)?);
+        let tree = run.keep(Tree::parse_within(input, limits.depth, limits.nodes)?);
         let result = run.nested(of, direction, tree)?;
         run.finish(&result, out)?;
         Ok(run.dropped.get())
@@ -286,8 +286,8 @@ impl General {
         let texts = Arena::new();
         let memory = Memory::default();
         let run = Run::new(self, &memory, &texts, limits, false).with_requests(requests)?;
-        let old = run.keep(Tree::parse(old, limits.depth)?);
-        let base = Tree::parse(base, limits.depth)
+        let old = run.keep(Tree::parse_within(old, limits.depth, limits.nodes)?);
+        let base = Tree::parse_within(base, limits.depth, limits.nodes)
             .map_err(|error| Fault::new(FaultKind::Missing, format!("the live document is unusable: {error}")))?;
         let result = run.put(of, old, run.keep(base))?;
         run.finish(&result, out)

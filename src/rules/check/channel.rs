@@ -2,18 +2,15 @@
 //! what a channel must guarantee can be.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
+use super::replies;
 use super::service::{check_header_name, find_version};
 use crate::diagnostic::{Diagnostics, Span, codes, suggest};
 use crate::rules::ast::{RuleFile, ServiceFile, Spanned};
 use crate::rules::channel::{
-    Address, AddressDecl, Channel, ChannelDecl, Flow, MessageSource, OnPoison, Order, Replies, RepliesDecl, Target,
-    Topology,
+    Address, AddressDecl, Carries, Channel, ChannelDecl, ChannelVersionDecl, Flow, MessageSource, OnPoison, Order,
+    Target, Topology,
 };
-
-/// How long a reply may take where nothing is said.
-const REPLY: Duration = Duration::from_secs(30);
 
 /// A version's addresses in one channel.
 struct Addresses {
@@ -62,6 +59,8 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
     let mut all = Vec::with_capacity(decl.versions.len());
     let mut event_types: Vec<(usize, String)> = Vec::new();
     let mut seen: HashMap<&str, Span> = HashMap::new();
+    // Replies go where requesters want them: what only they are needs no address.
+    let is_for_replies = replies::channels_of(service, &decl.name.value).next().is_some();
     for one in &decl.versions {
         let Some(version) = find_version(service, &one.version, diagnostics) else { continue };
         if let Some(of) = &one.event_type {
@@ -77,7 +76,7 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
             Some((check_address(decl, is_read, diagnostics)?, decl.span))
         };
         let (ingress, egress) = (address(&one.ingress, true), address(&one.egress, false));
-        if one.ingress.is_none() && one.egress.is_none() {
+        if one.ingress.is_none() && one.egress.is_none() && !is_for_replies {
             diagnostics
                 .error(codes::R7, one.span, "a channel's version needs `ingress` or `egress`")
                 .help("`ingress` is where clients of this version write, `egress` where they read");
@@ -91,14 +90,16 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
     };
     let name = &decl.name.value;
     let dead_letter = decl.dead_letter.as_ref().and_then(|decl| check_address(decl, false, diagnostics));
+    let replies = decl.replies.as_ref().and_then(|replies| replies::check(service, decl, replies, diagnostics));
     let flow = |source: &Addresses, targets: Vec<Target>| {
         let (address, _) = source.ingress.as_ref()?;
         let version = service.versions.get(source.version).map_or("", |version| version.name.value.as_str());
         let name = format!("{name}/{version}");
         let (version, source, dead_letter) = (source.version, address.clone(), dead_letter.clone());
-        (!targets.is_empty()).then_some(Flow { name, version, source, targets, dead_letter })
+        let (carries, replies) = (Carries::Messages, replies.clone());
+        (!targets.is_empty()).then_some(Flow { name, version, source, targets, dead_letter, carries, replies })
     };
-    let flows: Vec<Flow> = match topology {
+    let mut flows: Vec<Flow> = match topology {
         Topology::Views => all
             .iter()
             .filter_map(|source| {
@@ -115,7 +116,9 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
             })
             .collect(),
     };
-    if flows.is_empty() && !diagnostics.has_errors() {
+    let is_named = |named: &Spanned<String>| named.value == *name;
+    let is_published = service.publish.iter().any(|one| one.channel.as_ref().is_some_and(is_named));
+    if flows.is_empty() && !is_for_replies && !is_published && !diagnostics.has_errors() {
         let help = match topology {
             Topology::Views => {
                 "the canonical version (the newest, or `canonical:`) needs an `ingress` for views of it, or an `egress` \
@@ -126,7 +129,10 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
         diagnostics.error(codes::E16, decl.name.span, format!("nothing flows in `{name}`")).help(help);
     }
     check_guarantee(decl, &flows, diagnostics);
-    let replies = decl.replies.as_ref().and_then(|replies| check_replies(service, decl, replies, diagnostics));
+    if let (Some(found), Some(written)) = (&replies, &decl.replies) {
+        replies::check_brokers(found, written, &flows, diagnostics);
+        flows.push(replies::flow(name, found, &flows, dead_letter));
+    }
     Channel {
         name: name.clone(),
         topology,
@@ -141,6 +147,17 @@ fn check_channel(service: &ServiceFile, decl: &ChannelDecl, diagnostics: &mut Di
         flows,
         replies,
     }
+}
+
+/// The newest version that has an address, and where whoever writes it writes: `ingress`, or where it is read.
+pub(super) fn writable(service: &ServiceFile, decl: &ChannelDecl) -> Option<(usize, Address)> {
+    let place = |one: &ChannelVersionDecl| {
+        let version = service.versions.iter().position(|version| version.name.value == one.version.value)?;
+        let address = one.ingress.as_ref().or(one.egress.as_ref())?;
+        // Its mistakes have been told.
+        Some((version, check_address(address, false, &mut Diagnostics::default())?))
+    };
+    decl.versions.iter().filter_map(place).max_by_key(|(version, _)| *version)
 }
 
 fn target(of: &Addresses) -> Option<Target> {
@@ -169,7 +186,7 @@ fn check_sources(sources: &[Spanned<MessageSource>], diagnostics: &mut Diagnosti
     sources.iter().map(|one| one.value.clone()).collect()
 }
 
-fn check_address(decl: &AddressDecl, is_read: bool, diagnostics: &mut Diagnostics) -> Option<Address> {
+pub(super) fn check_address(decl: &AddressDecl, is_read: bool, diagnostics: &mut Diagnostics) -> Option<Address> {
     let broker = decl.broker.as_ref()?.value.clone();
     let part = |name: &str| decl.parts.iter().find(|(key, _)| key.value == name);
     let text = |name: &str| part(name).map(|(_, value)| value.value.clone());
@@ -225,11 +242,14 @@ fn check_text(key: &str, value: &Spanned<String>, is_read: bool, diagnostics: &m
         "subject" => {
             let words: Vec<&str> = text.split('.').collect();
             let last = words.len().saturating_sub(1);
-            words.iter().enumerate().all(|(at, word)| match *word {
-                "*" => is_read,
-                ">" => is_read && at == last,
-                word => !word.is_empty() && !word.contains(|one: char| one.is_whitespace() || "*>".contains(one)),
-            })
+            // Subjects that tell the server what to do, and those where clients wait for replies.
+            let is_ours = !text.starts_with('$') && words.first() != Some(&"_INBOX");
+            is_ours
+                && words.iter().enumerate().all(|(at, word)| match *word {
+                    "*" => is_read,
+                    ">" => is_read && at == last,
+                    word => !word.is_empty() && !word.contains(|one: char| one.is_whitespace() || "*>".contains(one)),
+                })
         }
         "stream" => !text.contains(|one: char| one.is_whitespace() || ".*>/\\".contains(one)),
         "queue" | "exchange" => !text.starts_with("amq."),
@@ -238,7 +258,10 @@ fn check_text(key: &str, value: &Spanned<String>, is_read: bool, diagnostics: &m
     if !(is_short && is_good) {
         let found = diagnostics.error(codes::E16, value.span, format!("`{}` is no {key}", text.escape_debug()));
         if key == "subject" {
-            found.help("words with dots between them; `*` and `>` only where messages are read");
+            found.help(
+                "words with dots between them, none of the server's own (`$…`, `_INBOX.…`); `*` and `>` only where \
+                 messages are read",
+            );
         }
     }
     is_short && is_good
@@ -252,9 +275,12 @@ fn check_rules(
     channel: &Channel,
     diagnostics: &mut Diagnostics,
 ) {
+    // Replies go between the versions of those who ask and of those who answer.
+    let asking = replies::channels_of(service, &channel.name).flat_map(|asking| &asking.versions);
     let named = decl
         .versions
         .iter()
+        .chain(asking)
         .filter_map(|one| service.versions.iter().position(|version| version.name.value == one.version.value));
     let named: Vec<usize> = named.collect();
     let (Some(oldest), Some(newest)) = (named.iter().min(), named.iter().max()) else { return };
@@ -276,33 +302,6 @@ fn check_rules(
                 ));
         }
     }
-}
-
-fn check_replies(
-    service: &ServiceFile,
-    decl: &ChannelDecl,
-    replies: &RepliesDecl,
-    diagnostics: &mut Diagnostics,
-) -> Option<Replies> {
-    let channel = match &replies.channel {
-        None => decl.name.value.clone(),
-        Some(named) => {
-            if service.channels.iter().all(|one| one.name.value != named.value) {
-                diagnostics
-                    .error(codes::E16, named.span, format!("there is no channel `{}`", named.value))
-                    .help("replies have the rules of a channel of this service");
-            }
-            named.value.clone()
-        }
-    };
-    let Some(address) = &replies.address else {
-        diagnostics
-            .error(codes::R7, replies.span, "`replies` needs `address`")
-            .help("a queue or subject that only the gateway reads: services are told to reply there");
-        return None;
-    };
-    let address = check_address(address, true, diagnostics)?;
-    Some(Replies { channel, address, timeout: replies.timeout.unwrap_or(REPLY) })
 }
 
 /// What goes round in circles between channels would never stop; within a mirror, messages are marked.

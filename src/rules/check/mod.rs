@@ -9,6 +9,8 @@ mod cursor;
 mod mapping;
 mod message;
 mod place;
+mod publish;
+mod replies;
 mod route;
 mod service;
 mod step;
@@ -43,6 +45,7 @@ pub(super) fn check_service(
     let idempotency = asynchronous::check_idempotency(service, diagnostics);
     let operations = asynchronous::check_operations(service, diagnostics);
     let channels = channel::check_channels(service, files, all_read, diagnostics);
+    let publish = publish::check_publishes(service, &channels, diagnostics);
     let line = step::check_line(service, files, all_read, diagnostics);
     let mut steps = Vec::with_capacity(line.len());
     for (file, pair) in line {
@@ -65,6 +68,7 @@ pub(super) fn check_service(
         idempotency,
         operations,
         channels,
+        publish,
         steps,
     })
 }

@@ -5,6 +5,7 @@
 //! `tests/it/docs/manual.rs`.
 
 mod beside;
+mod channels;
 mod conversions;
 mod forms;
 mod places;
@@ -26,17 +27,20 @@ pub enum Kind {
     Place,
     /// How messages are joined.
     Route,
+    /// How messages of queues and topics are described.
+    Channel,
 }
 
 impl Kind {
     /// Every kind with its heading, in the manual's order.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::Rule, "Rules"),
         (Self::Conversion, "Conversions of structure"),
         (Self::Beside, "Beside a conversion"),
         (Self::Form, "Forms"),
         (Self::Place, "Places"),
         (Self::Route, "Routes"),
+        (Self::Channel, "Queues and topics"),
     ];
 }
 
@@ -57,8 +61,8 @@ pub struct Page {
 
 /// Every page, in the manual's order.
 pub fn all() -> impl Iterator<Item = &'static Page> {
-    let parts = [rules::PAGES, conversions::PAGES, beside::PAGES, forms::PAGES, places::PAGES, routes::PAGES];
-    parts.into_iter().flatten()
+    let rules = [rules::PAGES, conversions::PAGES, beside::PAGES, forms::PAGES, places::PAGES];
+    rules.into_iter().chain([routes::PAGES, channels::PAGES]).flatten()
 }
 
 /// The conversions of structure.

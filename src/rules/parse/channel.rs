@@ -45,7 +45,7 @@ impl Parser<'_> {
         Some(RouteDecl { old, new, write: None, follow: None, request, responses, mapped, span: name.span })
     }
 
-    fn channel_name(&mut self, node: &Node) -> Option<Spanned<String>> {
+    pub(super) fn channel_name(&mut self, node: &Node) -> Option<Spanned<String>> {
         let name = self.text(node, "a channel's name")?;
         if !is_name(&name.value) {
             self.diagnostics
@@ -113,6 +113,10 @@ impl Parser<'_> {
 
     fn channel_version(&mut self, name: &Node, value: &Node) -> Option<ChannelVersionDecl> {
         let version = self.text(name, "a version's name")?;
+        if value.is_null() {
+            let (event_type, ingress, egress) = (None, None, None);
+            return Some(ChannelVersionDecl { version, event_type, ingress, egress, span: name.span });
+        }
         let members = self.members(value, "a channel's version", keys::CHANNEL_VERSION)?;
         let event_type = members.get("type").and_then(|node| self.text(node, "`type`"));
         let ingress = members.get("ingress").and_then(|node| self.address(node));

@@ -37,12 +37,15 @@ pub(in crate::rules) const SERVICE: &[&str] = &[
     "idempotency",
     "async",
     "channels",
+    "publish",
 ];
 /// Of `idempotency`.
 pub(in crate::rules) const IDEMPOTENCY: &[&str] =
     &["required", "methods", "routes", "keep", "most", "keep_errors", "interrupted"];
 /// Of `async`.
 pub(in crate::rules) const ASYNC: &[&str] = &["path", "routes", "keep", "timeout", "most", "at_once"];
+/// Of an entry of `publish`.
+pub(in crate::rules) const PUBLISH: &[&str] = &["channel", "wait", "headers"];
 /// Of a route's `follow`.
 pub(in crate::rules) const FOLLOW: &[&str] = &["until", "result", "limit", "cancel"];
 /// Of `match`.

@@ -13,6 +13,7 @@ mod follow;
 pub(super) mod keys;
 mod mapping;
 mod pattern;
+mod publish;
 mod route;
 mod rule;
 mod service;

@@ -33,6 +33,7 @@ impl Parser<'_> {
         let idempotency = members.get("idempotency").and_then(|node| self.idempotency(node));
         let operations = members.get("async").and_then(|node| self.operations(node));
         let channels = members.get("channels").map(|node| self.channels(node)).unwrap_or_default();
+        let publish = members.get("publish").map(|node| self.publishes(node)).unwrap_or_default();
         let Some(versions) = members.get("versions") else {
             let help = "list the versions, oldest first: `versions: {v1: {upstream: …}, v2: {…}}`";
             self.missing(super::start(node.span), "service.yaml", "versions", help);
@@ -53,6 +54,7 @@ impl Parser<'_> {
             idempotency,
             operations,
             channels,
+            publish,
             span: node.span,
         })
     }

@@ -3,6 +3,7 @@
 //!
 //! They are wider than the parser where the language is: a place, a form and a query are any text here.
 
+mod channel;
 mod rules;
 mod service;
 mod upstream;

@@ -19,6 +19,10 @@ pub fn rules() -> Value {
             "description": "named lists of rules; `Old = New` where the schema's name changed"}),
         "routes" => json!({"type": "array", "items": refers("route"), "minItems": 1,
             "description": "which request of one side is which of the other"}),
+        "messages" => {
+            json!({"type": "object", "additionalProperties": {"anyOf": [{"const": "same"}, refers("message")]},
+            "description": "what the messages of each channel of service.yaml are"})
+        }
         "examples" => json!({"type": "array", "items": refers("example"), "minItems": 1,
             "description": "documents of both sides that the rules must join"}),
         _ => json!({}),

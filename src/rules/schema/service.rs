@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::channel::{channel, definitions};
 use super::upstream::upstream;
 use super::{DIALECT, closed, members, refers, text, texts};
 use crate::rules::parse::keys;
@@ -42,6 +43,11 @@ pub fn service() -> Value {
         "async" => {
             json!({"allOf": [operations()], "description": "requests that are carried out later, by `Prefer: respond-async`"})
         }
+        "publish" => {
+            json!({"type": "array", "items": publish(), "description": "calls that become messages of a channel"})
+        }
+        "channels" => json!({"type": "object", "additionalProperties": channel(),
+            "description": "queues and topics; rule files say under the same names what their messages are"}),
         _ => json!({}),
     }));
     let version = closed(members(keys::VERSION, |key| match key {
@@ -75,24 +81,25 @@ pub fn service() -> Value {
         members.insert("$schema".to_owned(), DIALECT.into());
         members.insert("title".to_owned(), "A service of Bifocal: service.yaml".into());
         members.insert("required".to_owned(), json!(["versions"]));
-        members.insert(
-            "definitions".to_owned(),
-            json!({
-                "upstream": upstream(),
-                "version": {"anyOf": [{"type": "null"}, version]},
-                "negotiator": {"anyOf": [{"const": "path"}, named]},
-                "consumer": {"anyOf": [{"type": "string", "pattern": "^((header|api_key)\\..+|certificate\\.(uri|dns|subject))$"}, claim()]}
-            }),
-        );
+        let consumer =
+            json!({"type": "string", "pattern": "^((header|api_key)\\..+|certificate\\.(uri|dns|subject))$"});
+        let defined = [
+            ("upstream", upstream()),
+            ("version", json!({"anyOf": [{"type": "null"}, version]})),
+            ("negotiator", json!({"anyOf": [{"const": "path"}, named]})),
+            ("consumer", json!({"anyOf": [consumer, claim()]})),
+        ];
+        let defined = defined.into_iter().chain(definitions()).map(|(name, schema)| (name.to_owned(), schema));
+        members.insert("definitions".to_owned(), defined.collect::<serde_json::Map<_, _>>().into());
     }
     file
 }
 
-fn time(description: &str) -> Value {
+pub(super) fn time(description: &str) -> Value {
     json!({"type": "string", "pattern": "^[1-9][0-9]*(ms|s|m|h|d)$", "description": description})
 }
 
-fn number(description: &str) -> Value {
+pub(super) fn number(description: &str) -> Value {
     json!({"type": "integer", "minimum": 1, "description": description})
 }
 
@@ -123,6 +130,19 @@ fn operations() -> Value {
         members.insert("required".to_owned(), json!(["path"]));
     }
     schema
+}
+
+fn publish() -> Value {
+    let mut options = closed(members(keys::PUBLISH, |key| match key {
+        "channel" => text("the channel that its body becomes a message of"),
+        "wait" => time("how long a caller waits for a reply where it says nothing else; not at all if it is left out"),
+        _ => texts("headers of the request that the message has, too"),
+    }));
+    if let Some(members) = options.as_object_mut() {
+        members.insert("required".to_owned(), json!(["channel"]));
+    }
+    json!({"type": "object", "minProperties": 1, "maxProperties": 1,
+        "additionalProperties": {"anyOf": [text("the channel that its body becomes a message of"), options]}})
 }
 
 fn assign() -> Value {

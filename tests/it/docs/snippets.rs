@@ -34,6 +34,43 @@ fn rules_are_accepted() {
     }
 }
 
+/// A service of the guide to messages holds for the rules below it, up to the next one.
+#[test]
+fn channels_are_accepted() {
+    let page = read("docs/messages.md");
+    let (mut service, mut tried) = (String::new(), 0);
+    for (info, text) in fenced(&page) {
+        let rules = match info {
+            "yaml service.yaml" => {
+                service = text;
+                "messages: {orders: same}\n".to_owned()
+            }
+            "yaml v1-v2.yaml" => text,
+            _ => continue,
+        };
+        let files = [("service.yaml", service.as_str()), ("v1-v2.yaml", rules.as_str())];
+        let report = check_service(&ServiceSources::from_texts("shop", files));
+        let told = to_text(&report.diagnostics, &report.sources, Style::Plain);
+        assert!(report.checked.is_some() && !told.contains("error["), "{told}\nin\n{service}{rules}");
+        tried += 1;
+    }
+    assert!(tried > 5, "{tried}");
+}
+
+/// Each service of the guide to replies goes with the rules that follow it.
+#[test]
+fn replies_are_accepted() {
+    let page = read("docs/replies.md");
+    let (services, rules) = (blocks(&page, "yaml service.yaml"), blocks(&page, "yaml v1-v2.yaml"));
+    assert_eq!((services.len(), rules.len()), (2, 2));
+    for (service, rules) in services.iter().zip(&rules) {
+        let files = [("service.yaml", service.as_str()), ("v1-v2.yaml", rules.as_str())];
+        let report = check_service(&ServiceSources::from_texts("shop", files));
+        let told = to_text(&report.diagnostics, &report.sources, Style::Plain);
+        assert!(report.checked.is_some() && !told.contains("error["), "{told}\nin\n{service}{rules}");
+    }
+}
+
 /// A line of a `messages` block is `old <-> new`, `old -> new` or `old <- new`; a response stands behind the route that it
 /// answers, in brackets.
 #[test]

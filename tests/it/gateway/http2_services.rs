@@ -161,7 +161,8 @@ async fn what_came_after_the_last_is_sent_again() {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
         let mut bytes = Vec::new();
-        while !bytes.ends_with(b"body") {
+        // What else HTTP/2 says may come behind it.
+        while !bytes.windows(4).any(|part| part == b"body") {
             stream.read_buf(&mut bytes).await.unwrap();
         }
         let goes_away = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -82,6 +82,24 @@ async fn harmless_trailers_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn cookies_that_http2_sends_in_parts_are_one_for_services() {
+    let (service, mut asks) = saying("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let gateway = Gateway::start(&orders(None, Some(service), "v2"), vec![]).await;
+    let (mut client, connection) =
+        h2::client::handshake(TcpStream::connect(gateway.addr).await.unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    let mut asking = Request::get(format!("http://{}/v2/a", gateway.addr));
+    for part in ["a=1", "b=2; c=3", "d=\u{e9}"] {
+        asking = asking.header("cookie", part);
+    }
+    let (answer, _) = client.send_request(asking.body(()).unwrap(), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 204);
+    let asked = asks.recv().await.unwrap();
+    assert!(asked.contains("\r\ncookie: a=1; b=2; c=3; d="), "{asked}");
+    assert_eq!(asked.matches("cookie").count(), 1, "{asked}");
+}
+
+#[tokio::test]
 async fn what_is_said_before_an_answer_is_not_the_answer() {
     let said = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n\
                 HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

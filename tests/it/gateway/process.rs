@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 pub(super) struct Process {
     child: Child,
     pub(super) addr: SocketAddr,
+    pub(super) admin: SocketAddr,
 }
 
 impl Process {
@@ -22,16 +23,17 @@ impl Process {
             .spawn()
             .unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let addr = loop {
+        let mut after = |text: &str| loop {
             let mut line = String::new();
             assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before it listened");
-            if let Some((_, address)) = line.trim().split_once("listening on http://") {
+            if let Some((_, address)) = line.trim().split_once(text) {
                 break address.parse().unwrap();
             }
         };
+        let (addr, admin) = (after("listening on http://"), after("admin on http://"));
         // A pipe that nobody reads would stop it.
         std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
-        Self { child, addr }
+        Self { child, addr, admin }
     }
 
     /// What it says where it does not start.
@@ -44,6 +46,10 @@ impl Process {
             .unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// `kill -9`.

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use bifocal::gateway::Server;
+use bifocal::gateway::{Brokers, Server};
 use bifocal::settings::{Settings, Sources, Value};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use tempfile::TempDir;
@@ -134,16 +134,29 @@ pub(super) struct Gateway {
 impl Gateway {
     /// Starts over `rules` (path and text) with further settings.
     pub(super) async fn start(rules: &[(&str, String)], flags: Vec<(&'static str, Value)>) -> Self {
+        Self::start_with(rules, flags, Brokers::new()).await
+    }
+
+    /// The same with brokers of the test's own.
+    pub(super) async fn start_with(
+        rules: &[(&str, String)],
+        flags: Vec<(&'static str, Value)>,
+        brokers: Brokers,
+    ) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         fs::create_dir_all(folder.path().join("rules")).unwrap();
         for (path, text) in rules {
             write(&folder.path().join("rules").join(path), text);
         }
-        Self::start_in(folder, flags).await
+        Self::start_among(folder, flags, brokers).await
     }
 
     /// Starts over a folder that has `rules` and maybe `state`.
     pub(super) async fn start_in(folder: Arc<TempDir>, flags: Vec<(&'static str, Value)>) -> Self {
+        Self::start_among(folder, flags, Brokers::new()).await
+    }
+
+    pub(super) async fn start_among(folder: Arc<TempDir>, flags: Vec<(&'static str, Value)>, brokers: Brokers) -> Self {
         let path = |name: &str| Value::from(folder.path().join(name).to_str().unwrap());
         let mut all = vec![
             ("listen", Value::from("127.0.0.1:0")),
@@ -155,7 +168,7 @@ impl Gateway {
         ];
         all.extend(flags);
         let settings = Settings::load(Sources { flags: all, ..Sources::default() }).unwrap();
-        let server = Server::bind(settings).await.unwrap();
+        let server = Server::bind_with(settings, brokers).await.unwrap();
         let (addr, tls, admin) = (server.addr(), server.tls_addrs().first().copied(), server.admin_addr());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async move {

@@ -52,14 +52,10 @@ impl Process {
 
     /// With more in its configuration.
     pub(crate) fn start_with(kind: Kind, more: More) -> Option<Self> {
-        let Some(program) = program(kind) else {
-            assert!(
-                std::env::var_os("BIFOCAL_REQUIRE_BROKERS").is_none_or(|value| value != "1"),
-                "{kind:?} is required, and not installed"
-            );
-            eprintln!("skipped: {kind:?} is not installed");
+        if !is_installed(kind) {
             return None;
-        };
+        }
+        let program = program(kind)?;
         let mut process = Self {
             kind,
             more,
@@ -239,6 +235,19 @@ impl Drop for Process {
             }
         }
     }
+}
+
+/// Whether one can be started; that it cannot is told, and a failure where brokers are required.
+pub(crate) fn is_installed(kind: Kind) -> bool {
+    let is_there = program(kind).is_some();
+    if !is_there {
+        assert!(
+            std::env::var_os("BIFOCAL_REQUIRE_BROKERS").is_none_or(|value| value != "1"),
+            "{kind:?} is required, and not installed"
+        );
+        eprintln!("skipped: {kind:?} is not installed");
+    }
+    is_there
 }
 
 fn free_port() -> u16 {

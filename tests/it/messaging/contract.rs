@@ -12,6 +12,11 @@ use tokio::time::timeout;
 use super::broker_process::{Kind, Process};
 use super::{header, message, queue, text};
 
+mod looks;
+
+/// Longer than a broker that is there needs for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A broker, and how its addresses are written.
 struct Bench {
     broker: Arc<dyn Broker>,
@@ -49,6 +54,7 @@ async fn all(bench: &Bench) {
     nowhere(bench).await;
     large(bench).await;
     repetitions(bench).await;
+    looks::all(bench).await;
 }
 
 async fn order_and_confirmations(bench: &Bench) {

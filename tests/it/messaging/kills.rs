@@ -3,6 +3,7 @@
 //! The process that is killed is this program, started again for [`runs_flows`] alone. `tests/full/messages` runs the long
 //! form.
 
+#![expect(clippy::cast_precision_loss, reason = "rates of some thousand messages")]
 #![expect(clippy::print_stdout, reason = "the long form is run for its table")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +16,10 @@ use bifocal::messaging::broker::{Broker, Source};
 use bifocal::messaging::brokers::amqp::{self, Amqp};
 use bifocal::messaging::brokers::nats::{self, Nats};
 use bifocal::messaging::flow::{Bounds, Flow, Rules};
+use bifocal::messaging::replies::pending::Pending;
 use bifocal::messaging::seen::Volatile;
 use bifocal::rules::channel::Address;
+use bifocal::store::Store;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::watch;
@@ -71,6 +74,7 @@ pub(super) fn flow(source: (Kind, Arc<dyn Broker>, &str), target: (Kind, Arc<dyn
         source: source.1,
         targets: vec![target.1],
         seen: Arc::new(Volatile::default()),
+        pending: Pending::new(Store::memory()),
         rules,
         bounds: Bounds { in_flight: 64, longest_pause: Duration::from_secs(1), ..Bounds::default() },
     }

@@ -2,14 +2,19 @@
 
 #![expect(clippy::panic, reason = "a test ends by panicking")]
 
-mod broker_process;
+pub(crate) mod broker_process;
 mod contract;
 mod crashes;
 mod cut;
 mod flows;
 mod foreign;
 mod kills;
+mod letters;
+mod letters_real;
+mod poison;
 mod pressure;
+mod replies;
+mod replies_real;
 mod secured;
 mod secured_nats;
 mod told;
@@ -20,12 +25,15 @@ use std::time::Duration;
 use bifocal::messaging::broker::{Boxed, Broker};
 use bifocal::messaging::brokers::memory::Memory;
 use bifocal::messaging::flow::{Bounds, Flow, Rules, Snapshot};
+use bifocal::messaging::letters::Letters;
 use bifocal::messaging::message::{Message, Value};
+use bifocal::messaging::replies::pending::Pending;
 use bifocal::messaging::seen::{Seen, Volatile};
 use bifocal::plan::ServicePlan;
 use bifocal::rules::channel::Address;
 use bifocal::rules::load::ServiceSources;
 use bifocal::rules::prove_service;
+use bifocal::store::Store;
 use tokio::sync::watch;
 
 /// A rule of an order: its total was cents, and is a text.
@@ -70,6 +78,11 @@ impl Rules for Fixed {
         Some(Snapshot { plan, rules: format!("r{generation}"), generation })
     }
 
+    fn plans(&self) -> (u64, Vec<Arc<ServicePlan>>) {
+        let (plan, generation) = self.0.lock().unwrap().clone();
+        (generation, vec![plan])
+    }
+
     fn changed(&self, generation: u64) -> Boxed<'_, ()> {
         Box::pin(async move {
             loop {
@@ -103,6 +116,7 @@ pub(crate) struct Running {
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     pub(crate) flows: Vec<Arc<bifocal::messaging::flow::Status>>,
+    pub(crate) letters: Letters,
 }
 
 pub(crate) fn bounds() -> Bounds {
@@ -115,6 +129,15 @@ pub(crate) fn bounds() -> Bounds {
 }
 
 pub(crate) fn flows(broker: &Arc<dyn Broker>, rules: &Arc<Fixed>, seen: &Arc<dyn Seen>) -> Vec<Flow> {
+    flows_of(broker, rules, seen, &Pending::new(Store::memory()))
+}
+
+pub(crate) fn flows_of(
+    broker: &Arc<dyn Broker>,
+    rules: &Arc<Fixed>,
+    seen: &Arc<dyn Seen>,
+    pending: &Pending,
+) -> Vec<Flow> {
     let plan = rules.snapshot("shop").unwrap().plan;
     let channels = plan.channels.iter();
     let flow = |channel: &str, of: &bifocal::rules::channel::Flow| Flow {
@@ -125,6 +148,7 @@ pub(crate) fn flows(broker: &Arc<dyn Broker>, rules: &Arc<Fixed>, seen: &Arc<dyn
         targets: of.targets.iter().map(|_| broker.clone()).collect(),
         dead: (broker.clone(), queue("dead")),
         seen: seen.clone(),
+        pending: pending.clone(),
         rules: rules.clone(),
         bounds: bounds(),
         status: Flow::status("shop", of, queue("dead")),
@@ -136,11 +160,15 @@ impl Running {
     pub(crate) fn start(broker: &Memory, rules: &Arc<Fixed>) -> Self {
         let seen: Arc<dyn Seen> = Arc::new(Volatile::default());
         let broker: Arc<dyn Broker> = Arc::new(broker.clone());
-        let flows = flows(&broker, rules, &seen);
+        Self::of(flows(&broker, rules, &seen))
+    }
+
+    pub(crate) fn of(flows: Vec<Flow>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let status = flows.iter().map(|flow| flow.status.clone()).collect();
+        let letters = Letters::new(flows.clone(), Arc::default());
         let tasks = flows.into_iter().map(|flow| tokio::spawn(flow.run(stopped.clone()))).collect();
-        Self { stop, tasks, flows: status }
+        Self { stop, tasks, flows: status, letters }
     }
 
     pub(crate) async fn stop(self) {

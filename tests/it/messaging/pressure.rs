@@ -93,8 +93,8 @@ impl Carrying {
     async fn in_vain(&self, words: &str, tries: u64) {
         let waits = |status: &Status| matches!(status.state(), State::Waiting(why) if why.contains(words));
         self.until(words, waits).await;
-        let tried = self.status.counts.retried.load(Relaxed);
-        self.until("it has tried again", |status| status.counts.retried.load(Relaxed) >= tried + tries).await;
+        let before = self.status.counts.retried.load(Relaxed);
+        self.until("it has tried again", |status| status.counts.retried.load(Relaxed) >= before + tries).await;
         let grown = resident().saturating_sub(self.before);
         assert!(grown < GROWTH, "{} KiB more than before", grown >> 10);
         assert!(self.status.counts.settled.load(Relaxed) < count() as u64);

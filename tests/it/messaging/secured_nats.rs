@@ -1,5 +1,7 @@
 //! TLS and credentials of NATS: passwords, tokens, certificates, nkeys, and files of credentials.
 
+#![expect(clippy::indexing_slicing, reason = "six bits are always a digit")]
+
 use std::path::Path;
 
 use bifocal::messaging::brokers::nats::{Identity, Nats, Settings};
@@ -97,7 +99,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// A token by which one key vouches for another.
-fn vouched(by: &KeyPair, who: &KeyPair, what: serde_json::Value) -> String {
+fn vouched(by: &KeyPair, who: &KeyPair, what: &serde_json::Value) -> String {
     let head = base64(br#"{"typ":"JWT","alg":"ed25519-nkey"}"#);
     let claims = json!({
         "jti": who.public_key(), "iat": 1_700_000_000, "iss": by.public_key(), "name": "test", "sub": who.public_key(),
@@ -131,18 +133,18 @@ async fn nats_by_a_file_of_credentials() {
     let of_user = json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1});
     let lines = format!(
         "operator: {}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{\n{}: {}\n{}: {}\n}}",
-        vouched(&operator, &operator, json!({"type": "operator", "version": 2})),
+        vouched(&operator, &operator, &json!({"type": "operator", "version": 2})),
         system.public_key(),
         system.public_key(),
-        vouched(&operator, &system, of_system),
+        vouched(&operator, &system, &of_system),
         account.public_key(),
-        vouched(&operator, &account, of_account)
+        vouched(&operator, &account, &of_account)
     );
     let Some(process) = start(lines) else { return };
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
-    credentials(&file("right"), &vouched(&account, &user, of_user.clone()), &user);
-    credentials(&file("wrong"), &vouched(&stranger, &user, of_user), &user);
+    credentials(&file("right"), &vouched(&account, &user, &of_user), &user);
+    credentials(&file("wrong"), &vouched(&stranger, &user, &of_user), &user);
     let client = |name: &str| client("nats", "127.0.0.1", process.port, Identity::File(file(name)), Tls::default());
     there_and_back(&client("right"), &subject("secured")).await.unwrap();
     refused(&client("wrong"), &subject("secured"), "authorization violation").await;

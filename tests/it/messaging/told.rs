@@ -48,7 +48,7 @@ async fn an_outage_is_told_once() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let (say, said) = mpsc::channel();
+    let (say, said) = mpsc::sync_channel(1000);
     let errors = BufReader::new(child.stderr.take().unwrap());
     std::thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| say.send(line)));
     let mut all = Vec::new();

@@ -7,6 +7,7 @@
 mod confirms;
 mod connect;
 mod headers;
+mod look;
 mod properties;
 mod sink;
 mod source;
@@ -19,7 +20,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{ErrorKind, ExchangeKind};
 
-use super::super::broker::{Boxed, Broker, Lost, Sink, Source};
+use super::super::broker::{Boxed, Broker, Look, Lost, Sink, Source};
 use super::{Secret, Tls};
 use crate::rules::channel::Address;
 use connect::Link;
@@ -114,6 +115,8 @@ impl Amqp {
         }
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        // Brokers of today drop what was looked at 20 times, unless another number is said.
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         let made = link.channel().await?.queue_declare(short(queue)?, durable, arguments).await;
         made.map(|_| ()).map_err(|error| Lost::when(&format!("queue {queue}"), error))
@@ -156,26 +159,51 @@ impl Broker for Amqp {
                 Address::Queue { queue, .. } => self.make_queue(queue).await,
                 // How an exchange routes is not the gateway's to decide.
                 Address::Exchange { exchange, .. } => self.make_exchange(exchange).await,
-                Address::Subject { .. } => Err(Lost(format!("{address} is none of this broker"))),
+                Address::Subject { .. } | Address::ReplyTo { .. } => {
+                    Err(Lost(format!("{address} is none of this broker")))
+                }
             }
         })
     }
 
     fn takes(&self, address: &Address) -> bool {
-        matches!(address, Address::Queue { .. } | Address::Exchange { .. })
+        matches!(address, Address::Queue { .. } | Address::Exchange { .. } | Address::ReplyTo { .. })
     }
 
     fn waiting<'b>(&'b self, address: &'b Address, _: &'b str) -> Boxed<'b, Result<Option<u64>, Lost>> {
         Box::pin(async move {
             match address {
                 Address::Queue { queue, .. } => self.waiting_at(queue).await,
-                Address::Exchange { .. } | Address::Subject { .. } => Ok(None),
+                Address::Exchange { .. } | Address::Subject { .. } | Address::ReplyTo { .. } => Ok(None),
             }
+        })
+    }
+
+    fn look<'b>(&'b self, address: &'b Address, _: Option<&'b str>) -> Boxed<'b, Result<Box<dyn Look>, Lost>> {
+        Box::pin(async move {
+            let Address::Queue { queue, .. } = address else {
+                return Err(Lost(format!("{address} cannot be read: bind a queue to it")));
+            };
+            look::open(&self.settings, queue).await
         })
     }
 
     fn dead_letters(&self, broker: &str, flow: &str) -> Address {
         Address::Queue { broker: broker.to_owned(), queue: format!("bifocal.dead.{flow}") }
+    }
+
+    fn reply_address(&self, broker: &str, named: &str) -> Option<Address> {
+        let is_name = !named.is_empty() && named.len() <= 255 && !named.chars().any(char::is_control);
+        // The broker's own places are nobody's reply address, but for direct reply-to once it has made it one connection's.
+        let is_own = named.strip_prefix("amq.rabbitmq.").is_some_and(|rest| !rest.starts_with("reply-to."));
+        (is_name && !is_own).then(|| Address::Queue { broker: broker.to_owned(), queue: named.to_owned() })
+    }
+
+    fn reply_name(&self, address: &Address) -> Option<String> {
+        match address {
+            Address::Queue { queue, .. } => Some(queue.clone()),
+            Address::Exchange { .. } | Address::Subject { .. } | Address::ReplyTo { .. } => None,
+        }
     }
 }
 
@@ -186,4 +214,22 @@ fn short(text: &str) -> Result<ShortString, Lost> {
 
 fn is_not_found(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == 404)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_go_to_queues_and_waiting_connections() {
+        let broker = Amqp::new(Settings::default());
+        let goes = |named: &str| broker.reply_address("m", named).is_some();
+        assert!(goes("orders.back") && goes("amq.gen-JzTY20BRgKO") && goes("amq.rabbitmq.reply-to.g1h2AA5y"));
+        let long = "q".repeat(256);
+        for bad in ["", "amq.rabbitmq.reply-to", "amq.rabbitmq.trace", "a\nb", &long] {
+            assert!(!goes(bad), "{bad}");
+        }
+        let at = Address::Queue { broker: "m".into(), queue: "shop.replies".into() };
+        assert_eq!(broker.reply_name(&at).as_deref(), Some("shop.replies"));
+    }
 }

@@ -72,7 +72,7 @@ impl Writer {
             body: body.clone(),
         };
         let channel = self.channel.clone();
-        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let options = BasicPublishOptions { mandatory: !is_direct(to), immediate: false };
         let mut publishing: Publishing =
             Box::pin(async move { channel.basic_publish(exchange, routing, options, &body, written).await?.await });
         // Its place in the order is that of this call. What it answers at once, it answers to whoever waits.
@@ -123,8 +123,14 @@ fn place(to: &Address, message: &Message) -> Result<(ShortString, ShortString), 
             let key = routing_key.as_deref().or(message.properties.routing.as_deref()).unwrap_or_default();
             Ok((short(exchange, "exchange")?, short(key, "routing key")?))
         }
-        Address::Subject { .. } => Err(Unpublished::Unroutable),
+        Address::Subject { .. } | Address::ReplyTo { .. } => Err(Unpublished::Unroutable),
     }
+}
+
+/// Whether an address is a connection that waits for its reply: the broker knows no queue of this name, and would return
+/// what must be put into one.
+fn is_direct(to: &Address) -> bool {
+    matches!(to, Address::Queue { queue, .. } if queue.starts_with("amq.rabbitmq.reply-to."))
 }
 
 /// Somebody who waits for a confirmation. One who stops waiting does not trust the connection; unless the broker has said

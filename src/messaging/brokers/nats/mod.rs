@@ -6,6 +6,7 @@
 
 mod connect;
 mod headers;
+mod look;
 mod sink;
 mod source;
 
@@ -17,7 +18,7 @@ use async_nats::jetstream::context::GetStreamByNameErrorKind;
 use async_nats::jetstream::stream::{Config, StorageType};
 use futures_util::TryStreamExt;
 
-use super::super::broker::{Boxed, Broker, Lost, Sink, Source};
+use super::super::broker::{Boxed, Broker, Look, Lost, Sink, Source};
 use super::{Secret, Tls};
 use crate::rules::channel::Address;
 use connect::Link;
@@ -166,7 +167,7 @@ impl Broker for Nats {
     }
 
     fn takes(&self, address: &Address) -> bool {
-        matches!(address, Address::Subject { .. })
+        matches!(address, Address::Subject { .. } | Address::ReplyTo { .. })
     }
 
     fn waiting<'b>(&'b self, address: &'b Address, name: &'b str) -> Boxed<'b, Result<Option<u64>, Lost>> {
@@ -178,6 +179,15 @@ impl Broker for Nats {
         })
     }
 
+    fn look<'b>(&'b self, address: &'b Address, after: Option<&'b str>) -> Boxed<'b, Result<Box<dyn Look>, Lost>> {
+        Box::pin(async move {
+            let Address::Subject { subject, stream, .. } = address else {
+                return Err(Lost(format!("{address} is none of this broker")));
+            };
+            look::open(self.publishing().await?, (subject, stream.as_deref()), after).await
+        })
+    }
+
     fn dead_letters(&self, broker: &str, flow: &str) -> Address {
         let name = plain(flow);
         Address::Subject {
@@ -186,9 +196,42 @@ impl Broker for Nats {
             stream: Some(format!("bifocal-dead-{name}")),
         }
     }
+
+    fn reply_address(&self, broker: &str, named: &str) -> Option<Address> {
+        // A subject that begins with `$` tells the server what to do: nobody's reply may.
+        let is_word = |word: &str| {
+            !word.is_empty() && word.bytes().all(|one| one.is_ascii_graphic() && one != b'*' && one != b'>')
+        };
+        let is_subject = named.len() <= 255 && !named.starts_with('$') && named.split('.').all(is_word);
+        is_subject.then(|| Address::Subject { broker: broker.to_owned(), subject: named.to_owned(), stream: None })
+    }
+
+    fn reply_name(&self, address: &Address) -> Option<String> {
+        match address {
+            Address::Subject { subject, .. } if !subject.contains(['*', '>']) => Some(subject.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// A name as one token of a subject, or a stream's.
 fn plain(text: &str) -> String {
     text.chars().map(|one| if one.is_ascii_alphanumeric() || one == '_' { one } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_go_to_subjects_that_are_nobodys_orders() {
+        let broker = Nats::new(Settings::default());
+        let goes = |named: &str| broker.reply_address("m", named).is_some();
+        assert!(goes("orders.back") && goes("_INBOX.a7.1"));
+        for bad in
+            ["", "$JS.API.STREAM.DELETE.ORDERS", "$SYS.x", "a.*", "a.>", "a..b", ".a", "a b", "a\r\nPUB x 0", "ä"]
+        {
+            assert!(!goes(bad), "{bad}");
+        }
+    }
 }

@@ -13,6 +13,9 @@ use super::connect::Link;
 use super::headers;
 use crate::rules::channel::Address;
 
+/// Where a client waits for a reply. No stream has it, so nobody confirms more than that it was sent.
+const INBOX: &str = "_INBOX.";
+
 pub(super) fn open(link: Arc<Link>) -> Box<dyn Sink> {
     Box::new(Writer(link))
 }
@@ -23,6 +26,14 @@ impl Writer {
     async fn publish(&self, to: &Address, mut message: Message, once: Option<String>) -> Result<Confirm, Unpublished> {
         let Address::Subject { subject, .. } = to else { return Err(Unpublished::Unroutable) };
         let headers = headers::write(&mut message, once.as_deref())?;
+        if subject.starts_with(INBOX) {
+            let client = self.0.client.clone();
+            let sent = client.publish_with_headers(subject.clone(), headers, message.body).await;
+            sent.map_err(|error| Unpublished::Lost(error.to_string()))?;
+            return Ok(Box::pin(
+                async move { client.flush().await.map_err(|error| Unpublished::Lost(error.to_string())) },
+            ));
+        }
         let publish = PublishMessage::build().payload(message.body).headers(headers);
         let sent = self.0.context.send_publish(subject.clone(), publish).await;
         let link = self.0.clone();

@@ -5,8 +5,8 @@
 //! them, so that nothing overtakes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::Subject;
 use async_nats::client::Request;
@@ -104,6 +104,8 @@ struct Waiting {
     message: jetstream::Message,
     /// Whether it was given out before.
     redelivered: bool,
+    /// When the stream took it, in nanoseconds of the epoch.
+    published: i128,
 }
 
 #[derive(Default)]
@@ -148,9 +150,11 @@ async fn pull(mut messages: pull::Stream, link: Arc<Link>, store: Arc<Line>, eve
         tokio::select! {
             next = messages.next() => match next {
                 Some(Ok(message)) => {
-                    let place = message.info().map(|info| (info.stream_sequence, info.delivered > 1));
-                    let Ok((at, redelivered)) = place else { continue };
-                    store.state().waiting.insert(at, Box::new(Waiting { message, redelivered }));
+                    let place = message.info().map(|info| {
+                        (info.stream_sequence, info.delivered > 1, info.published.unix_timestamp_nanos())
+                    });
+                    let Ok((at, redelivered, published)) = place else { continue };
+                    store.state().waiting.insert(at, Box::new(Waiting { message, redelivered, published }));
                     store.changed.notify_one();
                 }
                 Some(Err(error)) => break error.to_string(),
@@ -219,14 +223,23 @@ impl Source for Reader {
 }
 
 impl Reader {
-    fn inbound(&self, at: u64, Waiting { message, redelivered }: Waiting) -> Inbound {
+    fn inbound(&self, at: u64, Waiting { message, redelivered, published }: Waiting) -> Inbound {
         let position = Some(format!("{}/{at}", self.stream));
         let async_nats::Message { subject, reply, payload, headers, .. } = message.message;
         let (headers, properties) = headers::read(headers.as_ref(), &subject);
+        let waited = waited(published);
         let settle = Settled { line: self.line.clone(), link: self.link.clone(), at, reply };
         let message = Message { body: payload, properties, headers };
-        Inbound { message, position, redelivered, settle: Box::new(settle) }
+        Inbound { message, position, redelivered, waited, settle: Box::new(settle) }
     }
+}
+
+/// How long ago that was. A clock that is put forward while this process runs makes nothing older.
+fn waited(published: i128) -> Duration {
+    static BEGAN: OnceLock<(SystemTime, Instant)> = OnceLock::new();
+    let (clock, began) = BEGAN.get_or_init(|| (SystemTime::now(), Instant::now()));
+    let now = clock.duration_since(UNIX_EPOCH).unwrap_or_default() + began.elapsed();
+    now.saturating_sub(Duration::from_nanos(u64::try_from(published).unwrap_or(u64::MAX)))
 }
 
 impl Drop for Reader {

@@ -7,9 +7,10 @@ use std::path::Path;
 use super::super::support::*;
 
 /// Where metrics are registered.
-const SOURCES: [&str; 2] = ["src/gateway/metrics.rs", "src/gateway/operating.rs"];
-/// The names of those that are collected from what there is.
-const COLLECTED: &str = "src/gateway/upstream/report.rs";
+const SOURCES: [&str; 3] = ["src/gateway/metrics.rs", "src/gateway/operating.rs", "src/gateway/asynchronous/counts.rs"];
+/// The names of those that are collected from what there is, and how they begin.
+const COLLECTED: [(&str, &str); 2] =
+    [("src/gateway/upstream/report.rs", "upstream_"), ("src/gateway/messages/metrics.rs", "flow_")];
 
 fn text(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -37,8 +38,11 @@ async fn every_metric_is_documented_and_none_that_is_not_there_is_named() {
     // What nothing has been counted of is not shown, so the source says what else there is.
     let source: String = SOURCES.iter().map(|path| text(path)).collect();
     let registered = source.split("register(\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let collected = text(COLLECTED);
-    let collected = collected.split('"').filter(|word| word.starts_with("upstream_"));
+    let collected = COLLECTED.map(|(path, start)| (text(path), start));
+    let collected =
+        collected.iter().flat_map(|(text, start)| text.split('"').filter(move |word| word.starts_with(start)));
+    // A gateway that keeps nothing has none of these.
+    let collected = collected.chain(["store_bytes", "store_entries"]);
     let real: BTreeSet<String> = registered.chain(collected).map(|name| format!("bifocal_{name}")).collect();
     assert!(real.len() > 20 && shown.is_subset(&real), "{:?}", shown.difference(&real));
     let documented = metrics_in(&text("docs/operations.md"));
@@ -63,6 +67,6 @@ async fn every_field_of_the_access_log_is_a_known_one() {
     let written: BTreeSet<&str> = log[0].as_object().unwrap().keys().map(String::as_str).collect();
     assert!(written.is_subset(&known), "{:?}", written.difference(&known));
     // These are there only where there is something to say.
-    let rare = BTreeSet::from(["calls", "fallback"]);
+    let rare = BTreeSet::from(["background", "calls", "fallback"]);
     assert!(known.difference(&written).all(|name| rare.contains(name)), "{:?}", known.difference(&written));
 }

@@ -154,7 +154,8 @@ async fn whatever_a_request_holds_its_line_is_one_valid_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_of_logs_that_do_not_read_stop_nobody() {
     let service = Service::start(|_| json(NEW)).await;
-    let folder = folder(&orders(None, Some(service.addr), "v2"), "[log]\nlevel = 'info,bifocal=debug'\n");
+    let settings = "[log]\nlevel = 'info,bifocal=debug'\n[limits]\nconnection_requests = 100000\n";
+    let folder = folder(&orders(None, Some(service.addr), "v2"), settings);
     let socket = folder.path().join("admin.sock");
     let admin = format!("unix:{}", socket.display());
     // Both ends of both pipes are open, and nobody reads.

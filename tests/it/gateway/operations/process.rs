@@ -13,15 +13,15 @@ use tokio::net::UnixStream;
 use super::super::support::*;
 
 /// The program over a folder of its own, which holds `rules`, `bifocal.toml` and what it writes.
-pub(super) struct Process {
+pub(in crate::gateway) struct Process {
     _folder: Arc<TempDir>,
-    pub(super) child: Child,
+    pub(in crate::gateway) child: Child,
     /// Its messages so far.
     messages: Arc<Mutex<Vec<String>>>,
 }
 
 /// A folder with rules and settings.
-pub(super) fn folder(rules: &[(&str, String)], settings: &str) -> Arc<TempDir> {
+pub(in crate::gateway) fn folder(rules: &[(&str, String)], settings: &str) -> Arc<TempDir> {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in rules {
         write(&folder.path().join("rules").join(path), text);
@@ -32,11 +32,15 @@ pub(super) fn folder(rules: &[(&str, String)], settings: &str) -> Arc<TempDir> {
 
 impl Process {
     /// `bifocal serve` on free ports.
-    pub(super) fn start(folder: &Arc<TempDir>, change: impl FnOnce(&mut Command)) -> Self {
+    pub(in crate::gateway) fn start(folder: &Arc<TempDir>, change: impl FnOnce(&mut Command)) -> Self {
         Self::start_program(Path::new(env!("CARGO_BIN_EXE_bifocal")), folder, change)
     }
 
-    pub(super) fn start_program(program: &Path, folder: &Arc<TempDir>, change: impl FnOnce(&mut Command)) -> Self {
+    pub(in crate::gateway) fn start_program(
+        program: &Path,
+        folder: &Arc<TempDir>,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         let mut command = Command::new(program);
         command
             .args(["serve", "--listen", "127.0.0.1:0"])
@@ -62,12 +66,12 @@ impl Process {
     }
 
     /// What stands behind `what` in a message, once it is there.
-    pub(super) async fn told(&self, what: &str) -> String {
+    pub(in crate::gateway) async fn told(&self, what: &str) -> String {
         self.told_times(what, 1).await
     }
 
     /// The same of the message that is the `count`th of its kind.
-    pub(super) async fn told_times(&self, what: &str, count: usize) -> String {
+    pub(in crate::gateway) async fn told_times(&self, what: &str, count: usize) -> String {
         eventually(|| async {
             let messages = self.messages.lock().unwrap();
             let mut found = messages.iter().filter_map(|line| Some(line.split_once(what)?.1.trim().to_owned()));
@@ -76,23 +80,23 @@ impl Process {
         .await
     }
 
-    pub(super) fn messages(&self) -> String {
+    pub(in crate::gateway) fn messages(&self) -> String {
         self.messages.lock().unwrap().join("\n")
     }
 
-    pub(super) async fn addr(&self) -> SocketAddr {
+    pub(in crate::gateway) async fn addr(&self) -> SocketAddr {
         self.told("listening on http://").await.parse().unwrap()
     }
 
-    pub(super) async fn admin(&self) -> SocketAddr {
+    pub(in crate::gateway) async fn admin(&self) -> SocketAddr {
         self.told("admin on http://").await.parse().unwrap()
     }
 
-    pub(super) fn signal(&self, signal: &str) {
+    pub(in crate::gateway) fn signal(&self, signal: &str) {
         send(self.child.id(), signal);
     }
 
-    pub(super) async fn ended(&mut self) -> ExitStatus {
+    pub(in crate::gateway) async fn ended(&mut self) -> ExitStatus {
         eventually(|| {
             let ended = self.child.try_wait().unwrap();
             async move { ended }
@@ -108,12 +112,12 @@ impl Drop for Process {
     }
 }
 
-pub(super) fn send(pid: u32, signal: &str) {
+pub(in crate::gateway) fn send(pid: u32, signal: &str) {
     assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }
 
 /// Asks over a UNIX socket.
-pub(super) async fn ask_unix(path: &Path, line: &str, headers: &[&str], body: &str) -> Answer {
+pub(in crate::gateway) async fn ask_unix(path: &Path, line: &str, headers: &[&str], body: &str) -> Answer {
     let exchange = async {
         let mut stream = UnixStream::connect(path).await.unwrap();
         let more: String = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
