@@ -199,7 +199,7 @@ fn write_all(shared: &Shared, waiting: &mpsc::Receiver<Waiting>) {
                 done.push(told);
                 change(&mut tables)?;
             }
-            Ok(())
+            tables.write_counts()
         });
         for told in done {
             // Whoever does not wait any more has gone away.
@@ -238,12 +238,10 @@ impl Backend for File {
     fn change(&self, change: Change) -> Boxed<Result<(), StoreError>> {
         let (done, told) = oneshot::channel();
         let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(Waiting { change, done }).is_ok());
-        let gone = self.shared.broken("too much waits to be written, or its thread has ended");
+        let shared = self.shared.clone();
         Box::pin(async move {
-            if !sent {
-                return Err(gone);
-            }
-            told.await.unwrap_or(Err(gone))
+            let told = if sent { told.await.ok() } else { None };
+            told.unwrap_or_else(|| Err(shared.broken("too much waits to be written, or its thread has ended")))
         })
     }
 }
@@ -254,11 +252,13 @@ type Opened<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 struct Writing<'t> {
     transaction: &'t WriteTransaction,
     opened: Vec<(Table, Opened<'t>)>,
+    /// [`Table::Count`] as far as it was looked at: each change counts, and only the last figure is written.
+    counts: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl<'t> Writing<'t> {
     fn of(transaction: &'t WriteTransaction) -> Self {
-        Self { transaction, opened: Vec::with_capacity(Table::ALL.len()) }
+        Self { transaction, opened: Vec::with_capacity(Table::ALL.len()), counts: Vec::new() }
     }
 
     fn table(&mut self, table: Table) -> Result<&mut Opened<'t>, StoreError> {
@@ -273,16 +273,45 @@ impl<'t> Writing<'t> {
         let found = self.opened.get_mut(at).map(|(_, opened)| opened);
         found.ok_or_else(|| broken("a table that was opened is gone"))
     }
+
+    fn set_count(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+        match self.counts.iter_mut().find(|(known, _)| known == key) {
+            Some((_, slot)) => *slot = value,
+            None => self.counts.push((key.to_vec(), value)),
+        }
+    }
+
+    fn write_counts(&mut self) -> Result<(), StoreError> {
+        for (key, value) in std::mem::take(&mut self.counts) {
+            let table = self.table(Table::Count)?;
+            let written = match value {
+                Some(value) => table.insert(key.as_slice(), value.as_slice()).map(drop),
+                None => table.remove(key.as_slice()).map(drop),
+            };
+            written.map_err(broken)?;
+        }
+        Ok(())
+    }
 }
 
 impl Tables for Writing<'_> {
     fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let table = self.table(table)?;
-        let found = table.get(key).map_err(broken)?;
-        Ok(found.map(|value| value.value().to_vec()))
+        if table == Table::Count
+            && let Some((_, value)) = self.counts.iter().find(|(known, _)| known == key)
+        {
+            return Ok(value.clone());
+        }
+        let found = self.table(table)?.get(key).map_err(broken)?.map(|value| value.value().to_vec());
+        if table == Table::Count {
+            self.set_count(key, found.clone());
+        }
+        Ok(found)
     }
 
     fn first(&mut self, table: Table, prefix: &[u8]) -> Result<Option<Pair>, StoreError> {
+        if table == Table::Count {
+            self.write_counts()?;
+        }
         let table = self.table(table)?;
         let mut range = table.range::<&[u8]>(beginning(prefix)).map_err(broken)?;
         let Some(pair) = range.next() else { return Ok(None) };
@@ -292,10 +321,18 @@ impl Tables for Writing<'_> {
     }
 
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if table == Table::Count {
+            self.set_count(key, Some(value.to_vec()));
+            return Ok(());
+        }
         self.table(table)?.insert(key, value).map(drop).map_err(broken)
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+        if table == Table::Count {
+            self.set_count(key, None);
+            return Ok(());
+        }
         self.table(table)?.remove(key).map(drop).map_err(broken)
     }
 }

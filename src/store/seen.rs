@@ -1,5 +1,8 @@
 //! Which messages are done, over restarts.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::shelf::{Entry, Shelf};
 use super::{Store, StoreError, Table, millis, now};
 use crate::messaging::broker::Boxed;
@@ -14,12 +17,14 @@ const EXPIRED_AT_ONCE: usize = 64;
 pub struct Durable {
     store: Store,
     shelf: Shelf,
+    /// No entry ends before that: until then, no mark looks for one that has.
+    soonest: Arc<AtomicU64>,
 }
 
 impl Durable {
     /// The memory of a flow.
     pub fn new(store: Store, flow: &str) -> Self {
-        Self { store, shelf: Shelf::new(Table::Done, flow) }
+        Self { store, shelf: Shelf::new(Table::Done, flow), soonest: Arc::default() }
     }
 }
 
@@ -49,7 +54,7 @@ impl Seen for Durable {
     }
 
     fn mark(&self, done: Vec<(Scope, u64)>, within: Dedup) -> Boxed<'static, Result<(), SeenError>> {
-        let kept = self.shelf.clone();
+        let (kept, soonest) = (self.shelf.clone(), self.soonest.clone());
         let marked = self.store.change(move |tables| {
             let now = now();
             for (scope, hash) in done {
@@ -60,10 +65,14 @@ impl Seen for Durable {
                     continue;
                 }
                 let ends = now.saturating_add(millis(within.window));
+                soonest.fetch_min(ends, Ordering::Relaxed);
                 let entry = Entry { ends, value: write(now, hash) };
                 if before.is_some() { kept.put(tables, key, &entry)? } else { kept.add(tables, key, &entry)? }
             }
-            kept.expire(tables, now, EXPIRED_AT_ONCE)?;
+            if soonest.load(Ordering::Relaxed) <= now {
+                kept.expire(tables, now, EXPIRED_AT_ONCE)?;
+                soonest.store(kept.next_end(tables)?.unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
             kept.keep_within(tables, within.entries)
         });
         Box::pin(async move { Ok(marked.await?) })

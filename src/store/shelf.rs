@@ -133,6 +133,14 @@ impl Shelf {
         }))
     }
 
+    /// When the next entry ends.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn next_end(&self, tables: &mut dyn Tables) -> Result<Option<u64>, StoreError> {
+        Ok(self.next(tables)?.map(|(ends, _)| ends))
+    }
+
     /// Removes up to `most` entries that have ended. Says how many.
     ///
     /// # Errors
