@@ -90,7 +90,8 @@ async fn a_service_that_vanishes_is_noticed_while_it_owes_an_answer() {
     passage.swallow();
     let lost = waiting.await.unwrap();
     assert_eq!((lost.status, lost.code().as_str()), (502, "upstream_broken"), "{lost:?}");
-    assert_eq!(post("now").await.status, 200, "on another connection");
+    let next = post("now").await;
+    assert_eq!(next.status, 200, "on another connection: {next:?}");
 }
 
 #[tokio::test]
