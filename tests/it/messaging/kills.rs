@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use super::broker_process::{Kind, Process};
 use super::contract::subject;
-use super::{Fixed, RULES, message, plan, queue, text};
+use super::{Fixed, RULES, message, plan, queue, text, until_it_serves};
 
 /// What the process that is killed is told: how it carries, and from where to where.
 const TOLD: &str = "BIFOCAL_KILLS";
@@ -322,7 +322,7 @@ async fn a_broker_that_is_killed_loses_nothing_and_its_flow_goes_on() {
         let carrying = tokio::spawn(carrying.run(stopped));
         let (mut judge, mut next, began) = (Judge::default(), 0, Instant::now());
         for round in 0..=kills {
-            let mut sink = client.sink().await.unwrap();
+            let mut sink = until_it_serves(async || client.sink().await).await;
             let mut confirms = Vec::new();
             for id in next..next + count {
                 let one = message(&id.to_string(), None, &format!(r#"{{"total":{id},"nick":"n"}}"#));
@@ -341,7 +341,7 @@ async fn a_broker_that_is_killed_loses_nothing_and_its_flow_goes_on() {
                 process.restart();
             }
         }
-        let mut reader = client.source(&to, "judge", 512).await.unwrap();
+        let mut reader = until_it_serves(async || client.source(&to, "judge", 512).await).await;
         judge.read(&mut reader, next, Duration::from_secs(60)).await;
         let rate = next as f64 / began.elapsed().as_secs_f64();
         judge.read(&mut reader, usize::MAX, Duration::from_secs(1)).await;

@@ -20,9 +20,9 @@ mod secured_nats;
 mod told;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bifocal::messaging::broker::{Boxed, Broker};
+use bifocal::messaging::broker::{Boxed, Broker, Lost};
 use bifocal::messaging::brokers::memory::Memory;
 use bifocal::messaging::flow::{Bounds, Flow, Rules, Snapshot};
 use bifocal::messaging::letters::Letters;
@@ -35,6 +35,18 @@ use bifocal::rules::load::ServiceSources;
 use bifocal::rules::prove_service;
 use bifocal::store::Store;
 use tokio::sync::watch;
+
+/// Asks a broker that was just started until it does what is asked: it speaks before all its queues are there.
+pub(crate) async fn until_it_serves<T>(ask: impl AsyncFn() -> Result<T, Lost>) -> T {
+    let began = Instant::now();
+    loop {
+        match ask().await {
+            Ok(done) => return done,
+            Err(lost) => assert!(began.elapsed() < Duration::from_secs(60), "{lost}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
 
 /// A rule of an order: its total was cents, and is a text.
 pub(crate) const RULES: &str =

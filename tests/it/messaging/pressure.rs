@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::broker_process::{Kind, More, Process};
 use super::contract::subject;
 use super::kills::{Judge, Outcome, flow, number};
-use super::{message, queue};
+use super::{message, queue, until_it_serves};
 
 /// Bytes of each message. So many wait as make 80 MB, or 320 MB in the long form.
 const BODY: usize = 16_384;
@@ -102,7 +102,7 @@ impl Carrying {
 
     async fn end(self) -> Outcome {
         let mut judge = Judge::default();
-        let mut reader = self.target.0.source(&self.target.1, "judge", 512).await.unwrap();
+        let mut reader = until_it_serves(async || self.target.0.source(&self.target.1, "judge", 512).await).await;
         judge.read(&mut reader, count(), Duration::from_secs(60)).await;
         self.until("all are settled", |status| status.counts.settled.load(Relaxed) >= count() as u64).await;
         judge.read(&mut reader, usize::MAX, Duration::from_secs(1)).await;
