@@ -63,6 +63,8 @@ pub(in crate::gateway) struct Endpoint {
     ejections: AtomicU32,
     /// Since when it is in use, while that makes a difference; 0: for long.
     since: AtomicU64,
+    /// How often a connection was found that nobody was at the other end of.
+    vanished: AtomicU64,
     requests: AtomicU64,
     failed: [AtomicU64; Reason::ALL.len()],
     ejected: AtomicU64,
@@ -125,6 +127,7 @@ impl Endpoint {
             ejected_until: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
             since: AtomicU64::new(if is_new { clock::now() } else { 0 }),
+            vanished: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             failed: Default::default(),
             ejected: AtomicU64::new(0),
@@ -225,6 +228,16 @@ impl Endpoint {
     /// A connection is about to be kept for the next request. `None`: there are enough.
     pub(super) fn keep(self: &Arc<Self>, most: usize) -> Option<Kept> {
         take(&self.idle, most).then(|| Kept(self.clone()))
+    }
+
+    /// Nobody is at the other end of a connection: whatever all its threads had open by now is likely to lead nowhere.
+    pub(super) fn vanish(&self) {
+        self.vanished.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so.
+    pub(super) fn vanished(&self) -> u64 {
+        self.vanished.load(Ordering::Relaxed)
     }
 
     /// A connection could be made.

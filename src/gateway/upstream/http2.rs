@@ -65,6 +65,8 @@ struct Link {
     /// Shared with every request that is on it.
     load: Arc<()>,
     used: Instant,
+    /// [`Endpoint::vanished`] when it was made.
+    vanished: u64,
 }
 
 impl Link {
@@ -91,10 +93,11 @@ impl Links {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection with the fewest requests, if it has room or there may be no other.
-    fn pick(&self) -> Option<Link> {
-        let mut open = self.open();
-        open.retain(|link| !link.sender.is_closed());
+    /// The connection with the fewest requests, if it has room or there may be no other. One from before the endpoint was
+    /// last found to have vanished takes no more.
+    fn pick(&self, endpoint: &Endpoint) -> Option<Link> {
+        let (mut open, vanished) = (self.open(), endpoint.vanished());
+        open.retain(|link| !link.sender.is_closed() && link.vanished == vanished);
         let is_full = open.len() >= CONNECTIONS;
         let link = open.iter_mut().min_by_key(|link| link.load())?;
         if link.load() >= STREAMS && !is_full {
@@ -159,6 +162,9 @@ impl Multiplexer {
             let is_unsent = failed.take_message().is_some();
             let error = failed.into_error();
             if !(is_unsent || is_unprocessed(&error)) {
+                if error.is_timeout() {
+                    endpoint.vanish();
+                }
                 return Err(Unanswered::Broken(error, None));
             }
             links.retire(&link);
@@ -181,18 +187,18 @@ impl Multiplexer {
         if is_declined() {
             return Ok(None);
         }
-        if let Some(link) = links.pick() {
+        if let Some(link) = links.pick(endpoint) {
             return Ok(Some(link));
         }
         let _turn = links.turn.lock().await;
         if is_declined() {
             return Ok(None);
         }
-        if let Some(link) = links.pick() {
+        if let Some(link) = links.pick(endpoint) {
             return Ok(Some(link));
         }
         // Each thread may have one, whatever others have.
-        let open = endpoint.open(policy);
+        let (open, vanished) = (endpoint.open(policy), endpoint.vanished());
         let connector = self.connector.offering(offer);
         let io = connector.connect(&endpoint.address, endpoint.place.host.host(), policy.connect).await?;
         endpoint.reached();
@@ -219,7 +225,7 @@ impl Multiplexer {
             }
             drop(open);
         });
-        let link = Link { sender, load: Arc::new(()), used: Instant::now() };
+        let link = Link { sender, load: Arc::new(()), used: Instant::now(), vanished };
         links.open().push(link.clone());
         Ok(Some(link))
     }
