@@ -6,83 +6,15 @@
 
 use super::cut::Done;
 use super::fault::Step;
-use super::keys::Met;
-use super::lay::{MOST_LAID, Room};
+use super::lay::MOST_LAID;
 use super::lens::{Lens, Lenses, Nested};
+use super::scratch::{Memory, Scratch};
 use super::shape::Shape;
-use super::stencil::{Copied, Stencils};
+use super::stencil::Stencils;
 use super::write::Writer;
 use super::{Direction, Fault, FaultKind, Limits, TypeId};
 use crate::codecs::Written;
 use crate::json::{self, Scanner};
-
-/// Reused working memory of translations; one per worker, grows to the largest message seen.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    pub(super) side: [Vec<u8>; 2],
-    pub(super) items: Vec<Item>,
-    pub(super) slots: Vec<Slot>,
-    pub(super) met: Vec<Met>,
-    /// For the stencils that are laid within one another.
-    pub(super) rooms: [Option<Box<Room>>; MOST_LAID],
-    pub(super) copied: Vec<Copied>,
-    /// What objects looked like, by set of lenses.
-    memories: Vec<(u64, Memory)>,
-    /// Whether to translate every object in full.
-    in_full: bool,
-    /// Members left out of the last translation because their place is taken (see [`super::Unplaced::Drop`]).
-    pub(super) dropped: usize,
-    /// Bodies that fused steps left to the single ones.
-    pub(super) detours: usize,
-}
-
-impl Scratch {
-    /// One that translates every object in full, whatever it looks like. Slower, with the same results: for tests of one
-    /// against the other.
-    pub fn in_full() -> Self {
-        Self { in_full: true, ..Self::default() }
-    }
-
-    /// How many members the last translation left out because a rule writes a member of their name.
-    pub fn dropped(&self) -> usize {
-        self.dropped
-    }
-
-    /// How many bodies went step by step because the fused steps would not take them.
-    pub fn detours(&self) -> usize {
-        self.detours
-    }
-
-    /// Objects of a type since the last that fitted its stencil.
-    #[cfg(test)]
-    pub(super) fn misses(&self, of: TypeId) -> u32 {
-        self.memories.first().map_or(0, |(_, memory)| memory.stencils[of.0].misses)
-    }
-
-    fn clear(&mut self) {
-        self.side.iter_mut().for_each(Vec::clear);
-        self.items.clear();
-        self.slots.clear();
-        self.met.clear();
-        self.copied.clear();
-        self.dropped = 0;
-        if self.memories.len() > MAX_MEMORIES {
-            self.memories.clear();
-        }
-    }
-}
-
-/// What objects looked like under one set of lenses.
-#[derive(Debug, Default)]
-struct Memory {
-    /// By node.
-    shapes: Vec<Shape>,
-    /// By lens.
-    stencils: Vec<Stencils>,
-}
-
-/// Sets of lenses whose objects one worker remembers. Beyond it, it begins anew.
-const MAX_MEMORIES: usize = 64;
 
 /// What a slot holds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -212,9 +144,11 @@ fn run(
         *memory = Memory { shapes, stencils };
     }
     std::mem::swap(out, &mut scratch.side[0]);
+    let beside = scratch.side[1].len();
+    scratch.trim();
     // In full, the limit may be met before this fault is: with what nested documents have come to by then, which stencils
     // write elsewhere.
-    let is_near = out.len() + scratch.side[1].len() > limits.output;
+    let is_near = out.len() + beside > limits.output;
     if how == How::Quickly && is_near && result.as_ref().is_err_and(|fault| fault.kind != FaultKind::TooLarge) {
         out.truncate(before);
         return run(lenses, of, direction, text, out, scratch, limits, How::InFull);

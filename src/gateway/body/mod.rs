@@ -1,6 +1,7 @@
 //! Bodies: streamed under guard, or collected within bounds; content codings.
 
 pub(super) mod coding;
+mod gathered;
 pub(super) mod inflow;
 pub(super) mod media;
 pub(super) mod records;
@@ -11,9 +12,11 @@ mod unbrotli;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt;
+
+use gathered::Gathered;
 
 use super::overload::{Full, Held};
 pub(super) use stream::{Guarded, StreamFault, find_stream_fault};
@@ -31,28 +34,20 @@ pub(super) async fn collect(body: Body, limit: usize, time: Duration, held: &mut
 }
 
 async fn collect_untimed(mut body: Body, limit: usize, held: &mut Held) -> Result<Bytes, StreamFault> {
-    let declared = body.size_hint().lower();
-    let mut first: Option<Bytes> = None;
-    let mut joined = BytesMut::new();
+    // What its sender says, or else what it may have.
+    let expected = match body.size_hint().exact() {
+        Some(length) => usize::try_from(length).unwrap_or(limit),
+        None => limit,
+    };
+    let mut gathered = Gathered::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| find_stream_fault(&error).unwrap_or(StreamFault::Broken))?;
         let Ok(data) = frame.into_data() else { continue };
-        let so_far = first.as_ref().map_or(joined.len(), Bytes::len);
-        if so_far + data.len() > limit {
+        if gathered.len() + data.len() > limit {
             return Err(StreamFault::TooLarge);
         }
         held.add(data.len()).map_err(|Full| StreamFault::NoRoom)?;
-        // Most bodies come in one piece and are not copied.
-        match first.take() {
-            None if joined.is_empty() => first = Some(data),
-            None => joined.extend_from_slice(&data),
-            Some(before) => {
-                // At once, where it is known: what grows piece by piece is copied, and there twice meanwhile.
-                joined.reserve(usize::try_from(declared).unwrap_or(limit).min(limit));
-                joined.extend_from_slice(&before);
-                joined.extend_from_slice(&data);
-            }
-        }
+        gathered.push(data, expected);
     }
-    Ok(first.unwrap_or_else(|| joined.freeze()))
+    Ok(gathered.finish())
 }

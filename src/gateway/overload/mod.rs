@@ -23,6 +23,12 @@ const LOOK: Duration = Duration::from_millis(250);
 const CALM: u32 = 2;
 /// Of the memory that the process may have, what bodies may take at most.
 const BODIES_OF_MEMORY: usize = 4;
+/// Of the same, what is left free of bodies whatever they need.
+const FREE_OF_MEMORY: usize = 16;
+/// Bodies below this are taken without a look at the memory.
+const LARGE: usize = 64 << 10;
+/// How many bytes of large bodies may come between two looks at the memory.
+const UNSEEN: usize = 256 << 10;
 
 /// How far up the ladder it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +81,8 @@ pub(super) struct Overload {
     budget: usize,
     /// Memory of this process when it was last looked at, and what it may have.
     memory: AtomicUsize,
+    /// Bytes of bodies that have come since.
+    unseen: AtomicUsize,
     memory_limit: Option<usize>,
     /// Requests in work.
     pub(super) room: Arc<Room>,
@@ -97,6 +105,7 @@ impl Overload {
             held: AtomicUsize::new(0),
             budget: memory_limit.map_or(limits.bodies, |memory| limits.bodies.min(memory / BODIES_OF_MEMORY)).max(1),
             memory: AtomicUsize::new(0),
+            unseen: AtomicUsize::new(0),
             memory_limit,
             room: Arc::new(Room::new(limits.in_flight, limits.share)),
         }
@@ -118,10 +127,8 @@ impl Overload {
 
     /// `calm`: for how many looks there was less pressure than the rung is for.
     fn look(&self, calm: &mut u32) {
-        if self.memory_limit.is_some()
-            && let Some(memory) = memory::resident()
-        {
-            self.memory.store(memory, Ordering::Relaxed);
+        if self.memory_limit.is_some() {
+            self.measure();
         }
         let (now, then) = (Rung::at(self.pressure()), self.rung());
         *calm = if now < then { *calm + 1 } else { 0 };
@@ -132,6 +139,24 @@ impl Overload {
             self.rung.store(now as u8, Ordering::Relaxed);
             tracing::info!(from = then.name(), to = now.name(), pressure = self.pressure(), "less to do");
         }
+    }
+
+    fn measure(&self) {
+        if let Some(memory) = memory::resident() {
+            self.unseen.store(0, Ordering::Relaxed);
+            self.memory.store(memory, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether memory might not suffice for a body of `size` bytes, of which `more` are about to come, and for what rules
+    /// make of it. What an allocator keeps for later is memory, too: bytes that are held say less than the system does.
+    fn is_tight(&self, size: usize, more: usize) -> bool {
+        let Some(limit) = self.memory_limit.filter(|_| size >= LARGE) else { return false };
+        if self.unseen.fetch_add(more, Ordering::Relaxed) >= UNSEEN {
+            self.measure();
+        }
+        let taken = self.memory.load(Ordering::Relaxed).saturating_add(self.unseen.load(Ordering::Relaxed));
+        taken.saturating_add(size.saturating_mul(2)) > limit - limit / FREE_OF_MEMORY
     }
 
     /// Waits until new connections may be taken.
@@ -197,7 +222,7 @@ impl Held {
     pub(super) fn add(&mut self, bytes: usize) -> Result<(), Full> {
         let overload = &*self.overload;
         let now = overload.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if now > overload.budget {
+        if now > overload.budget || overload.is_tight(self.bytes.saturating_add(bytes), bytes) {
             overload.held.fetch_sub(bytes, Ordering::Relaxed);
             return Err(Full);
         }
@@ -261,6 +286,21 @@ mod tests {
         let overload = self::overload(1000, Memory::Bytes(1));
         overload.look(&mut calm);
         assert_eq!(overload.rung(), if cfg!(target_os = "linux") { Rung::NotAccepting } else { Rung::Calm });
+    }
+
+    #[test]
+    fn large_bodies_are_taken_as_long_as_there_is_memory() {
+        let Some(used) = memory::resident() else { return };
+        // This process needs some more while it runs.
+        let overload = overload(usize::MAX, Memory::Bytes(used + (256 << 20)));
+        let mut held = overload.holding();
+        held.add(16 << 20).unwrap();
+        assert_eq!(held.add(512 << 20), Err(Full), "and as much again for what comes of it");
+        assert_eq!(held.add(LARGE), Ok(()));
+        let tight = self::overload(usize::MAX, Memory::Bytes(used / 2));
+        tight.measure();
+        let mut held = tight.holding();
+        assert_eq!((held.add(LARGE - 1), held.add(1)), (Ok(()), Err(Full)), "small ones are what the ladder is for");
     }
 
     #[test]

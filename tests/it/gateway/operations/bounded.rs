@@ -114,3 +114,24 @@ async fn a_hundred_thousand_names_of_callers_are_not_a_hundred_thousand_series()
     assert!(rows <= 1000 && ledger.text().len() < 1 << 20, "{rows} rows, {} bytes", ledger.text().len());
     assert_eq!(sum, (REQUESTS / 4 * 3) as u64);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_bodies_leave_nothing_behind() {
+    let service = Service::start(|_| json(NEW)).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in orders(None, Some(service.addr), "v2") {
+        write(&folder.path().join("rules").join(path), &text);
+    }
+    let process = Process::start(folder.path());
+    let body = format!(r#"{{"id":7,"total":1999,"state":"open","note":"{}"}}"#, "x".repeat(8 << 20));
+    let post = async || ask(process.addr, "POST /v1/orders", &["Content-Type: application/json"], body.as_bytes()).await;
+    assert_eq!(post().await.status, 200);
+    let (mut most, before) = (0, resident(process.id()));
+    for _ in 0..24 {
+        assert_eq!(post().await.status, 200);
+        drop(service.take());
+        most = most.max(resident(process.id()));
+    }
+    // One of them is there three times while it is in work: as it came, as it goes, and in the buffers in between.
+    assert!(most < before + (48 << 10), "{before} KiB after one, {most} KiB after many");
+}
