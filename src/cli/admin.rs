@@ -60,14 +60,19 @@ impl Gateway {
         }
         if let Some(path) = address.strip_prefix("unix:") {
             let request = request.header(header::HOST, "localhost").body(Body::from(body));
-            let stream = UnixStream::connect(path).await.map_err(|error| error.to_string())?;
+            let stream = UnixStream::connect(path).await.map_err(|error| unreached(&error))?;
             return send(stream, request.map_err(|error| error.to_string())?).await;
         }
         let request = request.header(header::HOST, address).body(Body::from(body));
         let request = request.map_err(|_| "not an address".to_owned())?;
-        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect(address).await.map_err(|error| unreached(&error))?;
         send(stream, request).await
     }
+}
+
+/// Nobody was there.
+fn unreached(error: &std::io::Error) -> String {
+    format!("no gateway listens there ({error}); is one running, and is this its `admin` address (`--admin`)?")
 }
 
 async fn send<S>(stream: S, request: Request<Body>) -> Result<(StatusCode, Bytes), String>
