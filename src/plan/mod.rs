@@ -25,6 +25,7 @@ mod lens;
 mod line;
 mod members;
 mod message;
+pub(crate) mod names;
 mod negotiate;
 mod patch;
 mod put;
