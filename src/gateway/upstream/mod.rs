@@ -174,10 +174,11 @@ pub(super) fn target(prefix: &str, asked: &Uri, path: &str, query: Option<&str>)
     if let Some(same) = same.filter(|asked| asked.path() == path && asked.query() == query) {
         return Ok(Uri::from(same.clone()));
     }
-    let whole = match query {
-        Some(query) => format!("{prefix}{path}?{query}"),
-        None => format!("{prefix}{path}"),
-    };
-    let target = whole.parse::<PathAndQuery>().map(Uri::from);
+    let mut whole = String::with_capacity(prefix.len() + path.len() + query.map_or(0, |query| query.len() + 1));
+    whole.extend([prefix, path]);
+    if let Some(query) = query {
+        whole.extend(["?", query]);
+    }
+    let target = PathAndQuery::try_from(whole).map(Uri::from);
     target.map_err(|error| Trouble::new(Kind::Value).detail("the request's address cannot be written").cause(error))
 }
