@@ -17,16 +17,17 @@ pub(crate) fn random() -> u64 {
 
 /// Random hexadecimal digits, sixteen after each of these.
 pub(super) fn digits<const N: usize>(before: [&str; N], after: &str) -> String {
-    let mut text = String::with_capacity(64);
+    let mut text = Vec::with_capacity(64);
     for part in before {
-        text.push_str(part);
+        text.extend_from_slice(part.as_bytes());
         let bits = random();
         for half in [bits >> 32, bits & 0xffff_ffff] {
-            text.push_str(std::str::from_utf8(&eight_digits(half)).unwrap_or_default());
+            text.extend_from_slice(&eight_digits(half));
         }
     }
-    text.push_str(after);
-    text
+    text.extend_from_slice(after.as_bytes());
+    // It is ASCII.
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The hexadecimal digits of a number of 32 bits, all at once.

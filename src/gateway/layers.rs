@@ -128,13 +128,9 @@ fn check_method(request: &mut Request<Body>, upgrades: &[String]) -> Result<(), 
     if is_refused { Err(Trouble::new(Kind::Method)) } else { Ok(()) }
 }
 
-/// Which fields a head has that matter at the door.
+/// Which fields a head has that have to be looked at once more.
 #[derive(Default)]
 struct Named {
-    /// How many times.
-    types: usize,
-    connection: bool,
-    expect: bool,
     via: bool,
     /// What only the gateway says of a caller's certificate.
     client: bool,
@@ -148,12 +144,15 @@ fn check_head(request: &Request<Body>, limits: &Limits) -> Result<Named, Trouble
         return Err(Trouble::new(Kind::TargetTooLong).detail(format!("the limit is {} bytes", limits.uri)));
     }
     // One walk over the few that are there, instead of a search for each.
-    let (mut bytes, mut named) = (0, Named::default());
+    let (mut bytes, mut types, mut is_connection_named) = (0, 0, false);
+    let (mut expectation, mut named) = (None, Named::default());
     for (name, value) in headers {
         bytes += name.as_str().len() + value.len() + 4;
-        named.types += usize::from(*name == header::CONTENT_TYPE);
-        named.connection |= *name == header::CONNECTION;
-        named.expect |= *name == header::EXPECT;
+        types += usize::from(*name == header::CONTENT_TYPE);
+        is_connection_named |= *name == header::CONNECTION;
+        if *name == header::EXPECT {
+            expectation.get_or_insert(value);
+        }
         named.via |= *name == header::VIA;
         named.client |= *name == X_FORWARDED_CLIENT_CERT;
     }
@@ -161,13 +160,12 @@ fn check_head(request: &Request<Body>, limits: &Limits) -> Result<Named, Trouble
         return Err(Trouble::new(Kind::HeadersTooLarge)
             .detail(format!("the limits are {} headers and {} bytes", limits.header_count, limits.header_bytes)));
     }
-    if named.types > 1 {
+    if types > 1 {
         return Err(Trouble::new(Kind::Header).detail("there is more than one Content-Type"));
     }
-    if named.connection && connection_names_end_to_end(headers) {
+    if is_connection_named && connection_names_end_to_end(headers) {
         return Err(Trouble::new(Kind::Header).detail("Connection names a header that must reach the service"));
     }
-    let expectation = named.expect.then(|| headers.get(header::EXPECT)).flatten();
     if expectation.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(Trouble::new(Kind::Expectation).detail("the only expectation is `100-continue`"));
     }

@@ -185,9 +185,10 @@ impl Simple {
             simple.tells_date |= *name == header::DATE;
         }
         simple.length = response.body().size_hint().exact().filter(|length| *length <= LARGEST)?;
-        let is_so = match has_none(status) {
-            true => simple.length == 0 && !simple.tells_length,
-            false => !simple.tells_length || told == Some(simple.length),
+        let is_so = if has_none(status) {
+            simple.length == 0 && !simple.tells_length
+        } else {
+            !simple.tells_length || told == Some(simple.length)
         };
         (is_so && !status.is_informational()).then_some(simple)
     }
