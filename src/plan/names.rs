@@ -65,9 +65,9 @@ mod tests {
 
     #[test]
     fn names_that_differ_little_are_told_apart_by_every_part_of_the_hash() {
-        let hasher = BuildHasherDefault::<Folded>::default();
+        let folded = BuildHasherDefault::<Folded>::default();
         let names = (0..50_000).flat_map(|number| [format!("v{number}"), format!("GET /orders-{number}/{{id}}")]);
-        let hashes: Vec<u64> = names.map(|name| hasher.hash_one(name)).collect();
+        let hashes: Vec<u64> = names.map(|name| folded.hash_one(name)).collect();
         let parts = |shift: u32| hashes.iter().map(|hash| (hash >> shift) & 0xffff).collect::<HashSet<_>>().len();
         assert_eq!(hashes.iter().collect::<HashSet<_>>().len(), hashes.len());
         // As many as of 100,000 balls in 65,536 urns are expected not to be empty, give or take.
@@ -78,8 +78,8 @@ mod tests {
 
     #[test]
     fn where_a_text_ends_matters() {
-        let hasher = BuildHasherDefault::<Folded>::default();
+        let folded = BuildHasherDefault::<Folded>::default();
         let texts = ["", "\0", "\0\0", "a", "a\0", "aaaaaaaa", "aaaaaaaa\0"];
-        assert_eq!(texts.map(|text| hasher.hash_one(text)).into_iter().collect::<HashSet<_>>().len(), texts.len());
+        assert_eq!(texts.map(|text| folded.hash_one(text)).into_iter().collect::<HashSet<_>>().len(), texts.len());
     }
 }
