@@ -28,7 +28,14 @@ pub(super) struct AccessLog {
 /// Which members lines have.
 #[derive(Debug, Default)]
 struct Fields {
+    /// Those that they do not have, as [`key`] writes them.
     without: Vec<String>,
+}
+
+impl Fields {
+    fn without(names: &[String]) -> Self {
+        Self { without: names.iter().map(|name| format!(",\"{name}\":")).collect() }
+    }
 }
 
 impl AccessLog {
@@ -44,7 +51,7 @@ impl AccessLog {
             AccessTo::Stderr => Some(Lines::to(name, Box::new(io::stderr()), TOGETHER)?),
             AccessTo::File(path) => Some(Lines::to_file(name, path, TOGETHER)?),
         };
-        let fields = Fields { without: log.without.clone() };
+        let fields = Fields::without(&log.without);
         Ok(Self { lines, below: threshold(log.sample), slow: log.slow, fields, left_out: AtomicU64::new(0) })
     }
 
@@ -112,6 +119,13 @@ thread_local! {
     static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// A member's name as it stands in a line, after another member.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
 /// One valid JSON line, whatever the request's bytes are.
 fn write_line(entry: &Entry<'_>, fields: &Fields, line: &mut Vec<u8>) -> io::Result<()> {
     let known = entry.known;
@@ -119,42 +133,42 @@ fn write_line(entry: &Entry<'_>, fields: &Fields, line: &mut Vec<u8>) -> io::Res
     line.out.extend_from_slice(b"{\"ts\":\"");
     push_time(line.out, entry.at.duration_since(UNIX_EPOCH).unwrap_or_default());
     line.out.push(b'"');
-    line.text("request_id", &entry.identity.request);
-    line.text("trace_id", entry.identity.trace_id());
-    line.text("peer", &entry.caller.name);
-    line.text("protocol", entry.protocol);
-    line.text("method", entry.method);
-    line.text("path", entry.path);
-    line.text("service", known.service());
-    line.maybe("consumer", known.consumer.as_deref());
-    line.maybe("route", known.route.as_deref());
-    line.text("asked", known.asked());
-    line.text("served", known.served());
+    line.text(key!("request_id"), &entry.identity.request);
+    line.text(key!("trace_id"), entry.identity.trace_id());
+    line.text(key!("peer"), &entry.caller.name);
+    line.text(key!("protocol"), entry.protocol);
+    line.text(key!("method"), entry.method);
+    line.text(key!("path"), entry.path);
+    line.text(key!("service"), known.service());
+    line.maybe(key!("consumer"), known.consumer.as_deref());
+    line.maybe(key!("route"), known.route.as_deref());
+    line.text(key!("asked"), known.asked());
+    line.text(key!("served"), known.served());
     let (number, rules) = known.generation.as_ref().map_or((0, ""), |seen| (seen.number, &seen.hash));
-    line.number("generation", number);
-    line.text("rules", rules);
-    line.number("status", entry.status.into());
-    line.text("outcome", entry.outcome);
-    line.maybe("fault", known.fault);
-    line.millis("duration_ms", entry.duration);
-    line.maybe("endpoint", known.endpoint.as_ref().map(|endpoint| endpoint.name()));
-    line.number("attempts", known.attempts as u64);
-    line.millis("upstream_ms", known.upstream);
-    line.millis("translate_ms", known.translating);
-    line.number("dropped_members", known.dropped_members as u64);
-    line.number("request_bytes", known.request_bytes);
-    line.number("response_bytes", entry.response_bytes);
+    line.number(key!("generation"), number);
+    line.text(key!("rules"), rules);
+    line.number(key!("status"), entry.status.into());
+    line.text(key!("outcome"), entry.outcome);
+    line.maybe(key!("fault"), known.fault);
+    line.millis(key!("duration_ms"), entry.duration);
+    line.maybe(key!("endpoint"), known.endpoint.as_ref().map(|endpoint| endpoint.name()));
+    line.number(key!("attempts"), known.attempts as u64);
+    line.millis(key!("upstream_ms"), known.upstream);
+    line.millis(key!("translate_ms"), known.translating);
+    line.number(key!("dropped_members"), known.dropped_members as u64);
+    line.number(key!("request_bytes"), known.request_bytes);
+    line.number(key!("response_bytes"), entry.response_bytes);
     if let Some((version, reason)) = known.fallback
-        && let Some(out) = line.key("fallback")
+        && let Some(out) = line.key(key!("fallback"))
     {
         let fallback = serde_json::json!({"from": known.version(version), "reason": reason});
         serde_json::to_writer(out, &fallback)?;
     }
     if let Some(kind) = known.background {
-        line.text("background", kind);
+        line.text(key!("background"), kind);
     }
     if !known.calls.is_empty()
-        && let Some(out) = line.key("calls")
+        && let Some(out) = line.key(key!("calls"))
     {
         let call = |(name, made, failed): &(String, usize, usize)| serde_json::json!({"name": name, "made": made, "failed": failed});
         let calls: Vec<_> = known.calls.iter().map(call).collect();
@@ -172,48 +186,41 @@ struct Line<'l> {
 
 impl Line<'_> {
     /// Names a member, whose value is to be written next; none: it is left out.
-    fn key(&mut self, name: &str) -> Option<&mut Vec<u8>> {
-        if self.fields.without.iter().any(|one| one == name) {
+    fn key(&mut self, key: &'static str) -> Option<&mut Vec<u8>> {
+        if self.fields.without.iter().any(|one| one == key) {
             return None;
         }
-        self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        self.out.extend_from_slice(key.as_bytes());
         Some(self.out)
     }
 
-    fn text(&mut self, name: &str, text: &str) {
-        let Some(out) = self.key(name) else { return };
-        // Most texts are as they are written.
-        if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
-            return write_string(text, out);
+    fn text(&mut self, key: &'static str, text: &str) {
+        if let Some(out) = self.key(key) {
+            write_string(text, out);
         }
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
     }
 
-    fn maybe(&mut self, name: &str, text: Option<&str>) {
+    fn maybe(&mut self, key: &'static str, text: Option<&str>) {
         match text {
-            Some(text) => self.text(name, text),
+            Some(text) => self.text(key, text),
             None => {
-                if let Some(out) = self.key(name) {
+                if let Some(out) = self.key(key) {
                     out.extend_from_slice(b"null");
                 }
             }
         }
     }
 
-    fn number(&mut self, name: &str, number: u64) {
-        if let Some(out) = self.key(name) {
+    fn number(&mut self, key: &'static str, number: u64) {
+        if let Some(out) = self.key(key) {
             push_number(out, number, 1);
         }
     }
 
     /// Milliseconds with three places.
-    fn millis(&mut self, name: &str, time: Duration) {
+    fn millis(&mut self, key: &'static str, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        if let Some(out) = self.key(name) {
+        if let Some(out) = self.key(key) {
             push_number(out, micros / 1000, 1);
             out.push(b'.');
             push_number(out, micros % 1000, 3);
@@ -222,16 +229,20 @@ impl Line<'_> {
 }
 
 /// A number in at least so many digits.
-fn push_number(out: &mut Vec<u8>, number: u64, digits: usize) {
-    let start = out.len();
-    let mut rest = number;
-    while rest > 0 || out.len() - start < digits {
-        out.push(b'0' + (rest % 10) as u8);
+pub(super) fn push_number(out: &mut Vec<u8>, number: u64, digits: usize) {
+    // As many as the largest number has.
+    let mut text = [b'0'; 20];
+    let (mut rest, mut left) = (number, text.len());
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
+        left -= 1;
+        if rest == 0 {
+            break;
+        }
     }
-    if let Some(written) = out.get_mut(start..) {
-        written.reverse();
-    }
+    let start = left.min(text.len().saturating_sub(digits));
+    out.extend_from_slice(text.get(start..).unwrap_or_default());
 }
 
 thread_local! {
@@ -304,7 +315,7 @@ mod tests {
     fn texts_are_json() {
         for text in ["", "plain", "a\"b\\c", "\u{1}\n\u{7f}\u{e9}"] {
             let mut out = b"{\"a\":1".to_vec();
-            Line { out: &mut out, fields: &Fields::default() }.text("b", text);
+            Line { out: &mut out, fields: &Fields::default() }.text(key!("b"), text);
             out.push(b'}');
             let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
             assert_eq!(line["b"], text);
@@ -323,12 +334,12 @@ mod tests {
     #[test]
     fn times_have_three_places() {
         let mut text = Vec::new();
-        let fields = Fields { without: vec!["d".to_owned()] };
+        let fields = Fields::without(&["d".to_owned()]);
         let mut line = Line { out: &mut text, fields: &fields };
-        line.millis("a", Duration::from_micros(12_034));
-        line.millis("b", Duration::ZERO);
-        line.number("c", 0);
-        line.number("d", 0);
+        line.millis(key!("a"), Duration::from_micros(12_034));
+        line.millis(key!("b"), Duration::ZERO);
+        line.number(key!("c"), 0);
+        line.number(key!("d"), 0);
         assert_eq!(String::from_utf8(text).unwrap(), r#","a":12.034,"b":0.000,"c":0"#);
     }
 }

@@ -56,7 +56,9 @@ enum Place<T> {
 
 impl<T: Send + 'static> Movable<T> {
     pub(super) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(Place::Here(Box::pin(future)))
+        // Made where it stays: it is large.
+        let future = Box::write(Box::new_uninit(), future);
+        Self(Place::Here(Box::into_pin(future)))
     }
 }
 

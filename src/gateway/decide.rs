@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::request::Parts;
 use http::{HeaderMap, header};
 
-use super::headers::random;
+use super::chance::random;
 use super::target::Target;
 use super::tls::Secured;
 use super::trouble::{Kind, Trouble};

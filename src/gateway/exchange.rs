@@ -16,7 +16,7 @@ use super::body::records::Framing;
 use super::decide::{Decided, decide, tell_ending};
 use super::events::{Message, Stream};
 use super::generation::Standing;
-use super::headers::{Identity, Route, decorate, end_to_end, remove_hop_by_hop, remove_where, takes_trailers};
+use super::headers::{Identity, Route, decorate, end_to_end, remove_services, takes_trailers};
 use super::introduction::Introduction;
 use super::overload::{Key, Place};
 use super::record::Facts;
@@ -26,7 +26,7 @@ use super::translate::{self, Worker};
 use super::trouble::{Kind, Trouble};
 use super::upstream::{Cluster, Outgoing, Payload, Sent, target as address};
 use super::validators::Representation;
-use super::{asynchronous, fallback, grpc, headers, streaming, upgrade};
+use super::{asynchronous, chance, fallback, grpc, headers, streaming, upgrade};
 use crate::plan::address::Surroundings;
 use crate::plan::wire::media_type;
 use crate::plan::{Exchange, Limits, ServicePlan};
@@ -35,10 +35,8 @@ use crate::plan::{Exchange, Limits, ServicePlan};
 pub(super) struct Call<'c> {
     pub(super) app: &'c App,
     pub(super) service: &'c Arc<ServicePlan>,
-    /// The services of its versions, by index.
-    pub(super) clusters: &'c [Option<Arc<Cluster>>],
-    /// Names the rules of the service, the same for the same rules everywhere.
-    pub(super) rules: &'c str,
+    /// What is known of it beside its plan.
+    pub(super) standing: &'c Standing,
     /// Index of the version that the caller speaks.
     pub(super) asked: usize,
     /// Index of the version whose service answers.
@@ -75,7 +73,7 @@ impl<'c> Call<'c> {
 
     /// The service that answers.
     pub(super) fn cluster(&self) -> Option<&'c Arc<Cluster>> {
-        self.clusters.get(self.served)?.as_ref()
+        self.standing.clusters.get(self.served)?.as_ref()
     }
 
     /// Where the service is, in the addresses that it tells: the endpoint that has answered, else what stands for all.
@@ -101,12 +99,12 @@ impl<'c> Call<'c> {
     }
 
     /// What the caller gets, as its entity tags tell it from what others get.
-    pub(super) fn representation(&self) -> Representation {
+    pub(super) fn representation(&self) -> Representation<'_> {
         let version = self.version(self.asked);
         if self.asked == self.served {
             Representation::native(version)
         } else {
-            Representation::translated(version, self.rules)
+            Representation::translated(version, &self.standing.rules)
         }
     }
 
@@ -116,13 +114,6 @@ impl<'c> Call<'c> {
         let take = |key| self.app.overload.room.also(key).ok_or_else(Trouble::overloaded);
         let version = take(Key::Version(&self.service.name, self.version(self.served)))?;
         Ok([Some(version), consumer.map(Key::Consumer).map(take).transpose()?])
-    }
-
-    /// Whether one address has the documents of several services, whose entity tags could then be mistaken for one
-    /// another.
-    pub(super) fn shares_addresses(&self) -> bool {
-        let services = self.clusters.iter().flatten().count();
-        self.service.varies_by().next().is_some() && services > 1
     }
 
     /// What translations of this exchange keep to.
@@ -178,7 +169,7 @@ impl<'c> Call<'c> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("TE"));
         }
         let silence = self.manner.grpc.then_some(self.app.settings.timeouts.tunnel);
-        let span = self.facts.is_traced().then(headers::random);
+        let span = self.facts.is_traced().then(chance::random);
         if let Some(span) = span {
             headers::set_span(&mut headers, self.identity, span);
         }
@@ -196,8 +187,7 @@ impl<'c> Call<'c> {
         }
         self.note(begun, sent);
         let mut response = answered?;
-        remove_hop_by_hop(response.headers_mut());
-        remove_where(response.headers_mut(), |name| name.as_str().starts_with("bifocal-"));
+        remove_services(response.headers_mut());
         self.app.forget_own(response.headers_mut());
         Ok(response)
     }
@@ -300,8 +290,7 @@ async fn answer(
     let call = |served| Call {
         app,
         service,
-        clusters: &standing.clusters,
-        rules: &standing.rules,
+        standing,
         asked,
         served,
         target,
@@ -370,7 +359,7 @@ async fn pass(call: &Call<'_>, mut headers: HeaderMap, body: Body) -> Result<Res
     headers.remove(header::CONTENT_LENGTH);
     let (path, query) = (call.target.path.as_str(), call.target.query.as_deref());
     call.note_operation();
-    let shares = call.shares_addresses();
+    let shares = call.standing.shares_addresses;
     if shares {
         // A service's own tags are never foreign to it.
         let _ = call.representation().unscope_conditions(&mut headers, true);

@@ -21,6 +21,8 @@ use crate::rules::checked::CheckedService;
 pub(super) struct Generation {
     /// Counts from 1 in this process; 0: nothing has been loaded yet.
     pub(super) number: u64,
+    /// The same as responses say it.
+    pub(super) told: HeaderValue,
     /// Names the content: over the names and hashes of its services.
     pub(super) hash: String,
     /// When it began to serve.
@@ -45,6 +47,9 @@ pub(super) struct Standing {
     vary: Option<HeaderValue>,
     /// The services of its versions, by index.
     pub(super) clusters: Vec<Option<Arc<Cluster>>>,
+    /// Whether one address has the documents of several services, whose entity tags could then be mistaken for one
+    /// another.
+    pub(super) shares_addresses: bool,
     /// What it counts.
     pub(super) counters: Counters,
     /// For each version that asks, for each that answers: what responses say of it.
@@ -79,7 +84,8 @@ impl Standing {
         let told = plan.versions.iter().map(|asked| Told::new(asked, &plan.versions)).collect();
         let rules = hex(serving.hash.get(..4).unwrap_or_default());
         let clusters = clusters.map(|clusters| clusters.of(&plan)).unwrap_or_default();
-        Self { rules, varies, vary, clusters, counters: Counters::default(), told, plan }
+        let shares_addresses = plan.varies_by().next().is_some() && clusters.iter().flatten().count() > 1;
+        Self { rules, varies, vary, clusters, shares_addresses, counters: Counters::default(), told, plan }
     }
 
     /// Says by what the representation varies.
@@ -152,7 +158,7 @@ impl Generation {
             known.map_or_else(|| Arc::new(Standing::new(serving, clusters)), |known| Arc::clone(known))
         };
         let standings = services.values().map(standing).collect();
-        Self { number, hash, since: SystemTime::now(), plan, services, standings }
+        Self { number, told: number.into(), hash, since: SystemTime::now(), plan, services, standings }
     }
 
     /// What serves a host and path.

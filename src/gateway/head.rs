@@ -32,13 +32,34 @@ impl Fields {
                 }
                 expected = Some(length(&value)?);
             } else if name == header::CONNECTION {
-                let options = value.to_str().ok()?.split(',');
-                closes |= options.map(str::trim).any(|option| option.eq_ignore_ascii_case("close"));
+                closes |= elements(value.to_str().ok()?).any(|option| option.eq_ignore_ascii_case("close"));
             }
             headers.append(name, value);
         }
         Some(Self { headers, length: expected, closes })
     }
+}
+
+/// Whether any of these fields is there: one walk over the few that are.
+#[inline]
+pub(super) fn has_any(headers: &HeaderMap, names: &[HeaderName]) -> bool {
+    headers.keys().any(|name| names.contains(name))
+}
+
+/// The elements of a list, as one field has it.
+pub(super) fn elements(text: &str) -> impl Iterator<Item = &str> {
+    let mut left = Some(text);
+    std::iter::from_fn(move || {
+        let text = left?;
+        // Lists are short: a search for a letter in a text would prepare for long ones.
+        let comma = text.bytes().position(|byte| byte == b',');
+        let (element, after) = match comma {
+            Some(at) => (text.get(..at)?, text.get(at + 1..)),
+            None => (text, None),
+        };
+        left = after;
+        Some(element.trim_ascii())
+    })
 }
 
 /// A length in digits and nothing else.

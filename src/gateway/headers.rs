@@ -1,12 +1,12 @@
 //! Header fields between the two sides: what ends here, what is added, what is never taken from outside.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
 
 use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::chance::digits;
+use super::head::{elements, has_any};
 use super::introduction::Introduction;
 use super::target::Target;
 use super::tls::Secured;
@@ -21,7 +21,8 @@ pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+/// Who a caller is by its certificate; said by the gateway alone.
+pub(super) const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Whether a field concerns one connection (RFC 9110, 7.6.1, and its predecessors).
@@ -41,13 +42,25 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// Removes what concerns only the connection that a message came on, the fields that it names itself included.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // What is named most goes in any case.
-    let named = connection_options(headers).filter(|name| !name.eq_ignore_ascii_case("keep-alive"));
-    let named: Vec<HeaderName> = named.filter_map(|name| name.parse().ok()).collect();
-    for name in named {
-        headers.remove(name);
+    remove_hop_by_hop_and(headers, |_| false);
+}
+
+/// The same, and all fields besides whose names are so.
+fn remove_hop_by_hop_and(headers: &mut HeaderMap, is_so: impl Fn(&HeaderName) -> bool) {
+    if headers.keys().any(|name| *name == header::CONNECTION) {
+        // What is named most goes in any case.
+        let named = connection_options(headers).filter(|name| !name.eq_ignore_ascii_case("keep-alive"));
+        let named: Vec<HeaderName> = named.filter_map(|name| name.parse().ok()).collect();
+        for name in named {
+            headers.remove(name);
+        }
     }
-    remove_where(headers, is_hop_by_hop);
+    remove_where(headers, |name| is_hop_by_hop(name) || is_so(name));
+}
+
+/// Removes from a service's answer what concerns only its connection, and what is the gateway's to say.
+pub(super) fn remove_services(headers: &mut HeaderMap) {
+    remove_hop_by_hop_and(headers, |name| name.as_str().starts_with("bifocal-"));
 }
 
 /// Removes all fields whose names are so: one walk over the few that are there.
@@ -60,12 +73,12 @@ pub(super) fn remove_where(headers: &mut HeaderMap, is_so: impl Fn(&HeaderName) 
 /// Whether a caller takes trailers (RFC 9110, 10.1.4).
 pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("trailers"))
+    values.flat_map(elements).any(|one| one.eq_ignore_ascii_case("trailers"))
 }
 
 fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim).filter(|name| !name.is_empty())
+    values.flat_map(elements).filter(|name| !name.is_empty())
 }
 
 /// Whether `Connection` names a field that must reach the service: a way to strip credentials or routing.
@@ -109,8 +122,9 @@ pub(super) struct Identity {
 impl Identity {
     /// Takes over what the caller says if it is sane, else makes it up.
     pub(super) fn of(headers: &HeaderMap) -> Self {
+        let says = has_any(headers, &[REQUEST_ID, TRACEPARENT]);
         let one = |name: HeaderName| {
-            let mut values = headers.get_all(name).iter();
+            let mut values = says.then(|| headers.get_all(name).iter())?;
             values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
         };
         let request = one(REQUEST_ID).filter(|id| is_sane_id(id)).map(str::to_owned);
@@ -129,7 +143,8 @@ impl Identity {
 
     /// The trace's id.
     pub(super) fn trace_id(&self) -> &str {
-        self.trace.split('-').nth(1).unwrap_or_default()
+        // Whatever its version, it begins so (W3C Trace Context, 3.2.2).
+        self.trace.get(3..35).unwrap_or_default()
     }
 
     /// Whether the trace is the caller's own.
@@ -156,22 +171,6 @@ impl Identity {
     }
 }
 
-/// Random hexadecimal digits, sixteen after each of these.
-fn digits<const N: usize>(before: [&str; N], after: &str) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(64);
-    for part in before {
-        text.push_str(part);
-        let (mut bits, mut written) = (random(), [b'0'; 16]);
-        for digit in &mut written {
-            *digit = DIGITS.get((bits >> 60) as usize).copied().unwrap_or(b'0');
-            bits <<= 4;
-        }
-        text.push_str(std::str::from_utf8(&written).unwrap_or_default());
-    }
-    text + after
-}
-
 fn is_sane_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@~".contains(&byte);
     (1..=128).contains(&id.len()) && id.bytes().all(plain)
@@ -188,18 +187,6 @@ fn is_traceparent(text: &str) -> bool {
         if hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && some(trace) && some(parent))
 }
 
-thread_local! {
-    static RANDOM: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
-}
-
-/// Random enough for ids: the hash of a count, with keys of this thread's own that the system has seeded.
-pub(crate) fn random() -> u64 {
-    RANDOM.with(|(keys, count)| {
-        count.set(count.get().wrapping_add(1));
-        keys.hash_one(count.get())
-    })
-}
-
 /// What the service is told of the connection that it does not see.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Route<'r> {
@@ -213,15 +200,14 @@ pub(super) struct Route<'r> {
 
 /// A request's headers without what ends here: the part that rules may see.
 pub(super) fn end_to_end(mut kept: HeaderMap, forwarded: Forwarded) -> HeaderMap {
-    remove_hop_by_hop(&mut kept);
-    kept.remove(header::HOST);
-    kept.remove(header::EXPECT);
     let keeps = |name: &HeaderName| {
         let told = matches!(name.as_str(), "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "forwarded");
         let traced = matches!(name.as_str(), "via" | "tracestate");
         traced || (told && forwarded == Forwarded::Append)
     };
-    remove_where(&mut kept, |name| is_managed(name) && !keeps(name));
+    remove_hop_by_hop_and(&mut kept, |name| {
+        *name == header::HOST || *name == header::EXPECT || (is_managed(name) && !keeps(name))
+    });
     kept
 }
 
@@ -230,12 +216,14 @@ const OWN_FIELDS: usize = 8;
 
 /// Adds what the gateway itself says. Done last, so that no rule can say otherwise.
 pub(super) fn decorate(headers: &mut HeaderMap, route: Route<'_>, target: &Target, identity: &Identity) {
-    remove_hop_by_hop(headers);
-    headers.remove(header::HOST);
+    remove_hop_by_hop_and(headers, |name| {
+        let is_foreign = *name == TRACESTATE && !identity.traced;
+        *name == header::HOST || *name == X_FORWARDED_CLIENT_CERT || is_foreign
+    });
     // Room for all that follows at once: a map that grows is built anew.
     headers.reserve(OWN_FIELDS);
     let Introduction { address, proto, secured, .. } = route.caller;
-    vouch(headers, secured.as_ref());
+    certify(headers, secured.as_ref());
     let asked = route.caller.asked(target.authority.as_deref());
     if route.forwarded == Forwarded::Replace {
         headers.insert(X_FORWARDED_FOR, address.clone());
@@ -256,9 +244,6 @@ pub(super) fn decorate(headers: &mut HeaderMap, route: Route<'_>, target: &Targe
     append_to_list(headers, header::VIA, route.via.clone());
     set(headers, REQUEST_ID, &identity.request);
     set(headers, TRACEPARENT, &identity.trace);
-    if !identity.traced {
-        headers.remove(TRACESTATE);
-    }
 }
 
 /// Names the span that calls, instead of the caller's.
@@ -269,7 +254,11 @@ pub(super) fn set_span(headers: &mut HeaderMap, identity: &Identity, span: u64) 
 /// Says who the caller is by its certificate. Done at the door, so that nothing inside believes the caller's own word, and
 /// again on the way out, so that no rule says otherwise.
 pub(super) fn vouch(headers: &mut HeaderMap, secured: Option<&Secured>) {
-    headers.remove(X_FORWARDED_CLIENT_CERT);
+    remove_where(headers, |name| *name == X_FORWARDED_CLIENT_CERT);
+    certify(headers, secured);
+}
+
+fn certify(headers: &mut HeaderMap, secured: Option<&Secured>) {
     if let Some(certificate) = secured.and_then(|secured| secured.certificate.clone()) {
         headers.insert(X_FORWARDED_CLIENT_CERT, certificate);
     }
@@ -279,7 +268,7 @@ pub(super) fn vouch(headers: &mut HeaderMap, secured: Option<&Secured>) {
 pub(super) fn is_looping(headers: &HeaderMap, via: &HeaderValue) -> bool {
     let own = via.to_str().unwrap_or_default();
     let values = headers.get_all(header::VIA).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|hop| hop.trim() == own)
+    values.flat_map(elements).any(|hop| hop == own)
 }
 
 /// Adds names to `Vary` that are not there yet.

@@ -11,7 +11,7 @@ use super::App;
 use super::connection::{Answering, Arrival};
 use super::exchange;
 use super::framing::{FRAGMENT, Verdict};
-use super::headers::{connection_names_end_to_end, is_looping, last_forwarded, vouch};
+use super::headers::{X_FORWARDED_CLIENT_CERT, connection_names_end_to_end, is_looping, last_forwarded, vouch};
 use super::overload::{Key, Place, Rung};
 use super::record::{Recorded, Recording};
 use super::rescue::{Listener, rescue};
@@ -76,13 +76,15 @@ fn admit(app: &App, peer: SocketAddr, headers: &HeaderMap) -> Result<Place, Trou
 fn strict(app: &App, framed: Option<Verdict>, request: &mut Request<Body>) -> Result<Target, Trouble> {
     check_framing(framed, request.version(), request.headers()).map_err(Trouble::closing)?;
     check_method(request, &app.settings.upgrades).map_err(Trouble::closing)?;
-    check_head(request, &app.settings.limits).map_err(Trouble::closing)?;
+    let named = check_head(request, &app.settings.limits).map_err(Trouble::closing)?;
     if request.version() == Version::HTTP_2 {
         join_cookies(request.headers_mut()).map_err(Trouble::closing)?;
     }
     let secured = request.extensions().get::<Secured>().cloned();
-    vouch(request.headers_mut(), secured.as_ref());
-    if is_looping(request.headers(), &app.via) {
+    if named.client || secured.is_some() {
+        vouch(request.headers_mut(), secured.as_ref());
+    }
+    if named.via && is_looping(request.headers(), &app.via) {
         return Err(Trouble::new(Kind::Loop));
     }
     parse_target(request).map_err(|reason| Trouble::new(Kind::Target).detail(reason).closing())
@@ -126,27 +128,46 @@ fn check_method(request: &mut Request<Body>, upgrades: &[String]) -> Result<(), 
     if is_refused { Err(Trouble::new(Kind::Method)) } else { Ok(()) }
 }
 
-fn check_head(request: &Request<Body>, limits: &Limits) -> Result<(), Trouble> {
+/// Which fields a head has that have to be looked at once more.
+#[derive(Default)]
+struct Named {
+    via: bool,
+    /// What only the gateway says of a caller's certificate.
+    client: bool,
+}
+
+fn check_head(request: &Request<Body>, limits: &Limits) -> Result<Named, Trouble> {
     let headers = request.headers();
     let uri = request.uri();
     let target_length = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
     if target_length > limits.uri {
         return Err(Trouble::new(Kind::TargetTooLong).detail(format!("the limit is {} bytes", limits.uri)));
     }
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    // One walk over the few that are there, instead of a search for each.
+    let (mut bytes, mut types, mut is_connection_named) = (0, 0, false);
+    let (mut expectation, mut named) = (None, Named::default());
+    for (name, value) in headers {
+        bytes += name.as_str().len() + value.len() + 4;
+        types += usize::from(*name == header::CONTENT_TYPE);
+        is_connection_named |= *name == header::CONNECTION;
+        if *name == header::EXPECT {
+            expectation.get_or_insert(value);
+        }
+        named.via |= *name == header::VIA;
+        named.client |= *name == X_FORWARDED_CLIENT_CERT;
+    }
     if headers.len() > limits.header_count || bytes > limits.header_bytes {
         return Err(Trouble::new(Kind::HeadersTooLarge)
             .detail(format!("the limits are {} headers and {} bytes", limits.header_count, limits.header_bytes)));
     }
-    if headers.get_all(header::CONTENT_TYPE).iter().count() > 1 {
+    if types > 1 {
         return Err(Trouble::new(Kind::Header).detail("there is more than one Content-Type"));
     }
-    if connection_names_end_to_end(headers) {
+    if is_connection_named && connection_names_end_to_end(headers) {
         return Err(Trouble::new(Kind::Header).detail("Connection names a header that must reach the service"));
     }
-    let expectation = headers.get(header::EXPECT);
     if expectation.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(Trouble::new(Kind::Expectation).detail("the only expectation is `100-continue`"));
     }
-    Ok(())
+    Ok(named)
 }

@@ -10,7 +10,7 @@
 //! a thousandth of the service's; and whatever has had more than two thousandths of them has a row.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::access_log::rfc3339;
 use super::record::Entry;
+use crate::plan::names::{Folded, Names};
 
 /// Rows of one service.
 const ROWS: usize = 1000;
@@ -37,7 +38,7 @@ pub(super) struct Ledger {
 /// What one worker writes: a page for each service.
 #[derive(Debug, Default)]
 struct Pages {
-    pages: HashMap<String, Page>,
+    pages: Names<String, Page>,
     rows: usize,
 }
 
@@ -127,13 +128,22 @@ struct Key<'k> {
     consumer: &'k str,
 }
 
+impl Key<'_> {
+    /// Consumers are named by callers, so what they are hashed with has a seed; all else is named by rules.
+    fn hash_by(&self, seeded: &RandomState) -> u64 {
+        let mut rules = Folded::default();
+        (self.asked, self.served, self.operation).hash(&mut rules);
+        seeded.hash_one((rules.finish(), self.consumer))
+    }
+}
+
 /// One service, as one worker has seen it.
 #[derive(Debug)]
 struct Page {
     most: usize,
     hasher: RandomState,
     /// By hash: a request that has a row costs no allocation.
-    at: HashMap<u64, usize>,
+    at: Names<u64, usize>,
     rows: Vec<Row>,
     /// Of each row, the most requests that it can have had. Apart from the rows, since it is searched for the least.
     ranks: Vec<u64>,
@@ -184,12 +194,12 @@ impl Row {
 
 impl Page {
     fn new(most: usize) -> Self {
-        let (hasher, at) = (RandomState::new(), HashMap::new());
+        let (hasher, at) = (RandomState::new(), Names::default());
         Self { most, hasher, at, rows: Vec::new(), ranks: Vec::new(), other: 0, is_full: false }
     }
 
     fn count(&mut self, key: &Key<'_>, at: SystemTime, may_grow: bool) {
-        let hash = self.hasher.hash_one(key);
+        let hash = key.hash_by(&self.hasher);
         if let Some(index) = self.at.get(&hash).copied()
             && let (Some(row), Some(rank)) = (self.rows.get_mut(index), self.ranks.get_mut(index))
         {

@@ -2,7 +2,6 @@
 //!
 //! Only exemplars come from requests: the last trace of each bucket of latencies.
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -20,6 +19,7 @@ use super::messages::{self, Flows};
 use super::operating::Operating;
 use super::record::{Entry, Known};
 use super::upstream::{Clusters, Counts};
+use crate::plan::names::Names;
 
 /// What is counted.
 #[derive(Debug)]
@@ -229,7 +229,7 @@ impl Metrics {
     /// The counters of requests like this one.
     fn pair(&self, known: &Known) -> Pair {
         let durations = self.durations.get_or_create(&labels(known)).clone();
-        Pair { durations, translations: None, requests: HashMap::new() }
+        Pair { durations, translations: None, requests: Names::default() }
     }
 
     /// Counts a reload.
@@ -282,7 +282,7 @@ impl Metrics {
 
 /// The counters of one service by the versions that ask and answer: found by their labels once, then by indices.
 #[derive(Debug, Default)]
-pub(super) struct Counters(Mutex<HashMap<(usize, Option<usize>), Pair>>);
+pub(super) struct Counters(Mutex<Names<(usize, Option<usize>), Pair>>);
 
 /// Those of one pair of versions.
 #[derive(Debug)]
@@ -291,7 +291,7 @@ struct Pair {
     /// None as long as nothing was translated.
     translations: Option<Histogram>,
     /// By route, then by status class.
-    requests: HashMap<String, Vec<(&'static str, Counter)>>,
+    requests: Names<String, Vec<(&'static str, Counter)>>,
 }
 
 impl Pair {

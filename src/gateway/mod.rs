@@ -35,6 +35,7 @@ mod trouble;
 mod asynchronous;
 mod body;
 mod calls;
+mod chance;
 mod decide;
 mod events;
 mod exchange;
@@ -84,9 +85,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
 pub(crate) use access_log::rfc3339;
+pub(crate) use chance::random;
 pub(crate) use doors::Sockets;
 pub(crate) use handover::Predecessor;
-pub(crate) use headers::random;
 pub(crate) use levels::Levels;
 pub(crate) use lines::{Lines, MESSAGES};
 pub use listener::BindError;

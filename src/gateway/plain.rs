@@ -16,13 +16,13 @@ use std::{future::poll_fn, io};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, response};
+use http::{Method, Request, Response, StatusCode, Uri, header, response};
 use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
-use super::access_log::rfc3339;
+use super::access_log::{push_number, rfc3339};
 use super::connection::{Answering, Conn, Protocol, answer, stopped};
 use super::head;
 use super::rewound::{Rewound, poll_piece};
@@ -98,14 +98,14 @@ pub(super) async fn serve<A: Answering>(
         });
         let Some(response) = response.await else { return After::Over(wire) };
         drop(answered);
-        let Some(length) = length(&response).filter(|_| !to_head) else {
+        let Some(simple) = Simple::of(&response).filter(|_| !to_head) else {
             let heard = if early.is_empty() { heard } else { [&*heard, &*early].concat().into() };
             return After::Hyper(Rewound::new(wire).rewind(Bytes::new(), heard, None), Some(response));
         };
         let (parts, body) = response.into_parts();
-        let is_last = closes || closed(&parts.headers) || *is_stopping.borrow();
-        let said = write_head(&parts, length, is_last);
-        let is_whole = say(&mut wire, said, length, body, &mut early).await;
+        let is_last = closes || simple.closes || *is_stopping.borrow();
+        let said = write_head(&parts, &simple, is_last);
+        let is_whole = say(&mut wire, said, simple.length, body, &mut early).await;
         if is_last || !is_whole {
             return After::Over(wire);
         }
@@ -140,7 +140,7 @@ fn read_request(heard: &Bytes, limits: &Limits) -> Option<(Request<Body>, bool)>
         return None;
     }
     let head::Fields { headers, length, closes } = head::Fields::of(heard, read.headers, OWN_FIELDS)?;
-    if headers.contains_key(header::UPGRADE) || headers.contains_key(header::EXPECT) {
+    if head::has_any(&headers, &[header::UPGRADE, header::EXPECT]) {
         return None;
     }
     let body = heard.slice(end..);
@@ -154,20 +154,44 @@ fn read_request(heard: &Bytes, limits: &Limits) -> Option<(Request<Body>, bool)>
     Some((request, closes))
 }
 
-/// The length of an answer's body, if the answer is a simple one.
-fn length<B: http_body::Body>(response: &Response<B>) -> Option<u64> {
-    let (status, headers) = (response.status(), response.headers());
-    let is_framed = [header::TRANSFER_ENCODING, header::TRAILER, header::UPGRADE];
-    if status.is_informational() || is_framed.iter().any(|name| headers.contains_key(name)) {
-        return None;
+/// An answer that is a simple one.
+struct Simple {
+    /// Of its body.
+    length: u64,
+    /// What its head says itself: that length, when it was given, that the connection ends after it.
+    tells_length: bool,
+    tells_date: bool,
+    closes: bool,
+}
+
+impl Simple {
+    /// What an answer is, if it is a simple one.
+    fn of<B: http_body::Body>(response: &Response<B>) -> Option<Self> {
+        let status = response.status();
+        let mut simple = Self { length: 0, tells_length: false, tells_date: false, closes: false };
+        let mut told = None;
+        for (name, value) in response.headers() {
+            if *name == header::TRANSFER_ENCODING || *name == header::TRAILER || *name == header::UPGRADE {
+                return None;
+            } else if *name == header::CONTENT_LENGTH {
+                if simple.tells_length {
+                    return None;
+                }
+                (simple.tells_length, told) = (true, head::length(value));
+            } else if *name == header::CONNECTION {
+                let mut options = value.to_str().into_iter().flat_map(head::elements);
+                simple.closes |= options.any(|option| option.eq_ignore_ascii_case("close"));
+            }
+            simple.tells_date |= *name == header::DATE;
+        }
+        simple.length = response.body().size_hint().exact().filter(|length| *length <= LARGEST)?;
+        let is_so = if has_none(status) {
+            simple.length == 0 && !simple.tells_length
+        } else {
+            !simple.tells_length || told == Some(simple.length)
+        };
+        (is_so && !status.is_informational()).then_some(simple)
     }
-    let length = response.body().size_hint().exact().filter(|length| *length <= LARGEST)?;
-    if has_none(status) {
-        return (length == 0 && !headers.contains_key(header::CONTENT_LENGTH)).then_some(0);
-    }
-    let mut told = headers.get_all(header::CONTENT_LENGTH).iter();
-    let is_so = told.next().is_none_or(|told| head::length(told) == Some(length)) && told.next().is_none();
-    is_so.then_some(length)
 }
 
 /// Whether answers of this status have neither body nor length (RFC 9110, 8.6).
@@ -175,14 +199,8 @@ fn has_none(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Whether an answer's fields close its connection.
-fn closed(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case("close"))
-}
-
-fn write_head(head: &response::Parts, length: u64, is_last: bool) -> Vec<u8> {
-    let room = usize::try_from(length).unwrap_or(GATHERED).min(GATHERED);
+fn write_head(head: &response::Parts, simple: &Simple, is_last: bool) -> Vec<u8> {
+    let room = usize::try_from(simple.length).unwrap_or(GATHERED).min(GATHERED);
     let mut said = Vec::with_capacity(head::size(&head.headers) + room + 128);
     said.extend_from_slice(b"HTTP/1.1 ");
     said.extend_from_slice(head.status.as_str().as_bytes());
@@ -191,15 +209,15 @@ fn write_head(head: &response::Parts, length: u64, is_last: bool) -> Vec<u8> {
     said.extend_from_slice(reason.unwrap_or_else(|| head.status.canonical_reason().unwrap_or_default().as_bytes()));
     said.extend_from_slice(b"\r\n");
     head::write(&head.headers, &mut said);
-    if !has_none(head.status) && !head.headers.contains_key(header::CONTENT_LENGTH) {
+    if !has_none(head.status) && !simple.tells_length {
         said.extend_from_slice(b"content-length: ");
-        said.extend_from_slice(HeaderValue::from(length).as_bytes());
+        push_number(&mut said, simple.length, 1);
         said.extend_from_slice(b"\r\n");
     }
-    if !head.headers.contains_key(header::DATE) {
+    if !simple.tells_date {
         push_date(&mut said);
     }
-    if is_last && !closed(&head.headers) {
+    if is_last && !simple.closes {
         said.extend_from_slice(b"connection: close\r\n");
     }
     said.extend_from_slice(b"\r\n");

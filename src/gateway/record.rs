@@ -240,7 +240,7 @@ impl Recording {
         let name = &self.app.settings.version_header;
         let switched = self.facts.change(|known| {
             if let Some(generation) = known.generation.as_ref().filter(|generation| generation.number != 0) {
-                headers.insert(GENERATION, generation.number.into());
+                headers.insert(GENERATION, generation.told.clone());
             }
             let told = known.standing.as_ref().zip(known.versions);
             if let Some(told) = told.and_then(|(standing, (asked, served))| standing.told(asked, served)) {

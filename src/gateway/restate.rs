@@ -6,6 +6,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::plan::ServicePlan;
+use crate::plan::negotiate::spelled;
 use crate::rules::ast::Negotiator;
 
 /// Names `version` wherever a request names one. Gives the query anew where it had to change.
@@ -19,8 +20,8 @@ pub(super) fn restate_request(
         match way {
             Negotiator::Path | Negotiator::Query(_) => {}
             Negotiator::Header(name) => {
-                if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(version))
-                    && headers.contains_key(&name)
+                if let Some(name) = spelled(headers, name).cloned()
+                    && let Ok(value) = HeaderValue::from_str(version)
                 {
                     headers.insert(name, value);
                 }
@@ -43,11 +44,10 @@ pub(super) fn restate_response(service: &ServicePlan, asked: usize, request: &He
         match way {
             Negotiator::Path | Negotiator::Query(_) => {}
             Negotiator::Header(name) => {
-                let said = request.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+                let Some(name) = spelled(headers, name).cloned() else { continue };
+                let said = request.get(&name).and_then(|value| value.to_str().ok()).map(str::trim);
                 let spelling = said.filter(|text| is_spelling(text)).unwrap_or(&version.name);
-                if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(spelling))
-                    && headers.contains_key(&name)
-                {
+                if let Ok(value) = HeaderValue::from_str(spelling) {
                     headers.insert(name, value);
                 }
             }

@@ -38,7 +38,7 @@ use super::tls::{Certificates, Connector};
 use super::upstream::{Clusters, Upstreams};
 use super::watch::{self, Signals};
 use super::workers::Workers;
-use super::{App, headers, manager};
+use super::{App, chance, headers, manager};
 use crate::settings::{AdminListen, Settings};
 use crate::store::{Keeper, StoreError};
 
@@ -166,7 +166,7 @@ impl Server {
         metrics.watch_flows(&flows);
         metrics.kept.watch(&asynchronous);
         let telemetry = Telemetry::start(&settings.telemetry, &metrics).map_err(StartError::Thread)?;
-        let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", headers::random()));
+        let via = HeaderValue::from_str(&format!("1.1 bifocal-{:016x}", chance::random()));
         let changes = Changes {
             reloader: reloader.clone(),
             certificates: certificates.clone(),

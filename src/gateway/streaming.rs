@@ -38,10 +38,13 @@ pub(super) async fn begin(
     streamed: Option<Streamed>,
     from: From,
 ) -> Result<Passing, StreamFault> {
+    let Some(streamed) = streamed else { return Ok(Passing::Untouched(body)) };
     // A JSON Patch is a list as well, but one of operations.
     let is_document = check_json_type(headers).is_ok() && !is_json_patch(headers);
     let is_plain = is_document && parse_codings(headers).is_some_and(|list| list.is_empty());
-    let Some(streamed) = streamed.filter(|_| is_plain) else { return Ok(Passing::Untouched(body)) };
+    if !is_plain {
+        return Ok(Passing::Untouched(body));
+    }
     let (limits, timeouts) = (&call.app.settings.limits, &call.app.settings.timeouts);
     let (unplaced, time, silence, rate) = match from {
         From::Caller => (Unplaced::Refuse, timeouts.body, timeouts.body_gap, limits.body_rate),

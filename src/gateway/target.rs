@@ -7,7 +7,7 @@
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version, header};
 
-use crate::path::percent;
+use crate::path::{first_segment, percent};
 
 /// Where a request is going.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,14 +140,16 @@ fn canonical_path(path: &str) -> Result<String, &'static str> {
 
 /// No segment may be one that readers leave out or resolve.
 fn check_segments(path: &str) -> Result<(), &'static str> {
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
+    let mut left = first_segment(path).1;
+    while let Some(path) = left {
+        let (segment, after) = first_segment(path);
         if segment == "." || segment == ".." {
             return Err("the path has dot segments");
         }
-        if segment.is_empty() && segments.peek().is_some() {
+        if segment.is_empty() && after.is_some() {
             return Err("the path has an empty segment");
         }
+        left = after;
     }
     Ok(())
 }

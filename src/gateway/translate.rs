@@ -65,7 +65,7 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
     if exchange.reads_request_body()
         && let Some(framing) = Framing::of(&media_type(&headers))
     {
-        return stream(call, &exchange, framing, query, headers, body).await;
+        return Box::pin(stream(call, &exchange, framing, query, headers, body)).await;
     }
 
     let mut received = receive_request(call, &exchange, &headers, body).await?;
@@ -73,15 +73,18 @@ pub(super) async fn translate(call: &Call<'_>, mut headers: HeaderMap, body: Bod
     let mut attempt = 1;
     loop {
         let input = request_in(call, query.as_deref(), &headers, &received, is_patch);
-        let read = compute(&call.worker(), 0, |scratch, limits| {
-            // A patch says itself what it leaves alone.
-            if is_patch { Ok(None) } else { exchange.merge_read(&input, scratch, limits) }
-        });
-        let live = match read.map_err(Trouble::from_request)? {
+        // A patch says itself what it leaves alone.
+        let read = if is_patch || !exchange.writes_onto_live() {
+            None
+        } else {
+            let read = compute(&call.worker(), 0, |scratch, limits| exchange.merge_read(&input, scratch, limits));
+            read.map_err(Trouble::from_request)?
+        };
+        let live = match read {
             None => merge::Live::Unneeded,
             Some(read) => {
                 let path = read.path.clone();
-                match merge::read_live(call, read).await? {
+                match Box::pin(merge::read_live(call, read)).await? {
                     merge::Read::Live(live) => live,
                     // The service will not show the document; what it says instead is the answer.
                     merge::Read::Refused(response) => {

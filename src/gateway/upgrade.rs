@@ -13,8 +13,9 @@ use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use ring::digest;
 
+use super::chance::random;
 use super::exchange::Call;
-use super::headers::{decorate, random, remove_hop_by_hop, remove_where};
+use super::headers::{decorate, remove_hop_by_hop, remove_where};
 use super::restate::restate_request;
 use super::translate::{compute, find_route, finish};
 use super::trouble::{Kind, Trouble};

@@ -6,12 +6,14 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::head::has_any;
+
 /// What a response is to its caller: whose version it is in, and which rules brought it there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Representation {
-    version: String,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Representation<'r> {
+    version: &'r str,
     /// `None`: the bytes are the service's own.
-    rules: Option<String>,
+    rules: Option<&'r str>,
 }
 
 /// A condition of the caller that cannot hold: none of its `If-Match` tags are of this version.
@@ -26,28 +28,28 @@ enum Tag {
     Foreign,
 }
 
-impl Representation {
+impl<'r> Representation<'r> {
     /// What rules (named by a hash of them) make of another version's document.
-    pub(super) fn translated(version: &str, rules: &str) -> Self {
-        Self { version: version.to_owned(), rules: Some(rules.to_owned()) }
+    pub(super) fn translated(version: &'r str, rules: &'r str) -> Self {
+        Self { version, rules: Some(rules) }
     }
 
     /// The document of a version's own service.
-    pub(super) fn native(version: &str) -> Self {
-        Self { version: version.to_owned(), rules: None }
+    pub(super) fn native(version: &'r str) -> Self {
+        Self { version, rules: None }
     }
 
     fn mark(&self) -> String {
-        match &self.rules {
+        match self.rules {
             Some(rules) => format!("{}.{rules}", self.version),
-            None => self.version.clone(),
+            None => self.version.to_owned(),
         }
     }
 
     /// Marks a response's `ETag` as this representation's own. `weakly`: its bytes are not always the same.
     pub(super) fn scope_etag(&self, headers: &mut HeaderMap, weakly: bool) {
-        let scoped = headers.get(header::ETAG).and_then(|tag| {
-            let (weak, text) = opaque(tag.as_bytes())?;
+        let Some(tag) = headers.get(header::ETAG) else { return };
+        let scoped = opaque(tag.as_bytes()).and_then(|(weak, text)| {
             let weak = if weakly { b"W/" } else { weak };
             HeaderValue::from_bytes(&[weak, b"\"", text, b";", self.mark().as_bytes(), b"\""].concat()).ok()
         });
@@ -64,6 +66,9 @@ impl Representation {
     /// # Errors
     /// [`NeverMatches`]: the caller gets 412 without the service being asked.
     pub(super) fn unscope_conditions(&self, headers: &mut HeaderMap, ranges: bool) -> Result<(), NeverMatches> {
+        if !has_any(headers, &[header::IF_MATCH, header::IF_NONE_MATCH, header::IF_RANGE, header::RANGE]) {
+            return Ok(());
+        }
         if let Some(tags) = take_tags(headers, &header::IF_MATCH, |text| self.state(text)) {
             if tags.is_empty() {
                 return Err(NeverMatches);
@@ -129,8 +134,9 @@ pub(super) fn lists(list: &HeaderValue, tag: &HeaderValue) -> bool {
 
 /// The caller's tags as the service knows them; those of other representations left out. `None`: no such header.
 fn take_tags(headers: &mut HeaderMap, name: &HeaderName, read: impl Fn(&[u8]) -> Tag) -> Option<Vec<Vec<u8>>> {
+    headers.get(name)?;
     let values: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
-    headers.remove(name)?;
+    headers.remove(name);
     let mut kept = Vec::new();
     for tag in values.iter().flat_map(|value| split_tags(value.as_bytes())) {
         if tag == b"*" {
@@ -181,7 +187,7 @@ mod tests {
         HeaderMap::from_iter([(name, value.parse().unwrap())])
     }
 
-    fn old() -> Representation {
+    fn old() -> Representation<'static> {
         Representation::translated("v1", "ab12")
     }
 

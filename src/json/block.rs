@@ -44,6 +44,23 @@ const ONES: u128 = u128::from_ne_bytes([1; 16]);
 #[cfg(any(test, not(target_arch = "x86_64")))]
 const HIGHS: u128 = ONES << 7;
 
+/// Whether a text has no quote, backslash or control character.
+#[inline]
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk::<BLOCK>() else {
+        let word = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            (Some(first), Some(last)) => {
+                let last = u128::from(u64::from_le_bytes(*last)) << ((text.len() - 8) * 8);
+                u128::from(u64::from_le_bytes(*first)) | last
+            }
+            _ => word_of(text).map_or(0, u128::from),
+        };
+        // What stands behind the text is zero, and so a control character.
+        return first_stop(&word.to_le_bytes()) == text.len();
+    };
+    text.as_chunks().0.iter().chain([last]).all(|block| first_stop(block) == BLOCK)
+}
+
 /// How many of the first bytes are digits.
 #[inline]
 pub(super) fn count_digits(word: [u8; 8]) -> usize {

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+use super::block::is_plain;
+
 /// The text of a string literal that a scanner has accepted, quotes included. Borrows where there are no escapes.
 ///
 /// `None` if the bytes are not an accepted string literal.
@@ -86,6 +88,10 @@ pub(crate) fn write_name(name: &str, out: &mut Vec<u8>) {
 
 /// Appends the inside of a string literal.
 pub(crate) fn write_escaped(text: &str, out: &mut Vec<u8>) {
+    // Most texts are as they are written.
+    if is_plain(text.as_bytes()) {
+        return out.extend_from_slice(text.as_bytes());
+    }
     for byte in text.bytes() {
         match byte {
             b'"' => out.extend_from_slice(br#"\""#),

@@ -13,6 +13,17 @@ use crate::diagnostic::Span;
 pub use extended::{Step, View};
 pub use parse::{MAX_SEGMENTS, PlaceError, parse, parse_place};
 
+/// The first segment of a path, and what follows behind its slash.
+#[inline]
+pub(crate) fn first_segment(path: &str) -> (&str, Option<&str>) {
+    // Segments are short: a search for a letter in a text would prepare for long ones.
+    let slash = path.bytes().position(|byte| byte == b'/');
+    match slash.and_then(|at| Some((path.get(..at)?, path.get(at + 1..)?))) {
+        Some((first, after)) => (first, Some(after)),
+        None => (path, None),
+    }
+}
+
 /// A singular path: member names from the root down. `.` (the whole document) has no segments.
 ///
 /// `a.b` is shorthand for `$.a.b`; names that are not plain are written as RFC 9535 (`$['odd.key'].b`).

@@ -1,15 +1,16 @@
 //! Which service answers for a host and path? A named host goes before any host, then the longest path prefix.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use super::ServicePlan;
+use super::names::Names;
+use crate::path::first_segment;
 
 /// Services by what they answer for.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     /// By host, lower-case.
-    named: HashMap<Box<str>, Prefixes>,
+    named: Names<Box<str>, Prefixes>,
     /// Those of any host.
     any: Prefixes,
 }
@@ -25,7 +26,7 @@ struct Prefixes {
 
 #[derive(Debug, Default)]
 struct Node {
-    below: HashMap<Box<str>, usize>,
+    below: Names<Box<str>, usize>,
     /// The prefix that ends here, by its length, and whose it is.
     service: Option<(usize, usize)>,
 }
@@ -92,8 +93,11 @@ impl Prefixes {
 
     fn find(&self, path: &str) -> Option<usize> {
         let (mut at, mut best) = (0, None);
-        for segment in path.split('/') {
+        let mut left = Some(path);
+        while let Some(path) = left {
+            let (segment, after) = first_segment(path);
             let Some(next) = self.nodes.get(at).and_then(|node| node.below.get(segment)) else { break };
+            left = after;
             at = *next;
             best = best.max(self.nodes.get(at).and_then(|node| node.service));
         }

@@ -8,8 +8,7 @@ use super::address::Surroundings;
 use super::general::Requests;
 use super::index::Asked;
 use super::line::Line;
-use super::message::{self, Envelope, Source};
-use super::route::{Mapped, Message, Params, Route, Side};
+use super::route::{Mapped, Message, Route, Side};
 use super::{Direction, Fault, Limits, Scratch, ServicePlan, StepPlan, TypeId, Unplaced};
 use crate::path::template::Template;
 use crate::rules::ast::WriteMode;
@@ -334,49 +333,28 @@ impl<'p> Exchange<'p> {
         limits: Limits,
     ) -> Result<RequestOut, Fault> {
         let limits = Limits { unplaced: Unplaced::Refuse, ..limits };
-        let bases = self.bases(base.filter(|_| self.merges()), scratch, limits)?;
-        let mut current = RequestOut::of(request, BodyOut::Unchanged);
+        let bases = match base.filter(|_| self.merges()) {
+            Some(live) => self.bases(live, scratch, limits)?,
+            None => Vec::new(),
+        };
         if let Some((way, body)) = self.request_way().zip(request.body) {
-            current = self.readdressed(current, scratch, limits)?;
+            let current = self.readdressed(RequestOut::of(request, BodyOut::Unchanged), scratch, limits)?;
             let of = |hop: &Hop<'_>| hop.route.request.as_ref()?.body_only;
             let (body, _) = way.translate(&self.steps(of), self.direction(), body, scratch, limits)?;
             return Ok(RequestOut { body: BodyOut::Replaced(body), ..current });
         }
-        for (hop, base) in self.hops.iter().zip(&bases) {
-            let next = hop.request(&current.seen_over(request.body), base.as_deref(), scratch, limits)?;
-            current = current.then(next);
+        let mut current: Option<RequestOut> = None;
+        for (index, hop) in self.hops.iter().enumerate() {
+            let base = bases.get(index).and_then(Option::as_deref);
+            current = Some(match current {
+                None => hop.request(request, base, scratch, limits)?,
+                Some(before) => {
+                    let next = hop.request(&before.seen_over(request.body), base, scratch, limits)?;
+                    before.then(next)
+                }
+            });
         }
-        Ok(current)
-    }
-
-    /// The live document as each hop's target version sees it, nearest the service last.
-    fn bases(&self, live: Option<&[u8]>, scratch: &mut Scratch, limits: Limits) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-        let limits = Limits { unplaced: Unplaced::Drop, ..limits };
-        let mut bases = vec![None; self.hops.len()];
-        let mut base = live.map(<[u8]>::to_vec);
-        for (index, hop) in self.hops.iter().enumerate().rev() {
-            if let Some(slot) = bases.get_mut(index) {
-                slot.clone_from(&base);
-            }
-            if index > 0
-                && let (Some(text), Some(message)) = (&base, &hop.route.request)
-            {
-                let headers = HeaderMap::new();
-                let params = Params::new();
-                let source = Source { params: &params, query: None, headers: &headers, status: None, body: Some(text) };
-                let (from, _) = message.parts(hop.direction.reverse());
-                let envelope = if message.general {
-                    message::pack_whole(&source, None, None)?
-                } else {
-                    Envelope::pack(from, &source)?
-                };
-                let mut out = Vec::new();
-                let (direction, text) = (hop.direction.reverse(), &envelope.text);
-                hop.step.translate_within(message.of, direction, text, hop.alone(), &mut out, scratch, limits)?;
-                base = message::unpack(&out)?.body.map(<[u8]>::to_vec);
-            }
-        }
-        Ok(bases)
+        Ok(current.unwrap_or_else(|| RequestOut::of(request, BodyOut::Unchanged)))
     }
 
     /// The request as each version on the way sees it, its caller's first; fewer where it cannot be translated. Empty where
@@ -425,24 +403,28 @@ impl<'p> Exchange<'p> {
         // The request was translated for its views alone.
         self.hops.iter().for_each(|hop| hop.step.forget_notes());
         let limits = Limits { unplaced: Unplaced::Drop, ..limits };
-        let mut current = ResponseOut {
-            status: response.status,
-            headers: response.headers.clone(),
-            body: BodyOut::Unchanged,
-            dropped: 0,
-        };
+        let mut current: Option<ResponseOut> = None;
         for (index, hop) in self.hops.iter().enumerate().rev() {
             let (asked, served) = (views.get(index).map(Vec::as_slice), views.get(index + 1).map(Vec::as_slice));
             let requests = match hop.direction {
                 Direction::Up => Requests { old: asked, new: served, ..hop.alone() },
                 Direction::Down => Requests { old: served, new: asked, ..hop.alone() },
             };
-            let body = current.body.over(response.body);
-            let seen = ResponseIn { status: current.status, headers: &current.headers, body };
-            let next = hop.response(&seen, requests, scratch, limits)?;
-            let body = if next.body == BodyOut::Unchanged { current.body } else { next.body };
-            current = ResponseOut { body, dropped: current.dropped + next.dropped, ..next };
+            current = Some(match current {
+                None => hop.response(response, requests, scratch, limits)?,
+                Some(ResponseOut { status, headers, body, dropped }) => {
+                    let seen = ResponseIn { status, headers: &headers, body: body.over(response.body) };
+                    let next = hop.response(&seen, requests, scratch, limits)?;
+                    let body = if next.body == BodyOut::Unchanged { body } else { next.body };
+                    ResponseOut { body, dropped: dropped + next.dropped, ..next }
+                }
+            });
         }
-        Ok(current)
+        Ok(current.unwrap_or_else(|| ResponseOut {
+            status: response.status,
+            headers: response.headers.clone(),
+            body: BodyOut::Unchanged,
+            dropped: 0,
+        }))
     }
 }

@@ -5,12 +5,11 @@
 //! (the longer its texts, the better), then comes a parameter, and last a rest: what [`Template::specificity`] says, so the
 //! first way through to a template that fits is the best one, but where two ways are as good at one segment.
 
-use std::collections::HashMap;
-
+use super::names::Names;
 use super::query::has_query;
 use super::route::{covers_query, takes};
-use crate::path::percent;
 use crate::path::template::{Segment, Template};
+use crate::path::{first_segment, percent};
 
 /// What a template is looked for with.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +49,7 @@ pub(super) struct Index {
 /// A place in paths, and what may follow there.
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<str>, usize>,
+    literals: Names<Box<str>, usize>,
     /// The longest texts first.
     parts: Vec<Parts>,
     param: Option<usize>,
@@ -66,7 +65,7 @@ struct Parts {
     prefix: usize,
     suffix: usize,
     /// By the text before and the text behind it.
-    around: HashMap<Box<str>, HashMap<Box<str>, usize>>,
+    around: Names<Box<str>, Names<Box<str>, usize>>,
 }
 
 /// How good an alternative is: that of [`Template::specificity`].
@@ -190,7 +189,7 @@ impl Node {
         let lengths = (prefix.len(), suffix.len());
         let known = self.parts.iter().position(|parts| (parts.prefix, parts.suffix) == lengths);
         let at = known.unwrap_or_else(|| {
-            self.parts.push(Parts { prefix: prefix.len(), suffix: suffix.len(), around: HashMap::new() });
+            self.parts.push(Parts { prefix: prefix.len(), suffix: suffix.len(), around: Names::default() });
             self.parts.len() - 1
         });
         match self.parts.get_mut(at) {
@@ -268,7 +267,7 @@ impl<'a> Written<'a> {
 impl<'a> Way<'a> for Written<'a> {
     fn next(self) -> Option<(Piece<'a>, Self)> {
         let text = self.0?;
-        let (piece, after) = text.split_once('/').map_or((text, None), |(piece, after)| (piece, Some(after)));
+        let (piece, after) = first_segment(text);
         Some((Piece::Written(piece), Self(after)))
     }
 

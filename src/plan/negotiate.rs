@@ -108,7 +108,8 @@ impl ServicePlan {
     }
 
     fn by_header(&self, name: &str, headers: &HeaderMap) -> Said {
-        let values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default().trim().to_owned());
+        let Some(known) = spelled(headers, name) else { return Said::Nothing };
+        let values = headers.get_all(known).iter().map(|value| value.to_str().unwrap_or_default().trim().to_owned());
         self.agreed(values, || place("header", name))
     }
 
@@ -175,6 +176,11 @@ impl ServicePlan {
             None => Said::Nothing,
         }
     }
+}
+
+/// The field of this name, in any case, if it is there. There are fewer to look at than a name has letters to read.
+pub(crate) fn spelled<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h HeaderName> {
+    headers.keys().find(|known| known.as_str().eq_ignore_ascii_case(name))
 }
 
 fn place(kind: &str, name: &str) -> String {

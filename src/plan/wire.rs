@@ -10,6 +10,9 @@ use super::{Fault, FaultKind};
 use crate::json::{MAX_DEPTH, Tree, TreeKind, write_string};
 use crate::path::percent;
 
+/// JSON's media type.
+const JSON: &str = "application/json";
+
 /// What a body is by its media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -24,7 +27,7 @@ enum Form {
 impl Form {
     fn of(headers: &HeaderMap) -> Self {
         match &*media_type(headers) {
-            "application/json" => Self::Json,
+            JSON => Self::Json,
             "application/x-www-form-urlencoded" => Self::Fields,
             name if name.ends_with("+json") => Self::Json,
             name if name.starts_with("text/") => Self::Text,
@@ -49,7 +52,12 @@ pub fn decode<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Option<Cow<'b, 
 
 /// The media type of a body in lower case, without its parameters; empty where there is none.
 pub(crate) fn media_type(headers: &HeaderMap) -> Cow<'_, str> {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Cow::Borrowed("") };
+    // As nearly all say it.
+    if value == JSON {
+        return Cow::Borrowed(JSON);
+    }
+    let value = value.to_str().unwrap_or_default();
     let name = value.split_once(';').map_or(value, |(name, _)| name).trim();
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) { name.to_ascii_lowercase().into() } else { name.into() }
 }

@@ -56,8 +56,7 @@ pub(super) async fn carry_out(app: &App, order: &Order, facts: &Facts) -> Result
     let call = Call {
         app,
         service,
-        clusters: &standing.clusters,
-        rules: &standing.rules,
+        standing: &standing,
         asked,
         served,
         target: &target,
@@ -109,7 +108,7 @@ pub(in crate::gateway) async fn read(call: &Call<'_>, order: &Order, answer: &An
     let kept_in = version(call.service, kept_in)?;
     if kept_in == call.asked {
         let mut response = answer.response();
-        if call.shares_addresses() && order.to.version == order.served {
+        if call.standing.shares_addresses && order.to.version == order.served {
             call.representation().scope_etag(response.headers_mut(), false);
         }
         return Ok(response);
@@ -120,10 +119,9 @@ pub(in crate::gateway) async fn read(call: &Call<'_>, order: &Order, answer: &An
         served: kept_in,
         target: &target,
         route: call.route,
-        clusters: call.clusters,
+        standing: call.standing,
         app: call.app,
         service: call.service,
-        rules: call.rules,
         asked: call.asked,
         parts: call.parts,
         identity: call.identity,

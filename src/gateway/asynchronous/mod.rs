@@ -67,7 +67,7 @@ impl Asynchronous {
         let (queue, waiting) = mpsc::channel(WAITING);
         Self {
             keeper,
-            run: super::headers::random(),
+            run: super::chance::random(),
             tasks: Mutex::default(),
             queue,
             waiting: Mutex::new(Some(waiting)),

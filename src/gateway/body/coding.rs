@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::inflow::Sink;
 use super::unbrotli;
+use crate::gateway::head::elements;
 
 /// A content coding that bodies can be freed from and given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +59,8 @@ const ALL: [(Coding, &str); 4] =
 
 impl Coding {
     fn parse(name: &str) -> Option<Self> {
-        let name = name.to_ascii_lowercase();
-        let name = if name == "x-gzip" { "gzip" } else { &name };
-        ALL.iter().find(|(_, known)| *known == name).map(|(coding, _)| *coding)
+        let name = if name.eq_ignore_ascii_case("x-gzip") { "gzip" } else { name };
+        ALL.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(coding, _)| *coding)
     }
 
     fn name(self) -> &'static str {
@@ -90,16 +90,23 @@ pub(in crate::gateway) fn content_encoding(codings: &[Coding]) -> Option<HeaderV
 
 /// What to tell an upstream whose answer must be read: those codings that the caller takes too, else none.
 pub(in crate::gateway) fn readable_accept_encoding(headers: &HeaderMap) -> HeaderValue {
+    let identity = HeaderValue::from_static("identity");
     let mut kept = Vec::new();
     for value in headers.get_all(header::ACCEPT_ENCODING) {
-        for part in value.to_str().unwrap_or_default().split(',') {
+        if value == "identity" {
+            kept.push("identity");
+            continue;
+        }
+        for part in elements(value.to_str().unwrap_or_default()) {
             let name = part.split(';').next().unwrap_or_default().trim();
             if Coding::parse(name).is_some() || name.eq_ignore_ascii_case("identity") {
-                kept.push(part.trim());
+                kept.push(part);
             }
         }
     }
-    let identity = HeaderValue::from_static("identity");
+    if kept == ["identity"] {
+        return identity;
+    }
     if kept.is_empty() { identity } else { HeaderValue::from_str(&kept.join(", ")).unwrap_or(identity) }
 }
 

@@ -104,7 +104,7 @@ impl Telemetry {
         let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
         let host = uri.authority().map(ToString::to_string).or_else(|| request.get(header::HOST).and_then(text));
         let state = request.get("tracestate").filter(|_| identity.is_continued()).and_then(text);
-        let span = super::headers::random();
+        let span = super::chance::random();
         Some(Box::new(Notes { span, host, state, is_secure, calls: Vec::new(), translations: Vec::new() }))
     }
 

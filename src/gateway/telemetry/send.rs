@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::spans::text;
-use crate::gateway::headers;
+use crate::gateway::chance;
 use crate::gateway::metrics::Metrics;
 use crate::settings::Telemetry as Settings;
 
@@ -186,7 +186,7 @@ impl Collector {
         let own = [
             ("service.name", "bifocal".to_owned()),
             ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("service.instance.id", format!("{:016x}{:016x}", headers::random(), headers::random())),
+            ("service.instance.id", format!("{:016x}{:016x}", chance::random(), chance::random())),
         ];
         let is_set = |name: &str| settings.resource.iter().any(|(key, _)| key == name);
         let own = own.iter().filter(|(name, _)| !is_set(name)).map(|(name, value)| text(name, value));

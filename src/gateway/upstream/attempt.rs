@@ -1,5 +1,6 @@
 //! One request, tried as often as it may be.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -94,13 +95,16 @@ impl Attempts<'_> {
             let Some(slot) = endpoint.enter(&self.cluster.policy).await else {
                 return Err(Lost::Refused(self.cluster.overloaded()));
             };
-            let once = self.once(&endpoint, &mut asking, history.was_stale, &mut sent.is_asked);
-            let tried = match self.cluster.policy.attempt {
-                None => once.await,
-                Some(patience) => match timeout(patience, once).await {
-                    Ok(tried) => tried,
-                    Err(_) => Err(Box::new(self.late(&endpoint))),
-                },
+            let tried = {
+                // In one place, whichever way it is waited for.
+                let once = pin!(self.once(&endpoint, &mut asking, history.was_stale, &mut sent.is_asked));
+                match self.cluster.policy.attempt {
+                    None => once.await,
+                    Some(patience) => match timeout(patience, once).await {
+                        Ok(tried) => tried,
+                        Err(_) => Err(Box::new(self.late(&endpoint))),
+                    },
+                }
             };
             sent.is_asked = false;
             let lack = match tried {
@@ -200,7 +204,7 @@ impl Attempts<'_> {
         }
         let Connection { line, is_used, open, keep, pool } = match self.pool.take(endpoint, policy) {
             Some(connection) => connection,
-            None => match self.connect(endpoint).await {
+            None => match Box::pin(self.connect(endpoint)).await {
                 Ok(connection) => connection,
                 Err(lost) => {
                     let failed = if matches!(lost, Lost::Refused(_)) { Failed::Broken } else { Failed::Connect };

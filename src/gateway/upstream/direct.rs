@@ -55,10 +55,8 @@ pub(super) fn suits(request: &Request<Payload>) -> bool {
         && *request.method() != Method::CONNECT
         && request.uri().scheme().is_none()
         && request.uri().path_and_query().is_some()
-        && ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE]
-            .iter()
-            .any(|name| headers.contains_key(name))
-        && headers.get(header::CONNECTION).is_none_or(|options| options == "TE")
+        && !head::has_any(headers, &[header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE])
+        && headers.iter().all(|(name, value)| *name != header::CONNECTION || value == "TE")
 }
 
 /// Whether an answer that hyper has read could have been read here.

@@ -76,14 +76,29 @@ impl Line {
             Self::Driven(http1, _) => http1.into_line(),
             Self::Direct(line) => Ok(line),
         };
+        let line = match line {
+            Ok(line) => {
+                let tried = if suits { direct::exchange(line, asking.request()).await } else { Tried::Left(line) };
+                match tried {
+                    Tried::Answered(line, response) => return Ok((Self::Direct(line), response.map(Content::Direct))),
+                    Tried::Left(line) => Ok(line),
+                }
+            }
+            Err(http1) => Err(http1),
+        };
+        // Far larger than what a simple exchange needs, and so in a place of its own.
+        Box::pin(Self::drive(line, asking, suits)).await
+    }
+
+    /// The same by hyper, from the connection's beginning or as it goes on.
+    async fn drive(
+        line: Result<direct::Bare, Http1>,
+        asking: &mut Asking,
+        suits: bool,
+    ) -> Result<(Self, Response<Content>), Box<NoAnswer>> {
         let mut http1 = match line {
             Err(http1) => http1,
             Ok(line) => {
-                let tried = if suits { direct::exchange(line, asking.request()).await } else { Tried::Left(line) };
-                let line = match tried {
-                    Tried::Answered(line, response) => return Ok((Self::Direct(line), response.map(Content::Direct))),
-                    Tried::Left(line) => line,
-                };
                 let begun = Http1::begin(line).await;
                 begun.map_err(|error| Box::new(NoAnswer { error, is_unsent: !suits }))?
             }

@@ -172,12 +172,15 @@ impl Upstreams {
 pub(super) fn target(prefix: &str, asked: &Uri, path: &str, query: Option<&str>) -> Result<Uri, Trouble> {
     let same = asked.path_and_query().filter(|asked| prefix.is_empty() && asked.as_str().starts_with('/'));
     if let Some(same) = same.filter(|asked| asked.path() == path && asked.query() == query) {
-        return Ok(Uri::from(same.clone()));
+        // An empty path before a fragment is told as `/`, but not written so.
+        let is_root = path == "/" && query.is_none();
+        return Ok(Uri::from(if is_root { PathAndQuery::from_static("/") } else { same.clone() }));
     }
-    let whole = match query {
-        Some(query) => format!("{prefix}{path}?{query}"),
-        None => format!("{prefix}{path}"),
-    };
-    let target = whole.parse::<PathAndQuery>().map(Uri::from);
+    let mut whole = String::with_capacity(prefix.len() + path.len() + query.map_or(0, |query| query.len() + 1));
+    whole.extend([prefix, path]);
+    if let Some(query) = query {
+        whole.extend(["?", query]);
+    }
+    let target = PathAndQuery::try_from(whole).map(Uri::from);
     target.map_err(|error| Trouble::new(Kind::Value).detail("the request's address cannot be written").cause(error))
 }

@@ -1,6 +1,5 @@
 //! Connections to endpoints, kept for the next request.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use super::line::{Content, Line};
 use super::policy::Policy;
 use super::registry::Clusters;
 use crate::gateway::tls::{Connector, Stream};
+use crate::plan::names::Names;
 
 /// How often connections are looked at that nobody uses.
 const SWEEP: Duration = Duration::from_secs(4);
@@ -26,7 +26,7 @@ pub(super) type ConnectError = Box<dyn Error + Send + Sync>;
 pub(super) struct Pool {
     connector: Connector,
     clusters: Arc<Clusters>,
-    idle: Mutex<HashMap<u64, Vec<Idle>>>,
+    idle: Mutex<Names<u64, Vec<Idle>>>,
 }
 
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Pool {
         SWEEP
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Vec<Idle>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Names<u64, Vec<Idle>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
