@@ -182,10 +182,8 @@ pub(super) fn visited(message: &Message, service: &ServicePlan, channel: &str) -
 
 /// The path of a message that goes on.
 pub(super) fn extend_path(message: &mut Message, service: &ServicePlan, channel: &str, from: &str, to: &str) {
-    let hop = format!("{}/{channel}@{from}>{to}", service.name);
-    let path = match message.headers.get(PATH) {
-        Some(path) => format!("{path}, {hop}"),
-        None => hop,
-    };
+    let before = message.headers.get(PATH).map_or([""; 2], |path| [path, ", "]);
+    let hop = [service.name.as_str(), "/", channel, "@", from, ">", to];
+    let path = [before.as_slice(), &hop].concat().concat();
     message.headers.set(PATH, path);
 }
