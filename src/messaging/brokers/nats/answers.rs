@@ -4,7 +4,9 @@
 //! requests each make up a random name, a place in a table and a timer.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_nats::client::{PublishError, PublishErrorKind};
@@ -13,13 +15,15 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{interval, timeout};
 
 use super::super::super::broker::Lost;
 use super::connect::ANSWER;
 
 /// How often it is looked for answers that have not come in time.
 const EVERY: Duration = Duration::from_secs(5);
+/// So many looks see one that has not come: by then it is late.
+const LOOKS: u64 = ANSWER.as_secs() / EVERY.as_secs();
 
 /// What was asked over one connection.
 pub(super) struct Answers {
@@ -46,8 +50,10 @@ pub(super) type Awaiting = oneshot::Receiver<Answer>;
 struct Awaited {
     /// The number of the first in the line.
     first: u64,
-    /// None: it has its answer, or nobody waits for it.
-    line: VecDeque<Option<(Instant, oneshot::Sender<Answer>)>>,
+    /// Each with the looks before it. None: it has its answer, or nobody waits for it.
+    line: VecDeque<Option<(u64, oneshot::Sender<Answer>)>>,
+    /// How often it was looked for what is late.
+    looks: u64,
     is_over: bool,
 }
 
@@ -57,7 +63,7 @@ impl Awaited {
             return None;
         }
         let (tell, told) = oneshot::channel();
-        self.line.push_back(Some((Instant::now(), tell)));
+        self.line.push_back(Some((self.looks, tell)));
         Some((self.first + self.line.len() as u64 - 1, told))
     }
 
@@ -70,8 +76,9 @@ impl Awaited {
 
     /// Whoever has waited too long hears that nothing will come.
     fn give_up(&mut self) {
+        self.looks += 1;
         for slot in &mut self.line {
-            slot.take_if(|(since, _)| since.elapsed() > ANSWER);
+            slot.take_if(|(before, _)| self.looks - *before > LOOKS);
         }
         self.tidy();
     }
@@ -97,7 +104,7 @@ impl Answers {
         let prefix = format!("{}.", client.new_inbox());
         let subscription = client.subscribe(format!("{prefix}*")).await?;
         let awaited = Arc::<Mutex<Awaited>>::default();
-        let reading = tokio::spawn(read(subscription, awaited.clone(), lost));
+        let reading = tokio::spawn(read((subscription, prefix.len()), awaited.clone(), lost));
         Ok(Self { client, prefix, awaited, reading })
     }
 
@@ -118,8 +125,14 @@ impl Answers {
                 None => self.client.publish_with_reply(subject, reply, payload).await,
             }
         };
-        let sent = timeout(ANSWER, sending).await;
-        let sent = sent.unwrap_or_else(|late| Err(PublishError::with_source(PublishErrorKind::Send, late)));
+        let mut sending = std::pin::pin!(sending);
+        // There is room for most at once: those need no timer.
+        let sent = match poll_fn(|context| Poll::Ready(sending.as_mut().poll(context))).await {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => timeout(ANSWER, sending)
+                .await
+                .unwrap_or_else(|late| Err(PublishError::with_source(PublishErrorKind::Send, late))),
+        };
         if sent.is_err() {
             locked(&self.awaited).take(number);
         }
@@ -134,8 +147,12 @@ impl Drop for Answers {
     }
 }
 
-/// Gives answers to those that wait for them.
-async fn read(mut answers: Subscriber, awaited: Arc<Mutex<Awaited>>, lost: impl Future<Output = ()>) {
+/// Gives answers to those that wait for them. What they are sent to ends with their number, behind `prefix` bytes.
+async fn read(
+    (mut answers, prefix): (Subscriber, usize),
+    awaited: Arc<Mutex<Awaited>>,
+    lost: impl Future<Output = ()>,
+) {
     let mut lost = std::pin::pin!(lost);
     let mut look = interval(EVERY);
     loop {
@@ -143,7 +160,7 @@ async fn read(mut answers: Subscriber, awaited: Arc<Mutex<Awaited>>, lost: impl 
             biased;
             answer = answers.next() => {
                 let Some(answer) = answer else { break };
-                let number = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok());
+                let number = answer.subject.get(prefix..).and_then(|number| number.parse().ok());
                 if let Some(tell) = number.and_then(|number| locked(&awaited).take(number)) {
                     let is_nobody = answer.status == Some(StatusCode::NO_RESPONDERS);
                     // Whoever does not wait any more has gone away.
@@ -192,11 +209,14 @@ mod tests {
         assert!(awaited.take(first).is_none(), "long answered");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever() {
+    #[test]
+    fn nobody_waits_for_ever() {
         let mut awaited = Awaited::default();
         let (_, mut old) = awaited.ask().unwrap();
-        tokio::time::advance(ANSWER + Duration::from_secs(1)).await;
+        for _ in 0..LOOKS {
+            awaited.give_up();
+            assert_eq!(old.try_recv().err(), Some(oneshot::error::TryRecvError::Empty));
+        }
         let (young, mut told) = awaited.ask().unwrap();
         awaited.give_up();
         assert_eq!(old.try_recv().err(), Some(oneshot::error::TryRecvError::Closed));
