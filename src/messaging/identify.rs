@@ -182,8 +182,7 @@ pub(super) fn visited(message: &Message, service: &ServicePlan, channel: &str) -
 
 /// The path of a message that goes on.
 pub(super) fn extend_path(message: &mut Message, service: &ServicePlan, channel: &str, from: &str, to: &str) {
-    let before = message.headers.get(PATH).map_or([""; 2], |path| [path, ", "]);
-    let hop = [service.name.as_str(), "/", channel, "@", from, ">", to];
-    let path = [before.as_slice(), &hop].concat().concat();
+    let [before, comma] = message.headers.get(PATH).map_or([""; 2], |path| [path, ", "]);
+    let path = [before, comma, &service.name, "/", channel, "@", from, ">", to].concat();
     message.headers.set(PATH, path);
 }

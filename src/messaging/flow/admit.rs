@@ -176,9 +176,8 @@ impl Flow {
 
     /// What is remembered of an id at a target.
     pub(in crate::messaging) fn scope(&self, target: usize, id: &str) -> Scope {
-        let address = self.of.targets.get(target).map_or([""; 5], |target| target.address.parts());
-        let flow = [self.service.as_str(), "/", &self.of.name, "|"];
-        Scope([flow.as_slice(), &address, &["|", id]].concat().concat())
+        let [a, b, c, d, e] = self.of.targets.get(target).map_or([""; 5], |target| target.address.parts());
+        Scope([&self.service, "/", &self.of.name, "|", a, b, c, d, e, "|", id].concat())
     }
 
     /// By which a target that can leaves out repetitions: ids of other versions in one stream are other ids.

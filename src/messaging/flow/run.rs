@@ -50,7 +50,7 @@ impl Session<'_> {
                 // The flow has the other end.
                 Ok(()) = self.held.changed(), if !self.aside.is_empty() => {
                     self.ready.append(&mut self.aside);
-                    self.start_ready().await
+                    self.start_ready(None).await
                 }
                 () = wait_until(deadline), if deadline.is_some() => return Ended::Stopped,
                 _ = working.tick() => {

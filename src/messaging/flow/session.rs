@@ -181,15 +181,15 @@ impl<'f> Session<'f> {
             self.ready.push_back(at);
         }
         self.entries.insert(at, entry);
-        self.start_ready().await
+        self.start_ready(Some(snapshot)).await
     }
 
-    /// Plans and publishes what is ready.
-    pub(super) async fn start_ready(&mut self) -> Option<Ended> {
+    /// Plans and publishes what is ready; the first by the rules of `now`, where they have been looked up just before.
+    pub(super) async fn start_ready(&mut self, mut now: Option<Snapshot>) -> Option<Ended> {
         while self.halting.is_none()
             && let Some(at) = self.ready.pop_front()
         {
-            let snapshot = match self.snapshot() {
+            let snapshot = match now.take().map_or_else(|| self.snapshot(), Ok) {
                 Ok(snapshot) => snapshot,
                 Err(ended) => return Some(ended),
             };
@@ -319,7 +319,7 @@ impl<'f> Session<'f> {
                 }
             }
         }
-        self.start_ready().await
+        self.start_ready(None).await
     }
 
     /// Marks and settles a message that is done everywhere; what waits for its key goes on.
