@@ -182,10 +182,7 @@ pub(super) fn visited(message: &Message, service: &ServicePlan, channel: &str) -
 
 /// The path of a message that goes on.
 pub(super) fn extend_path(message: &mut Message, service: &ServicePlan, channel: &str, from: &str, to: &str) {
-    let hop = format!("{}/{channel}@{from}>{to}", service.name);
-    let path = match message.headers.get(PATH) {
-        Some(path) => format!("{path}, {hop}"),
-        None => hop,
-    };
+    let [before, comma] = message.headers.get(PATH).map_or([""; 2], |path| [path, ", "]);
+    let path = [before, comma, &service.name, "/", channel, "@", from, ">", to].concat();
     message.headers.set(PATH, path);
 }

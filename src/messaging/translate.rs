@@ -1,6 +1,7 @@
 //! One message as the readers of one version get it.
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::identify::{self, Unusable, event_type};
 use super::message::{self, Message, RULES, VERSION};
@@ -81,7 +82,7 @@ pub(super) fn translate(
         if way.touches_body() {
             check_body(message)?;
         }
-        let before = message::to_map(message);
+        let before = if way.touches_headers() { message::to_map(message) } else { HeaderMap::new() };
         let seen = MessageIn { headers: &before, body: &message.body };
         let translated = way.translate(&seen, scratch, around.limits).map_err(|fault| Poison::of(&fault))?;
         if let BodyOut::Replaced(body) = translated.body {
@@ -98,6 +99,9 @@ pub(super) fn translate(
     Ok((out, dropped))
 }
 
+/// Media types of bodies that may be JSON. The last two are what clients write that do not think about it.
+const JSON: [&str; 4] = ["application/json", "text/json", "application/octet-stream", "text/plain"];
+
 /// Bodies that rules look into are JSON, and not coded: nothing else is ever taken for it.
 fn check_body(message: &Message) -> Result<(), Poison> {
     let coding = message.properties.content_encoding.as_deref().unwrap_or_default();
@@ -105,14 +109,13 @@ fn check_body(message: &Message) -> Result<(), Poison> {
         return Err(Poison::new("not_json", "the body has a content encoding"));
     }
     let of = message.properties.content_type.as_deref().unwrap_or_default();
-    let essence = of.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let may_be_json = essence.is_empty()
-        || essence == "application/json"
-        || essence == "text/json"
-        || essence.ends_with("+json")
-        // What clients write that do not think about it.
-        || essence == "application/octet-stream"
-        || essence == "text/plain";
+    let essence = of.split(';').next().unwrap_or_default().trim();
+    let is = |known: &&str| essence.eq_ignore_ascii_case(known);
+    let ends_so = |end: &str| {
+        let start = essence.len().checked_sub(end.len());
+        start.and_then(|start| essence.get(start..)).is_some_and(|found| found.eq_ignore_ascii_case(end))
+    };
+    let may_be_json = essence.is_empty() || JSON.iter().any(is) || ends_so("+json");
     if may_be_json { Ok(()) } else { Err(Poison::new("not_json", "the content type is another one")) }
 }
 

@@ -65,6 +65,11 @@ impl MessageWay<'_> {
         self.hops.iter().any(|hop| hop.route.request.as_ref().is_some_and(super::route::Message::touches_body))
     }
 
+    /// Whether any rule on the way looks at anything but the body; else the headers are none of its business.
+    pub fn touches_headers(&self) -> bool {
+        self.hops.iter().any(|hop| hop.route.request.as_ref().is_some_and(|message| message.body_only.is_none()))
+    }
+
     /// Translates a message. What a newer writer adds must not break older readers, so on the way down members without a
     /// place are left out; what an older writer says must not vanish, so on the way up they are refused.
     ///
@@ -91,9 +96,18 @@ impl MessageWay<'_> {
         let mut dropped = 0;
         for hop in &self.hops {
             scratch.dropped = 0;
-            let next = hop.request(&current.seen_over(request.body), None, scratch, limits)?;
+            let seen = current.seen_over(request.body);
+            let message = hop.route.request.as_ref();
+            // A channel has one name on both sides: where no rule looks beyond the body, nothing else is to be written.
+            if let (Some(of), Some(body)) = (message.and_then(|message| message.body_only), seen.body) {
+                let mut out = Vec::with_capacity(body.len() + body.len() / 4);
+                hop.step.translate_within(of, hop.direction, body, hop.alone(), &mut out, scratch, limits)?;
+                current.body = BodyOut::Replaced(out);
+            } else {
+                let next = hop.request(&seen, None, scratch, limits)?;
+                current = current.then(next);
+            }
             dropped += scratch.dropped;
-            current = current.then(next);
         }
         Ok(MessageOut { headers: current.headers, body: current.body, dropped })
     }

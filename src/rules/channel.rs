@@ -229,17 +229,22 @@ impl Address {
     }
 }
 
+impl Address {
+    /// What it is written as, in pieces: where it is needed for each message, nothing is to be formatted.
+    pub fn parts(&self) -> [&str; 5] {
+        match self {
+            Self::Queue { broker, queue } => [broker, ":queue/", queue, "", ""],
+            Self::Exchange { broker, exchange, routing_key: None } => [broker, ":exchange/", exchange, "", ""],
+            Self::Exchange { broker, exchange, routing_key: Some(key) } => [broker, ":exchange/", exchange, "/", key],
+            Self::Subject { broker, subject, .. } => [broker, ":subject/", subject, "", ""],
+            Self::ReplyTo { broker } => [broker, ":reply-to", "", "", ""],
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Queue { broker, queue } => write!(out, "{broker}:queue/{queue}"),
-            Self::Exchange { broker, exchange, routing_key: None } => write!(out, "{broker}:exchange/{exchange}"),
-            Self::Exchange { broker, exchange, routing_key: Some(key) } => {
-                write!(out, "{broker}:exchange/{exchange}/{key}")
-            }
-            Self::Subject { broker, subject, .. } => write!(out, "{broker}:subject/{subject}"),
-            Self::ReplyTo { broker } => write!(out, "{broker}:reply-to"),
-        }
+        self.parts().into_iter().try_for_each(|part| out.write_str(part))
     }
 }
 

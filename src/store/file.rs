@@ -328,6 +328,17 @@ impl Tables for Writing<'_> {
         self.table(table)?.insert(key, value).map(drop).map_err(broken)
     }
 
+    fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if table == Table::Count {
+            let before = self.get(table, key)?;
+            self.set_count(key, Some(value.to_vec()));
+            return Ok(before);
+        }
+        // One way down the tree for both.
+        let before = self.table(table)?.insert(key, value).map_err(broken)?;
+        Ok(before.map(|value| value.value().to_vec()))
+    }
+
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
         if table == Table::Count {
             self.set_count(key, None);

@@ -97,6 +97,16 @@ pub trait Tables {
     /// The store cannot be written.
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
 
+    /// Sets a key's value, and answers the one before.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let before = self.get(table, key)?;
+        self.put(table, key, value)?;
+        Ok(before)
+    }
+
     /// Removes a key, if it is there.
     ///
     /// # Errors

@@ -57,23 +57,22 @@ impl Seen for Durable {
         let (kept, soonest) = (self.shelf.clone(), self.soonest.clone());
         let marked = self.store.change(move |tables| {
             let now = now();
+            let ends = now.saturating_add(millis(within.window));
+            let mut count = 0;
             for (scope, hash) in done {
-                let key = scope.0.as_bytes();
-                // The window begins when an id is first seen.
-                let before = kept.get(tables, key)?;
-                if before.as_ref().is_some_and(|entry| read(&entry.value, now, within).is_some()) {
-                    continue;
-                }
-                let ends = now.saturating_add(millis(within.window));
-                soonest.fetch_min(ends, Ordering::Relaxed);
                 let entry = Entry { ends, value: write(now, hash) };
-                if before.is_some() { kept.put(tables, key, &entry)? } else { kept.add(tables, key, &entry)? }
+                // The window begins when an id is first seen.
+                let is_known = |before: &Entry| read(&before.value, now, within).is_some();
+                if let Some(all) = kept.add_unless(tables, scope.0.as_bytes(), &entry, is_known)? {
+                    soonest.fetch_min(ends, Ordering::Relaxed);
+                    count = all;
+                }
             }
             if soonest.load(Ordering::Relaxed) <= now {
                 kept.expire(tables, now, EXPIRED_AT_ONCE)?;
                 soonest.store(kept.next_end(tables)?.unwrap_or(u64::MAX), Ordering::Relaxed);
             }
-            kept.keep_within(tables, within.entries)
+            if count > within.entries { kept.keep_within(tables, within.entries) } else { Ok(()) }
         });
         Box::pin(async move { Ok(marked.await?) })
     }

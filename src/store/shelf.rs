@@ -21,6 +21,12 @@ pub struct Entry {
     pub value: Vec<u8>,
 }
 
+impl Entry {
+    fn written(&self) -> Vec<u8> {
+        [&self.ends.to_be_bytes(), self.value.as_slice()].concat()
+    }
+}
+
 impl Shelf {
     /// The entries of `scope`, which has no NUL in it.
     pub fn new(table: Table, scope: &str) -> Self {
@@ -74,12 +80,15 @@ impl Shelf {
         Ok(count.and_then(|count| count.try_into().ok()).map_or(0, u64::from_be_bytes))
     }
 
-    fn count(&self, tables: &mut dyn Tables, change: impl FnOnce(u64) -> u64) -> Result<(), StoreError> {
+    /// Counts, and answers how many there are now.
+    fn count(&self, tables: &mut dyn Tables, change: impl FnOnce(u64) -> u64) -> Result<u64, StoreError> {
         let count = change(self.len(tables)?);
         if count == 0 {
-            return tables.delete(Table::Count, &self.counter());
+            tables.delete(Table::Count, &self.counter())?;
+        } else {
+            tables.put(Table::Count, &self.counter(), &count.to_be_bytes())?;
         }
-        tables.put(Table::Count, &self.counter(), &count.to_be_bytes())
+        Ok(count)
     }
 
     /// An entry.
@@ -101,14 +110,38 @@ impl Shelf {
     }
 
     /// Sets an entry of a key that has none.
+    fn add(&self, tables: &mut dyn Tables, key: &[u8], entry: &Entry) -> Result<(), StoreError> {
+        let (table, at) = self.key(key);
+        tables.put(table, &at, &entry.written())?;
+        tables.put(Table::Order, &self.order(Some(entry.ends), key), b"")?;
+        self.count(tables, |count| count + 1).map(drop)
+    }
+
+    /// Sets an entry, unless its key has one that `stays`. Answers how many entries there are then; none: that one stays.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub fn add(&self, tables: &mut dyn Tables, key: &[u8], entry: &Entry) -> Result<(), StoreError> {
+    pub fn add_unless(
+        &self,
+        tables: &mut dyn Tables,
+        key: &[u8],
+        entry: &Entry,
+        stays: impl FnOnce(&Entry) -> bool,
+    ) -> Result<Option<u64>, StoreError> {
         let (table, at) = self.key(key);
-        tables.put(table, &at, &[&entry.ends.to_be_bytes(), entry.value.as_slice()].concat())?;
+        // Most have none: it is written first, and looked for by that.
+        let before = tables.replace(table, &at, &entry.written())?;
+        let old = before.as_deref().and_then(Self::read);
+        if let (Some(written), true) = (&before, old.as_ref().is_some_and(stays)) {
+            tables.put(table, &at, written)?;
+            return Ok(None);
+        }
+        if let Some(old) = &old {
+            tables.delete(Table::Order, &self.order(Some(old.ends), key))?;
+        }
         tables.put(Table::Order, &self.order(Some(entry.ends), key), b"")?;
-        self.count(tables, |count| count + 1)
+        let more = u64::from(before.is_none());
+        self.count(tables, |count| count + more).map(Some)
     }
 
     /// Removes an entry, if it is there.
@@ -120,7 +153,7 @@ impl Shelf {
         let (table, at) = self.key(key);
         tables.delete(table, &at)?;
         tables.delete(Table::Order, &self.order(Some(entry.ends), key))?;
-        self.count(tables, |count| count.saturating_sub(1))
+        self.count(tables, |count| count.saturating_sub(1)).map(drop)
     }
 
     /// When the next entry ends, and its key.

@@ -75,6 +75,30 @@ async fn entries_end_by_themselves() {
 }
 
 #[tokio::test]
+async fn an_entry_that_stays_is_not_replaced_and_one_that_does_not_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [Store::memory(), Store::open(folder.path()).unwrap()] {
+        let shelf = Shelf::new(Table::Done, "orders");
+        let add = |ends: u64, stays: bool| {
+            let (kept, entry) = (shelf.clone(), Entry { ends, value: ends.to_be_bytes().to_vec() });
+            store.change(move |tables| kept.add_unless(tables, b"a", &entry, |_| stays))
+        };
+        assert_eq!(add(1, true).await.unwrap(), Some(1), "there was none");
+        assert_eq!(add(2, true).await.unwrap(), None);
+        let (table, key) = shelf.key(b"a");
+        let ends = || Shelf::read(&store.get(table, &key).unwrap().unwrap()).unwrap().ends;
+        assert_eq!(ends(), 1);
+        assert_eq!(add(3, false).await.unwrap(), Some(1));
+        assert_eq!(ends(), 3);
+        assert_eq!(store.scan(Table::Order, b"").unwrap().len(), 1);
+        assert_eq!(store.sweep(3).await.unwrap(), 1);
+        for table in [Table::Done, Table::Order, Table::Count] {
+            assert_eq!(store.scan(table, b"").unwrap(), [], "{table:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn pairs_are_put_scanned_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     for store in [Store::memory(), Store::open(folder.path()).unwrap()] {

@@ -1,6 +1,5 @@
 //! A message that has come: what it is, and what is to become of it at each target.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -177,18 +176,8 @@ impl Flow {
 
     /// What is remembered of an id at a target.
     pub(in crate::messaging) fn scope(&self, target: usize, id: &str) -> Scope {
-        let mut scope = String::with_capacity(128);
-        let parts: [&str; 4] = [&self.service, "/", &self.of.name, "|"];
-        for part in parts {
-            scope.push_str(part);
-        }
-        if let Some(target) = self.of.targets.get(target) {
-            // A text takes whatever is written to it.
-            let _ = write!(scope, "{}", target.address);
-        }
-        scope.push('|');
-        scope.push_str(id);
-        Scope(scope)
+        let [a, b, c, d, e] = self.of.targets.get(target).map_or([""; 5], |target| target.address.parts());
+        Scope([&self.service, "/", &self.of.name, "|", a, b, c, d, e, "|", id].concat())
     }
 
     /// By which a target that can leaves out repetitions: ids of other versions in one stream are other ids.
@@ -198,6 +187,6 @@ impl Flow {
         }
         let to = snapshot.plan.versions.get(self.of.targets.get(target)?.version)?;
         let id = entry.id.as_ref().or(entry.position.as_ref())?;
-        Some(format!("{id}:{}", to.name))
+        Some([id.as_str(), ":", &to.name].concat())
     }
 }

@@ -15,6 +15,7 @@ mod keep;
 mod lanes;
 mod parking;
 mod publish;
+mod run;
 mod session;
 mod status;
 

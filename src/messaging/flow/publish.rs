@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::broker::{Boxed, Confirm, Lost, Unpublished};
+use super::super::broker::{Boxed, Confirm, Lost, Sink, Unpublished};
 use super::super::message::Message;
 use super::super::translate::Poison;
 use super::entry::LegState;
 use super::session::{Event, Lane, Session};
 use super::status::add;
-use super::{Snapshot, State};
+use super::{Flow, Snapshot, State};
 use crate::rules::channel::{Address, Order};
 
 impl Session<'_> {
     /// Hands over whatever of a message is to be published, in the order of its targets.
     pub(super) async fn send(&mut self, at: u64, snapshot: &Snapshot) {
-        let Some(mut entry) = self.entries.remove(&at) else { return };
+        let flow = self.flow;
+        let Some(entry) = self.entries.get_mut(&at) else { return };
         if entry.expires.is_some_and(|at| at <= Instant::now()) {
             for leg in entry.legs.iter_mut().filter(|leg| matches!(leg.state, LegState::Ready | LegState::Failed)) {
                 leg.state = LegState::Dead(Poison::new("expired", "it is older than its expiration"));
@@ -27,24 +28,24 @@ impl Session<'_> {
             let Some(leg) = entry.legs.get(index) else { continue };
             let (sink, to, message, once, next) = match (&leg.state, &leg.out) {
                 (LegState::Ready | LegState::Failed, Some(out)) => {
-                    let Some(target) = self.flow.of.targets.get(leg.target) else { continue };
-                    let once = self.flow.once(&entry, leg.target, snapshot);
-                    let to = leg.to.clone().unwrap_or_else(|| target.address.clone());
+                    let Some(target) = flow.of.targets.get(leg.target) else { continue };
+                    let once = flow.once(entry, leg.target, snapshot);
+                    let to = leg.to.as_ref().unwrap_or(&target.address);
                     (leg.target, to, out.clone(), once, LegState::Sent)
                 }
                 (LegState::Dead(poison), _) => {
                     let to = leg.version.as_str();
-                    let letter = self.flow.letter(&entry, to, poison);
+                    let letter = flow.letter(entry, to, poison);
                     let once = Some(letter.facts.once());
                     let dead = LegState::DeadSent(poison.clone());
                     entry.answers = None;
-                    (self.flow.targets.len(), self.flow.dead.1.clone(), letter.write(), once, dead)
+                    (flow.targets.len(), &flow.dead.1, letter.write(), once, dead)
                 }
                 _ => continue,
             };
-            match self.enqueue(sink, &to, message, once).await {
+            match enqueue(flow, &mut self.sinks, (sink, to), message, once).await {
                 Ok(confirm) => {
-                    self.work.push(confirmed(at, index, confirm, self.flow.bounds.confirm));
+                    self.work.push(confirmed(at, index, confirm, flow.bounds.confirm));
                     if let Some(leg) = entry.legs.get_mut(index) {
                         leg.state = next;
                     }
@@ -55,36 +56,14 @@ impl Session<'_> {
                     {
                         leg.state = LegState::Failed;
                     }
-                    self.dead_down |= sink == self.flow.targets.len();
+                    self.dead_down |= sink == flow.targets.len();
                     failed = Some(why);
                 }
             }
         }
-        self.entries.insert(at, entry);
         if let Some(why) = failed {
             self.failed(at, why);
         }
-    }
-
-    async fn enqueue(
-        &mut self,
-        sink: usize,
-        to: &Address,
-        message: Message,
-        once: Option<String>,
-    ) -> Result<Confirm, Lost> {
-        let Some(slot) = self.sinks.get_mut(sink) else { return Err(Lost("no such target".to_owned())) };
-        let open = if let Some(open) = slot {
-            open
-        } else {
-            let broker = self.flow.targets.get(sink).unwrap_or(&self.flow.dead.0);
-            slot.insert(broker.sink().await?)
-        };
-        let handed = open.enqueue(to, message, once).await;
-        if handed.is_err() {
-            *slot = None;
-        }
-        handed
     }
 
     /// A confirmation has not come in time. One that the broker itself holds back comes later: to publish once more would be
@@ -176,6 +155,28 @@ impl Session<'_> {
             }
         }
     }
+}
+
+/// Hands a message over to a sink, which is opened where it must be.
+async fn enqueue(
+    flow: &Flow,
+    sinks: &mut [Option<Box<dyn Sink>>],
+    (sink, to): (usize, &Address),
+    message: Message,
+    once: Option<String>,
+) -> Result<Confirm, Lost> {
+    let Some(slot) = sinks.get_mut(sink) else { return Err(Lost("no such target".to_owned())) };
+    let open = if let Some(open) = slot {
+        open
+    } else {
+        let broker = flow.targets.get(sink).unwrap_or(&flow.dead.0);
+        slot.insert(broker.sink().await?)
+    };
+    let handed = open.enqueue(to, message, once).await;
+    if handed.is_err() {
+        *slot = None;
+    }
+    handed
 }
 
 /// Waits for a confirmation, for so long.

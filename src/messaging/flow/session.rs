@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
+use tokio::time::sleep;
 
 use super::super::broker::{Boxed, Confirm, Inbound, Lost, Sink, Source, Unpublished};
 use super::super::replies::pending::Kept;
@@ -15,12 +14,10 @@ use super::super::translate::Poison;
 use super::entry::{Entry, LegState};
 use super::lanes::Lanes;
 use super::status::add;
-use super::{Flow, Snapshot, State, stopped};
+use super::{Flow, Snapshot, stopped};
 use crate::plan::Scratch;
 use crate::rules::channel::{Carries, Dedup, OnPoison, Order};
 
-/// How often brokers hear that messages are still in work.
-const WORKING: Duration = Duration::from_secs(3);
 /// How long what is parked stays so without a word.
 pub(in crate::messaging) const PARKED: Dedup =
     Dedup { window: Duration::from_secs(24 * 365 * 3600), entries: u64::MAX };
@@ -149,88 +146,12 @@ impl<'f> Session<'f> {
         }))
     }
 
-    /// Runs until it is told to stop or its source is gone.
-    pub(super) async fn run(mut self, stop: &mut watch::Receiver<bool>, pause: &mut Duration) -> Ended {
-        self.flow.status.becomes(State::Running);
-        let mut working = interval(WORKING);
-        working.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut deadline: Option<Instant> = None;
-        let mut told_to_stop = std::pin::pin!(stopped(stop));
-        loop {
-            if let Some(deadline) = deadline.filter(|_| self.entries.is_empty()) {
-                // In time or not, nothing is left to be done.
-                let _ = timeout_at(deadline, self.source.close()).await;
-                return Ended::Stopped;
-            }
-            // What is under way ends before the flow stands still.
-            if self.halting.is_some()
-                && !self.entries.values().any(|entry| entry.is_out())
-                && let Some((why, generation)) = self.halting.take()
-            {
-                return Ended::Halted { why, generation };
-            }
-            let may_take = self.halting.is_none()
-                && deadline.is_none()
-                && self.lane == Lane::Open
-                && !self.dead_down
-                && self.has_room();
-            // What is rare comes first, and what makes room before what takes it: each look at what is not ready costs.
-            let happened = tokio::select! {
-                biased;
-                () = &mut told_to_stop, if deadline.is_none() => {
-                    self.flow.status.becomes(State::Draining);
-                    self.source.stop().await;
-                    deadline = Some(Instant::now() + self.flow.bounds.drain);
-                    None
-                }
-                // The flow has the other end.
-                Ok(()) = self.held.changed(), if !self.aside.is_empty() => {
-                    self.ready.append(&mut self.aside);
-                    self.start_ready().await
-                }
-                () = wait_until(deadline), if deadline.is_some() => return Ended::Stopped,
-                _ = working.tick() => {
-                    for told in self.still_working() {
-                        told.await;
-                    }
-                    None
-                }
-                Some(event) = self.work.next(), if !self.work.is_empty() => self.on(event, pause).await,
-                inbound = self.source.next(), if may_take => match inbound {
-                    Ok(inbound) => self.take(inbound).await,
-                    Err(Lost(why)) => Some(Ended::Lost(why)),
-                },
-            };
-            if let Some(ended) = happened {
-                return ended;
-            }
-            self.tell();
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        let bounds = &self.flow.bounds;
-        self.entries.is_empty() || (self.entries.len() < bounds.in_flight && self.weight < bounds.bytes)
-    }
-
-    fn tell(&self) {
-        use std::sync::atomic::Ordering::Relaxed;
-        self.flow.status.counts.in_flight.store(self.entries.len(), Relaxed);
-        self.flow.status.counts.in_flight_bytes.store(self.weight, Relaxed);
-    }
-
-    /// What tells brokers that old messages are still in work.
-    fn still_working(&self) -> Vec<Boxed<'static, ()>> {
-        let old = self.entries.values().filter(|entry| entry.since.elapsed() > WORKING);
-        old.filter_map(|entry| entry.settle.as_ref()).map(|settle| settle.working()).collect()
-    }
-
     pub(super) fn snapshot(&self) -> Result<Snapshot, Ended> {
         self.flow.rules.snapshot(&self.flow.service).ok_or_else(|| Ended::Lost("the service is gone".to_owned()))
     }
 
     /// A message has come.
-    async fn take(&mut self, inbound: Inbound) -> Option<Ended> {
+    pub(super) async fn take(&mut self, inbound: Inbound) -> Option<Ended> {
         let counts = &self.flow.status.counts;
         add(&counts.received, 1);
         add(&counts.redelivered, u64::from(inbound.redelivered));
@@ -260,32 +181,30 @@ impl<'f> Session<'f> {
             self.ready.push_back(at);
         }
         self.entries.insert(at, entry);
-        self.start_ready().await
+        self.start_ready(Some(snapshot)).await
     }
 
-    /// Plans and publishes what is ready.
-    async fn start_ready(&mut self) -> Option<Ended> {
+    /// Plans and publishes what is ready; the first by the rules of `now`, where they have been looked up just before.
+    pub(super) async fn start_ready(&mut self, mut now: Option<Snapshot>) -> Option<Ended> {
         while self.halting.is_none()
             && let Some(at) = self.ready.pop_front()
         {
-            let snapshot = match self.snapshot() {
+            let snapshot = match now.take().map_or_else(|| self.snapshot(), Ok) {
                 Ok(snapshot) => snapshot,
                 Err(ended) => return Some(ended),
             };
-            let Some(mut entry) = self.entries.remove(&at) else { continue };
+            let Some(entry) = self.entries.get_mut(&at) else { continue };
             if self.on_poison == OnPoison::ParkKey
                 && let Some(key) = &entry.key
             {
                 entry.busy = self.flow.status.parking.enter(key);
                 if entry.busy.is_none() {
                     self.aside.push_back(at);
-                    self.entries.insert(at, entry);
                     continue;
                 }
             }
-            let planned = self.flow.plan(&mut entry, &snapshot, &mut self.scratch);
-            let (key, poison) = (entry.key.clone(), poison_of(&entry));
-            self.entries.insert(at, entry);
+            let planned = self.flow.plan(entry, &snapshot, &mut self.scratch);
+            let (key, poison) = (entry.key.clone(), poison_of(entry));
             if let Err(SeenError(why)) = planned {
                 return Some(Ended::Lost(why));
             }
@@ -344,7 +263,7 @@ impl<'f> Session<'f> {
         }));
     }
 
-    async fn on(&mut self, event: Event, pause: &mut Duration) -> Option<Ended> {
+    pub(super) async fn on(&mut self, event: Event, pause: &mut Duration) -> Option<Ended> {
         match event {
             Event::Published { at, leg, result } => {
                 let is_ok = result.is_ok();
@@ -400,7 +319,7 @@ impl<'f> Session<'f> {
                 }
             }
         }
-        self.start_ready().await
+        self.start_ready(None).await
     }
 
     /// Marks and settles a message that is done everywhere; what waits for its key goes on.
@@ -431,14 +350,6 @@ impl<'f> Session<'f> {
                 self.ready.push_back(at);
             }
         }
-    }
-}
-
-/// Until then; without a time, for ever.
-async fn wait_until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -11,15 +11,18 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::super::super::broker::Lost;
+use super::answers::Answers;
 use super::{Identity, Settings};
 
 /// How long the server may take to answer what is asked of it. Flows wait shorter for confirmations.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
 /// A connection that is there until it is dropped.
 pub(super) struct Link {
     pub(super) client: Client,
     pub(super) context: Context,
+    /// What was asked over it.
+    pub(super) answers: Answers,
     lost: watch::Receiver<bool>,
 }
 
@@ -42,12 +45,13 @@ impl Link {
 
     /// Resolves when it is lost.
     pub(super) fn lost(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut lost = self.lost.clone();
-        async move {
-            // One whose other end is gone is lost too.
-            let _ = lost.wait_for(|lost| *lost).await;
-        }
+        until(self.lost.clone())
     }
+}
+
+async fn until(mut lost: watch::Receiver<bool>) {
+    // One whose other end is gone is lost too.
+    let _ = lost.wait_for(|lost| *lost).await;
 }
 
 async fn connect(settings: &Settings, name: &str) -> Result<Link, Lost> {
@@ -82,5 +86,7 @@ async fn connect(settings: &Settings, name: &str) -> Result<Link, Lost> {
     let client = options.connect(addresses).await.map_err(|error| Lost::when("the server cannot be reached", error))?;
     let context = ContextBuilder::new().timeout(ANSWER).ack_timeout(ANSWER).max_ack_inflight(1 << 20);
     let context = context.build(client.clone());
-    Ok(Link { client, context, lost })
+    let answers = Answers::open(client.clone(), until(lost.clone())).await;
+    let answers = answers.map_err(|error| Lost::when("answers of the server", error))?;
+    Ok(Link { client, context, answers, lost })
 }

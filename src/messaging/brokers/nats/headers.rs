@@ -1,5 +1,6 @@
 //! A message as NATS has it: properties are headers, too.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
@@ -76,62 +77,88 @@ pub(super) fn read(map: Option<&HeaderMap>, subject: &str) -> (Headers, Properti
 /// # Errors
 /// Something that a header of NATS cannot hold.
 pub(super) fn write(message: &mut Message, once: Option<&str>) -> Result<HeaderMap, Unpublished> {
-    let mut map = HeaderMap::new();
+    let mut map = Written::default();
     let properties = &mut message.properties;
     for (name, slot) in TEXTS {
         if let Some(text) = slot(properties) {
-            put(&mut map, name, text)?;
+            map.put(name, text)?;
         }
     }
     if let Some(timestamp) = properties.timestamp {
-        put(&mut map, TIMESTAMP, &timestamp.to_string())?;
+        map.put(TIMESTAMP, &timestamp.to_string())?;
     }
     if let Some(priority) = properties.priority {
-        put(&mut map, PRIORITY, &priority.to_string())?;
+        map.put(PRIORITY, &priority.to_string())?;
     }
     if let Some(persistent) = properties.persistent {
-        put(&mut map, PERSISTENT, if persistent { "2" } else { "1" })?;
+        map.put(PERSISTENT, if persistent { "2" } else { "1" })?;
     }
     let id = properties.message_id.as_deref();
     if let Some(once) = once.or(id) {
         // An id that cannot stand in a header is known again by what can.
-        if writable(once) { put(&mut map, ONCE, once)? } else { put(&mut map, ONCE, &digest(once))? }
+        if writable(once) { map.put(ONCE, once)? } else { map.put(ONCE, &digest(once))? }
     }
     if let Some(id) = id.filter(|id| once.is_some_and(|once| once != *id)) {
-        put(&mut map, ID, id)?;
+        map.put(ID, id)?;
     }
     for (name, value) in message.headers.iter() {
-        let text = value.as_text().ok_or_else(|| Unpublished::Unwritable(format!("header {name}")))?;
+        let text = value.as_text().ok_or_else(|| unwritable(name))?;
         let is_servers = name.get(..SERVERS.len()).is_some_and(|start| start.eq_ignore_ascii_case(SERVERS));
-        if is_servers { put_any(&mut map, &format!("{HARMLESS}{name}"), text)? } else { put_any(&mut map, name, text)? }
+        if is_servers {
+            let name = format!("{HARMLESS}{name}");
+            map.put_named(header_name(&name)?, name.into(), text)?;
+        } else if let Some(own) = OWN.into_iter().find(|own| *own == name) {
+            map.put(own, text)?;
+        } else {
+            map.put_named(header_name(name)?, name.into(), text)?;
+        }
     }
-    Ok(map)
+    Ok(map.all)
 }
 
-/// A header with a name of ours.
-fn put(map: &mut HeaderMap, name: &'static str, text: &str) -> Result<(), Unpublished> {
-    append(map, name, HeaderName::from_static(name), text)
+/// Headers that are being written.
+#[derive(Default)]
+struct Written<'n> {
+    all: HeaderMap,
+    /// Their names. To append, the map looks for a name twice; to insert, once.
+    names: Vec<Cow<'n, str>>,
 }
 
-/// A header with whatever name it came with.
-fn put_any(map: &mut HeaderMap, name: &str, text: &str) -> Result<(), Unpublished> {
-    if let Some(own) = OWN.into_iter().find(|own| *own == name) {
-        return put(map, own, text);
+impl<'n> Written<'n> {
+    /// A header with a name of ours.
+    fn put(&mut self, name: &'static str, text: &str) -> Result<(), Unpublished> {
+        self.put_named(HeaderName::from_static(name), name.into(), text)
     }
+
+    fn put_named(&mut self, written: HeaderName, name: Cow<'n, str>, text: &str) -> Result<(), Unpublished> {
+        let value = HeaderValue::from_str(text).ok().filter(|_| writable(text)).ok_or_else(|| unwritable(&name))?;
+        if self.names.contains(&name) {
+            self.all.append(written, value);
+        } else {
+            self.all.insert(written, value);
+            self.names.push(name);
+        }
+        Ok(())
+    }
+}
+
+fn unwritable(name: &str) -> Unpublished {
+    Unpublished::Unwritable(format!("header {name}"))
+}
+
+/// A name that a header came with.
+fn header_name(name: &str) -> Result<HeaderName, Unpublished> {
     let is_token = !name.is_empty() && name.bytes().all(|one| one.is_ascii_graphic() && one != b':');
-    let written = HeaderName::from_str(name).ok().filter(|_| is_token);
-    append(map, name, written.ok_or_else(|| Unpublished::Unwritable(format!("header {name}")))?, text)
-}
-
-fn append(map: &mut HeaderMap, name: &str, written: HeaderName, text: &str) -> Result<(), Unpublished> {
-    let value = HeaderValue::from_str(text).ok().filter(|_| writable(text));
-    map.append(written, value.ok_or_else(|| Unpublished::Unwritable(format!("header {name}")))?);
-    Ok(())
+    HeaderName::from_str(name).ok().filter(|_| is_token).ok_or_else(|| unwritable(name))
 }
 
 /// Servers and clients trim values, and end a header at the end of a line.
 fn writable(text: &str) -> bool {
-    text.trim() == text && text.bytes().all(|one| one == b' ' || one == b'\t' || one.is_ascii_graphic())
+    let is_blank = |one: &u8| matches!(one, b' ' | b'\t');
+    let bytes = text.as_bytes();
+    !bytes.first().is_some_and(is_blank)
+        && !bytes.last().is_some_and(is_blank)
+        && bytes.iter().all(|one| one.is_ascii_graphic() || is_blank(one))
 }
 
 fn digest(text: &str) -> String {

@@ -4,6 +4,7 @@
 //! carries the flow's id for it, by which a stream leaves out repetitions within its window. The client would reconnect by
 //! itself; a connection that was lost is thrown away instead, with whoever waits for it told.
 
+mod answers;
 mod connect;
 mod headers;
 mod look;
