@@ -176,8 +176,11 @@ impl Flow {
 
     /// What is remembered of an id at a target.
     pub(in crate::messaging) fn scope(&self, target: usize, id: &str) -> Scope {
-        let [a, b, c, d, e] = self.of.targets.get(target).map_or([""; 5], |target| target.address.parts());
-        Scope([&self.service, "/", &self.of.name, "|", a, b, c, d, e, "|", id].concat())
+        let flow: [&str; 4] = [&self.service, "/", &self.of.name, "|"];
+        let address = self.of.targets.get(target).map_or([""; 5], |target| target.address.parts());
+        let mut scope = String::with_capacity(128);
+        flow.into_iter().chain(address).chain(["|", id]).for_each(|part| scope.push_str(part));
+        Scope(scope)
     }
 
     /// By which a target that can leaves out repetitions: ids of other versions in one stream are other ids.

@@ -86,10 +86,10 @@ pub(super) async fn open(
         lost: None,
         reader: None,
     };
-    let line = Arc::new(Line(Mutex::new(state)));
+    let store = Arc::new(Line(Mutex::new(state)));
     let every = (settings.ack_wait / 3).clamp(Duration::from_millis(100), HEARTBEAT / 2);
-    let watching = tokio::spawn(watch(link.clone(), line.clone(), every));
-    Ok(Box::new(Reader { line, link, watching, stream: before.stream_name }))
+    let watching = tokio::spawn(watch(link.clone(), store.clone(), every));
+    Ok(Box::new(Reader { line: store, link, watching, stream: before.stream_name }))
 }
 
 /// What was given out before, and not settled.
@@ -245,14 +245,14 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// Tells the server that messages in the line are not forgotten, and the line when the connection is lost. It looks for
 /// messages, too: nobody may have asked for them for a while.
-async fn watch(link: Arc<Link>, line: Arc<Line>, every: Duration) {
+async fn watch(link: Arc<Link>, store: Arc<Line>, every: Duration) {
     let mut lost = std::pin::pin!(link.lost());
     let mut speak = interval(every);
     loop {
         tokio::select! {
             _ = speak.tick() => {
                 let waiting: Vec<Subject> = {
-                    let mut state = line.state();
+                    let mut state = store.state();
                     // What comes later wakes the reader, as it would have.
                     let waker = state.reader.clone();
                     state.fill(&mut Context::from_waker(waker.as_ref().unwrap_or(Waker::noop())));
@@ -269,7 +269,7 @@ async fn watch(link: Arc<Link>, line: Arc<Line>, every: Duration) {
             () = &mut lost => break,
         }
     }
-    let mut state = line.state();
+    let mut state = store.state();
     state.lost.get_or_insert_with(|| "the connection is gone".to_owned());
     state.wake();
 }
