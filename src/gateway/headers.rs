@@ -108,6 +108,13 @@ pub(super) fn is_managed(name: &HeaderName) -> bool {
         || matches!(&*name, "forwarded" | "x-request-id" | "x-real-ip" | "traceparent" | "tracestate" | "via")
 }
 
+/// Whether a field says of itself that a gateway wrote it (or is a twin of such a one with underscores): services take it for
+/// the word of whoever stands in front of them, which a caller is not.
+fn is_gateways(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    name.starts_with(b"x-gateway-") || name.starts_with(b"x_gateway_")
+}
+
 /// What names a request in logs and at the service.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
@@ -201,12 +208,13 @@ pub(super) struct Route<'r> {
 /// A request's headers without what ends here: the part that rules may see.
 pub(super) fn end_to_end(mut kept: HeaderMap, forwarded: Forwarded) -> HeaderMap {
     let keeps = |name: &HeaderName| {
-        let told = matches!(name.as_str(), "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "forwarded");
+        let told = matches!(name.as_str(), "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "forwarded")
+            || is_gateways(name);
         let traced = matches!(name.as_str(), "via" | "tracestate");
         traced || (told && forwarded == Forwarded::Append)
     };
     remove_hop_by_hop_and(&mut kept, |name| {
-        *name == header::HOST || *name == header::EXPECT || (is_managed(name) && !keeps(name))
+        *name == header::HOST || *name == header::EXPECT || ((is_managed(name) || is_gateways(name)) && !keeps(name))
     });
     kept
 }
@@ -355,6 +363,8 @@ mod tests {
             ("X_Forwarded_For", "6.6.6.6"),
             ("forwarded", "for=6.6.6.6"),
             ("x-forwarded-client-cert", "By=x"),
+            ("x-gateway-user", "root"),
+            ("X_Gateway_User", "root"),
             ("bifocal-version", "asked=v9"),
             ("x-request-id", "has space"),
             ("traceparent", "00-0-0-0"),
@@ -379,6 +389,7 @@ mod tests {
         let found = headers(&[
             ("x-forwarded-for", "6.6.6.6"),
             ("x-forwarded-proto", "https"),
+            ("x-gateway-user", "ann"),
             ("x-request-id", "abc-1"),
             ("traceparent", trace),
             ("tracestate", "a=1"),
@@ -390,6 +401,7 @@ mod tests {
         decorate(&mut sent, Route { caller, via, forwarded }, &target(), &identity);
         assert_eq!(sent.get("x-forwarded-for").unwrap(), "6.6.6.6, 10.0.0.7");
         assert_eq!(sent.get("x-forwarded-proto").unwrap(), "https");
+        assert_eq!(sent.get("x-gateway-user").unwrap(), "ann");
         assert_eq!(sent.get("x-request-id").unwrap(), "abc-1");
         assert_eq!(sent.get("traceparent").unwrap(), trace);
         assert_eq!(sent.get("tracestate").unwrap(), "a=1");

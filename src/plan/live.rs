@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use super::engine::Scratch;
+use super::scratch::Scratch;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::message::{self, Envelope, Source};
