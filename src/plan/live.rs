@@ -2,11 +2,11 @@
 
 use http::HeaderMap;
 
-use super::scratch::Scratch;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::message::{self, Envelope, Source};
 use super::route::Params;
+use super::scratch::Scratch;
 use super::{Limits, Unplaced};
 
 impl Exchange<'_> {

@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn bodies_are_the_sum_of_their_pieces() {
-        let piece = |number: usize, length: usize| Bytes::from(vec![if number.is_multiple_of(2) { b'a' } else { b'b' }; length]);
+        let piece = |number: usize, length: usize| {
+            Bytes::from(vec![if number.is_multiple_of(2) { b'a' } else { b'b' }; length])
+        };
         for lengths in
             [vec![], vec![5], vec![0, 5, 0], vec![1000; 3], vec![LARGE], vec![LARGE / 2; 5], vec![1, LARGE, 1]]
         {

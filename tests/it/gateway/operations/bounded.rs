@@ -124,7 +124,8 @@ async fn large_bodies_leave_nothing_behind() {
     }
     let process = Process::start(folder.path());
     let body = format!(r#"{{"id":7,"total":1999,"state":"open","note":"{}"}}"#, "x".repeat(8 << 20));
-    let post = async || ask(process.addr, "POST /v1/orders", &["Content-Type: application/json"], body.as_bytes()).await;
+    let post =
+        async || ask(process.addr, "POST /v1/orders", &["Content-Type: application/json"], body.as_bytes()).await;
     assert_eq!(post().await.status, 200);
     let (mut most, before) = (0, resident(process.id()));
     for _ in 0..24 {
