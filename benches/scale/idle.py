@@ -65,7 +65,8 @@ def run(program, options):
     for name, ask in [("HTTP/1.1", ask_h1), ("HTTP/2", ask_h2)]:
         with tempfile.TemporaryDirectory() as root, service.Service() as upstream:
             folder.write(root, 1, 10, upstream.address)
-            settings = {"LIMITS__CONNECTIONS": str(count + 10), "TIMEOUTS__IDLE": "10m"}
+            # All of them come from one address.
+            settings = {"LIMITS__CONNECTIONS": str(count + 10), "LIMITS__SHARE": "0", "TIMEOUTS__IDLE": "10m"}
             with Gateway(program, root, settings) as gateway:
                 before, after = asyncio.run(hold(gateway, count, ask))
         print(f"| {name} | {before:.0f} | {after:.0f} | {(after - before) * 1024 / count:.1f} |")
