@@ -28,7 +28,7 @@ pub(super) struct AccessLog {
 /// Which members lines have.
 #[derive(Debug, Default)]
 struct Fields {
-    /// Those that they do not have, as [`key`] writes them.
+    /// Those that they do not have, as `key!` writes them.
     without: Vec<String>,
 }
 

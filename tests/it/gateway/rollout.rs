@@ -314,5 +314,5 @@ async fn the_ledger_says_who_still_calls() {
     assert!(err.contains("is it the admin address of a gateway?"), "{err}");
     let (code, _, err) = ledger(&["--admin", "127.0.0.1:1"]).await;
     assert_eq!(code, Some(2));
-    assert!(err.starts_with("bifocal: 127.0.0.1:1: Connection refused"), "{err}");
+    assert!(err.starts_with("bifocal: 127.0.0.1:1: no gateway listens there (Connection refused"), "{err}");
 }
