@@ -180,6 +180,19 @@ impl Process {
         let _ = child.wait();
     }
 
+    /// Ends it as its operators do, who wait until it has put away what it has.
+    pub(crate) fn end(&mut self) {
+        let Some(child) = &self.child else { return };
+        let pids = self.pids(child);
+        self.signal("-TERM");
+        let (began, Some(mut child)) = (Instant::now(), self.child.take()) else { return };
+        let is_there = |pid: &String| Path::new(&format!("/proc/{pid}")).exists();
+        while child.try_wait().unwrap().is_none() || pids.iter().any(is_there) {
+            assert!(began.elapsed() < Duration::from_secs(60), "{:?} does not end", self.kind);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Starts it again with what it has kept.
     pub(crate) fn restart(&mut self) {
         self.kill_9();
