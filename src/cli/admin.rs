@@ -10,8 +10,11 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::path::percent;
 
 /// Where a gateway is asked, and with what.
 #[derive(Debug, clap::Args)]
@@ -45,6 +48,15 @@ impl Gateway {
         }
     }
 
+    /// Asks for what can be looked at there, under these filters where they are given. Blocks.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub(super) fn look(&self, path: &str, filters: &[(&str, Option<&str>)]) -> Result<Value, String> {
+        let (status, body) = self.ask(Method::GET, &filtered(path, filters), String::new())?;
+        read(status, &body)
+    }
+
     async fn exchange(
         &self,
         method: Method,
@@ -67,6 +79,26 @@ impl Gateway {
         let request = request.map_err(|_| "not an address".to_owned())?;
         let stream = TcpStream::connect(address).await.map_err(|error| unreached(&error))?;
         send(stream, request).await
+    }
+}
+
+/// A path with these filters, of those that are given.
+pub(super) fn filtered(path: &str, filters: &[(&str, Option<&str>)]) -> String {
+    let (mut target, mut sign) = (path.to_owned(), "?");
+    for (name, value) in filters.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+        target.extend([sign, name, "="]);
+        percent::encode(value, b"", &mut target);
+        sign = "&";
+    }
+    target
+}
+
+/// What a gateway has answered, where it has.
+pub(super) fn read(status: StatusCode, body: &[u8]) -> Result<Value, String> {
+    match status {
+        StatusCode::OK => serde_json::from_slice(body).map_err(|_| "it does not answer as a gateway does".to_owned()),
+        StatusCode::UNAUTHORIZED => Err("it answers 401: a token is needed, see --token-file".to_owned()),
+        status => Err(format!("it answers {status}; is it the admin address of a gateway?")),
     }
 }
 

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::serve::sources;
-use super::{CLEAN, FINDINGS, cannot_run, print, style};
+use super::{CLEAN, FINDINGS, cannot_run, finish, style};
 use crate::diagnostic::{Finding, Position, to_text};
 use crate::rules::checked::Verdict;
 use crate::rules::load::load_folder;
@@ -74,10 +74,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             Err(error) => return cannot_run(&error.to_string()),
         },
     };
-    if let Err(error) = print(&text) {
-        return cannot_run(&format!("cannot write: {error}"));
-    }
-    ExitCode::from(if report.is_clean() { CLEAN } else { FINDINGS })
+    finish(&text, if report.is_clean() { CLEAN } else { FINDINGS })
 }
 
 /// Tells what of the settings is less safe than the defaults.
@@ -96,10 +93,7 @@ fn harden(config: Option<PathBuf>) -> ExitCode {
     if deviations.is_empty() {
         text.push_str("nothing is less safe than the defaults\n");
     }
-    if let Err(error) = print(&text) {
-        return cannot_run(&format!("cannot write: {error}"));
-    }
-    ExitCode::from(if deviations.is_empty() { CLEAN } else { FINDINGS })
+    finish(&text, if deviations.is_empty() { CLEAN } else { FINDINGS })
 }
 
 fn text(report: &FolderReport, verbose: bool) -> String {

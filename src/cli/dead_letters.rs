@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::admin::Gateway;
-use super::{CLEAN, FINDINGS, cannot_run, print, table};
+use super::admin::{Gateway, filtered, read};
+use super::table::{self, Format, plain};
+use super::{CLEAN, FINDINGS, cannot_run, finish};
 use crate::path::percent;
 
 /// Letters that a gateway is asked to send on at a time.
@@ -109,14 +110,6 @@ struct Which {
     to: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Columns
-    Table,
-    /// As the admin address gives it
-    Json,
-}
-
 pub(super) fn run(args: &Args) -> ExitCode {
     let told = match &args.command {
         Command::List(args) => list(args),
@@ -127,22 +120,16 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(told) => told,
         Err(problem) => return cannot_run(&problem),
     };
-    match print(&text) {
-        Ok(()) => ExitCode::from(code),
-        Err(error) => cannot_run(&format!("cannot write: {error}")),
-    }
+    finish(&text, code)
 }
 
 fn ask(gateway: &Gateway, method: Method, target: &str, body: String) -> Result<Value, String> {
     let (status, body) = gateway.ask(method, target, body)?;
-    let read = || serde_json::from_slice(&body).map_err(|_| "it does not answer as a gateway does".to_owned());
     let error = || {
-        let body: Option<Value> = read().ok();
+        let body: Option<Value> = serde_json::from_slice(&body).ok();
         body.and_then(|body| body.get("error")?.as_str().map(str::to_owned))
     };
     match status {
-        StatusCode::OK => read(),
-        StatusCode::UNAUTHORIZED => Err("it answers 401: a token is needed, see --token-file".to_owned()),
         StatusCode::FORBIDDEN => {
             Err("it answers 403: `admin_token_file` must be set there, and --token-file here, or \
                                       `--admin unix:PATH` be used"
@@ -151,7 +138,7 @@ fn ask(gateway: &Gateway, method: Method, target: &str, body: String) -> Result<
         StatusCode::NOT_FOUND | StatusCode::BAD_GATEWAY | StatusCode::UNPROCESSABLE_ENTITY if error().is_some() => {
             Err(error().unwrap_or_default())
         }
-        status => Err(format!("it answers {status}; is it the admin address of a gateway?")),
+        status => read(status, &body),
     }
 }
 
@@ -177,20 +164,18 @@ fn problems(told: &Value, out: &mut String) -> u8 {
     if problems.is_empty() { CLEAN } else { FINDINGS }
 }
 
-/// Words come from elsewhere; none of them may move the cursor.
-fn plain(text: &str) -> String {
-    text.chars().map(|one| if one.is_control() { '?' } else { one }).collect()
-}
-
 fn list(args: &List) -> Result<(String, u8), String> {
-    let mut target = format!("/dead-letters?limit={}", args.limit);
     let Which { flow, reason, to } = &args.which;
-    for (name, value) in [("flow", flow), ("reason", reason), ("to", to)] {
-        if let Some(value) = value {
-            target.extend(["&", name, "="]);
-            percent::encode(value, b"", &mut target);
-        }
-    }
+    let limit = args.limit.to_string();
+    let target = filtered(
+        "/dead-letters",
+        &[
+            ("limit", Some(limit.as_str())),
+            ("flow", flow.as_deref()),
+            ("reason", reason.as_deref()),
+            ("to", to.as_deref()),
+        ],
+    );
     let told = ask(&args.gateway, Method::GET, &target, String::new())?;
     let mut out = String::new();
     let code = problems(&told, &mut out);

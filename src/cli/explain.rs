@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::{CLEAN, cannot_run, print};
+use super::{CLEAN, cannot_run, finish};
 use crate::codecs;
 use crate::diagnostic::{codes, suggest};
 use crate::rules::manual;
@@ -29,10 +29,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let Some(text) = args.name.as_deref().map_or_else(|| Some(list()), explain) else {
         return unknown(args.name.as_deref().unwrap_or_default());
     };
-    match print(&text) {
-        Ok(()) => ExitCode::from(CLEAN),
-        Err(error) => cannot_run(&format!("cannot write: {error}")),
-    }
+    finish(&text, CLEAN)
 }
 
 fn unknown(name: &str) -> ExitCode {

@@ -2,13 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::admin::Gateway;
-use super::{CLEAN, FINDINGS, cannot_run, print, table};
-use crate::path::percent;
+use super::table::{self, Format};
+use super::{CLEAN, FINDINGS, cannot_run, finish};
 
 /// Show the flows of messages
 ///
@@ -32,16 +30,8 @@ pub(super) struct Args {
     format: Format,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Columns, and why flows do not take messages
-    Table,
-    /// As the admin address gives it
-    Json,
-}
-
 pub(super) fn run(args: &Args) -> ExitCode {
-    let told = match ask(args) {
+    let told = match args.gateway.look("/flows", &[("service", args.service.as_deref())]) {
         Ok(told) => told,
         Err(problem) => return cannot_run(&problem),
     };
@@ -49,25 +39,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Format::Json => format!("{told:#}\n"),
         Format::Table => columns(&told),
     };
-    if let Err(error) = print(&text) {
-        return cannot_run(&format!("cannot write: {error}"));
-    }
     let is_ready = told.get("ready").and_then(Value::as_bool) == Some(true);
-    ExitCode::from(if is_ready { CLEAN } else { FINDINGS })
-}
-
-fn ask(args: &Args) -> Result<Value, String> {
-    let mut target = "/flows".to_owned();
-    if let Some(service) = &args.service {
-        target.push_str("?service=");
-        percent::encode(service, b"", &mut target);
-    }
-    let (status, body) = args.gateway.ask(Method::GET, &target, String::new())?;
-    match status {
-        StatusCode::OK => serde_json::from_slice(&body).map_err(|_| "it does not answer as a gateway does".to_owned()),
-        StatusCode::UNAUTHORIZED => Err("it answers 401: a token is needed, see --token-file".to_owned()),
-        status => Err(format!("it answers {status}; is it the admin address of a gateway?")),
-    }
+    finish(&text, if is_ready { CLEAN } else { FINDINGS })
 }
 
 /// One line a flow, then one for each that has something to say.
@@ -101,8 +74,7 @@ fn columns(told: &Value) -> String {
     for flow in flows {
         let Some(reason) = flow.get("reason").and_then(Value::as_str) else { continue };
         let name = flow.get("name").and_then(Value::as_str).unwrap_or("-");
-        // Names and reasons come from elsewhere; none of them may move the cursor.
-        out.extend(format!("{name}: {reason}").chars().map(|one| if one.is_control() { '?' } else { one }));
+        out.push_str(&table::plain(&format!("{name}: {reason}")));
         out.push('\n');
     }
     out

@@ -2,13 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::admin::Gateway;
-use super::{CLEAN, cannot_run, print, table};
-use crate::path::percent;
+use super::table::{self, Format};
+use super::{CLEAN, cannot_run, finish};
 
 /// Show who calls which version
 ///
@@ -36,16 +34,9 @@ pub(super) struct Args {
     format: Format,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Columns
-    Table,
-    /// As the admin address gives it
-    Json,
-}
-
 pub(super) fn run(args: &Args) -> ExitCode {
-    let ledger = match ask(args) {
+    let filters = [("service", args.service.as_deref()), ("version", args.of.as_deref())];
+    let ledger = match args.gateway.look("/ledger", &filters) {
         Ok(ledger) => ledger,
         Err(problem) => return cannot_run(&problem),
     };
@@ -53,27 +44,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Format::Json => format!("{ledger:#}\n"),
         Format::Table => columns(&ledger),
     };
-    match print(&text) {
-        Ok(()) => ExitCode::from(CLEAN),
-        Err(error) => cannot_run(&format!("cannot write: {error}")),
-    }
-}
-
-fn ask(args: &Args) -> Result<Value, String> {
-    let mut target = "/ledger".to_owned();
-    let filters = [("service", &args.service), ("version", &args.of)];
-    let mut sign = '?';
-    for (name, value) in filters.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
-        target.extend([sign.to_string().as_str(), name, "="]);
-        percent::encode(value, b"", &mut target);
-        sign = '&';
-    }
-    let (status, body) = args.gateway.ask(Method::GET, &target, String::new())?;
-    match status {
-        StatusCode::OK => serde_json::from_slice(&body).map_err(|_| "it does not answer as a gateway does".to_owned()),
-        StatusCode::UNAUTHORIZED => Err("it answers 401: a token is needed, see --token-file".to_owned()),
-        status => Err(format!("it answers {status}; is it the admin address of a gateway?")),
-    }
+    finish(&text, CLEAN)
 }
 
 fn columns(ledger: &Value) -> String {

@@ -91,6 +91,14 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// What a command ends with: its text on standard output, and this code.
+pub(crate) fn finish(text: &str, code: u8) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::from(code),
+        Err(error) => cannot_run(&format!("cannot write: {error}")),
+    }
+}
+
 /// Writes `bifocal: …` to standard error and answers the exit code for a command that could not run.
 pub(crate) fn cannot_run(message: &str) -> ExitCode {
     // Where standard error is closed there is nobody left to tell.

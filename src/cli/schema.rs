@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::{CLEAN, cannot_run, print};
+use super::{CLEAN, finish};
 use crate::rules::schema;
 
 /// Print the JSON Schema of rule files or of service.yaml
@@ -35,8 +35,5 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Files::Rules => schema::rules(),
         Files::Service => schema::service(),
     };
-    match print(&format!("{schema:#}\n")) {
-        Ok(()) => ExitCode::from(CLEAN),
-        Err(error) => cannot_run(&format!("cannot write: {error}")),
-    }
+    finish(&format!("{schema:#}\n"), CLEAN)
 }

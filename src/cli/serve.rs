@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::{CLEAN, FINDINGS, cannot_run, print};
+use super::{CLEAN, FINDINGS, cannot_run, finish};
 use crate::gateway::{Brokers, Levels, Lines, MESSAGES, Predecessor, Server, Sockets, Stop, Succession, Surroundings};
 use crate::settings::{DEFAULTS, Log, LogFormat, Settings, Sources, Value};
 
@@ -86,10 +86,7 @@ pub(super) fn sources(file: Option<PathBuf>, flags: Vec<(&'static str, Value)>) 
 
 pub(super) fn run(args: Args) -> ExitCode {
     if args.print_defaults {
-        return match print(DEFAULTS) {
-            Ok(()) => ExitCode::from(CLEAN),
-            Err(error) => cannot_run(&format!("cannot write: {error}")),
-        };
+        return finish(DEFAULTS, CLEAN);
     }
     let is_takeover = args.takeover;
     let settings = match Settings::load(args.into_sources()) {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::response::Response;
-use http::StatusCode;
 use tokio::sync::Semaphore;
 
 use super::process::Process;
@@ -24,20 +23,12 @@ const NEW_ORDER: &str = r#"{"id":7,"price":{"value":"19.99"},"status":"OPEN"}"#;
 
 /// A service that waits for a permit before it answers.
 async fn gated() -> (Service, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let opened = gate.clone();
-    let service = Service::start_slow(move |seen| {
-        let opened = opened.clone();
-        async move {
-            opened.acquire().await.unwrap().forget();
-            let mut response = echo(&seen);
-            *response.status_mut() = StatusCode::CREATED;
-            response.headers_mut().insert("location", "/v2/orders/7".parse().unwrap());
-            response
-        }
+    Service::start_gated(|seen| {
+        let mut response = created_echo(seen);
+        response.headers_mut().insert("location", "/v2/orders/7".parse().unwrap());
+        response
     })
-    .await;
-    (service, gate)
+    .await
 }
 
 /// Asks until it is over.

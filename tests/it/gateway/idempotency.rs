@@ -98,16 +98,7 @@ async fn a_key_belongs_to_its_consumer_and_its_route() {
 
 #[tokio::test]
 async fn the_second_of_two_at_once_is_told_to_wait_and_a_caller_that_leaves_changes_nothing() {
-    let gate = Arc::new(Semaphore::new(0));
-    let opened = gate.clone();
-    let service = Service::start_slow(move |seen| {
-        let opened = opened.clone();
-        async move {
-            opened.acquire().await.unwrap().forget();
-            created(1, seen.text())
-        }
-    })
-    .await;
+    let (service, gate) = Service::start_gated(|seen| created(1, seen.text())).await;
     let gateway = Gateway::start(&rules(service.addr, "idempotency: {}\n"), vec![]).await;
     let addr = gateway.addr;
     let headers = [TYPE, "Idempotency-Key: k"];

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 /// Long enough for a slow machine; no test waits for it to pass.
@@ -75,6 +75,22 @@ impl Service {
         Self::over(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer)
     }
 
+    /// One that waits for a permit before each answer.
+    pub(super) async fn start_gated(
+        answer: impl Fn(&Seen) -> Response + Clone + Send + Sync + 'static,
+    ) -> (Self, Arc<Semaphore>) {
+        let gate = Arc::new(Semaphore::new(0));
+        let opened = gate.clone();
+        let service = Self::start_slow(move |seen| {
+            let (opened, answer) = (opened.clone(), answer.clone());
+            async move {
+                opened.acquire().await.unwrap().forget();
+                answer(&seen)
+            }
+        });
+        (service.await, gate)
+    }
+
     fn over<F>(listener: TcpListener, answer: impl Fn(Seen) -> F + Clone + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Response> + Send + 'static,
@@ -118,6 +134,13 @@ pub(super) fn json(text: impl Into<String>) -> Response {
 /// Answers with the body that was sent, or `{}`.
 pub(super) fn echo(seen: &Seen) -> Response {
     if seen.body.is_empty() { json("{}") } else { json(seen.text()) }
+}
+
+/// The same, of something that was made.
+pub(super) fn created_echo(seen: &Seen) -> Response {
+    let mut response = echo(seen);
+    *response.status_mut() = StatusCode::CREATED;
+    response
 }
 
 /// A running gateway.

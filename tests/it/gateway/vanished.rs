@@ -96,16 +96,7 @@ async fn a_service_that_vanishes_is_noticed_while_it_owes_an_answer() {
 
 #[tokio::test]
 async fn a_caller_of_http2_that_vanishes_is_noticed_and_one_that_is_silent_is_not_taken_for_gone() {
-    let gate = Arc::new(Semaphore::new(0));
-    let opened = gate.clone();
-    let service = Service::start_slow(move |_| {
-        let opened = opened.clone();
-        async move {
-            opened.acquire().await.unwrap().forget();
-            Response::default()
-        }
-    })
-    .await;
+    let (service, gate) = Service::start_gated(|_| Response::default()).await;
     let flags = vec![("timeouts.idle", Value::from("500ms")), ("timeouts.header", Value::from("500ms"))];
     let gateway = Gateway::start(&orders(None, Some(service.addr), "v2"), flags).await;
     let begin = async |addr: SocketAddr, path: &str| {

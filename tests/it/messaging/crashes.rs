@@ -100,20 +100,21 @@ async fn a_crash_after_any_step_loses_nothing() {
 }
 
 /// Refuses, at random, to publish, to confirm, or to keep a connection.
-struct Moody(Mutex<Random>);
+pub(super) struct Moody {
+    random: Mutex<Random>,
+    /// How often, of a hundred times.
+    share: fn(Step) -> usize,
+}
+
+impl Moody {
+    pub(super) fn broker(seed: u64, share: fn(Step) -> usize) -> Memory {
+        Memory::with_faults(Box::new(Self { random: Mutex::new(Random::new(seed)), share }))
+    }
+}
 
 impl Faults for Moody {
-    fn at<'f>(&'f self, step: Step, address: &'f str, _: Option<&'f Message>) -> Boxed<'f, Result<(), Unpublished>> {
-        let fails = {
-            let mut random = self.0.lock().unwrap();
-            // Of a hundred.
-            let share = match step {
-                Step::Publish => 4,
-                Step::Store => 2,
-                Step::Give | Step::Settle => 1,
-            };
-            random.below(100) < share && !address.is_empty()
-        };
+    fn at<'f>(&'f self, step: Step, _: &'f str, _: Option<&'f Message>) -> Boxed<'f, Result<(), Unpublished>> {
+        let fails = self.random.lock().unwrap().below(100) < (self.share)(step);
         Box::pin(async move {
             // Others go first, sometimes.
             tokio::task::yield_now().await;
@@ -130,7 +131,11 @@ impl Faults for Moody {
 async fn what_is_refused_is_published_again_in_order() {
     for seed in 0..12 {
         let keyed = seed % 2 == 0;
-        let broker = Memory::with_faults(Box::new(Moody(Mutex::new(Random::new(seed)))));
+        let broker = Moody::broker(seed, |step| match step {
+            Step::Publish => 4,
+            Step::Store => 2,
+            Step::Give | Step::Settle => 1,
+        });
         let rules = Fixed::new(plan(&service(""), RULES));
         let running = Running::start(&broker, &rules);
         for id in 0..300_u64 {

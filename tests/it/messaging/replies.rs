@@ -1,10 +1,9 @@
 //! Requests by message: replies reach whoever has asked, in its version, once, whatever ends in between.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
-use bifocal::contract::documents::Random;
 use bifocal::messaging::broker::{Boxed, Broker, Unpublished};
 use bifocal::messaging::brokers::memory::{Faults, Memory, Step};
 use bifocal::messaging::flow::Rules;
@@ -14,6 +13,7 @@ use bifocal::messaging::seen::{Seen, Volatile};
 use bifocal::store::{Store, now};
 use tokio::sync::{Notify, watch};
 
+use super::crashes::Moody;
 use super::{Fixed, Running, arrived, changed, flows_of, header, message, plan, queue, text};
 
 /// An order is asked for by its number, and answered with its total or an error.
@@ -329,27 +329,10 @@ async fn a_crash_after_any_step_loses_no_request_and_no_reply() {
     }
 }
 
-/// Refuses, at random, to publish, to confirm, or to keep a connection.
-struct Moody(Mutex<Random>);
-
-impl Faults for Moody {
-    fn at<'f>(&'f self, step: Step, _: &'f str, _: Option<&'f Message>) -> Boxed<'f, Result<(), Unpublished>> {
-        let fails = self.0.lock().unwrap().below(100) < if step == Step::Publish { 6 } else { 2 };
-        Box::pin(async move {
-            tokio::task::yield_now().await;
-            match step {
-                _ if !fails => Ok(()),
-                Step::Publish => Err(Unpublished::Refused("not now".into())),
-                _ => Err(Unpublished::Lost("gone".into())),
-            }
-        })
-    }
-}
-
 #[tokio::test]
 async fn brokers_that_refuse_lose_nothing_either() {
     for seed in 0..6 {
-        let broker = Memory::with_faults(Box::new(Moody(Mutex::new(Random::new(seed)))));
+        let broker = Moody::broker(seed, |step| if step == Step::Publish { 6 } else { 2 });
         let rules = rules("1m");
         let running = start(&broker, &rules, &Pending::new(Store::memory()));
         for id in 0..100 {

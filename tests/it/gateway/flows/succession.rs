@@ -1,12 +1,9 @@
 //! A newer program takes over: one process at a time has the store and runs flows.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::Semaphore;
 
 use super::super::operations::process::{Process, ask_unix, folder, send};
 use super::super::support::*;
@@ -63,18 +60,7 @@ async fn flows_pass_to_the_new_program_without_a_loss_or_a_double() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_kept_wait_for_the_store_and_outlive_the_change() {
-    let gate = Arc::new(Semaphore::new(0));
-    let opened = gate.clone();
-    let service = Service::start_slow(move |seen| {
-        let opened = opened.clone();
-        async move {
-            opened.acquire().await.unwrap().forget();
-            let mut response = echo(&seen);
-            *response.status_mut() = StatusCode::CREATED;
-            response
-        }
-    })
-    .await;
+    let (service, gate) = Service::start_gated(created_echo).await;
     let mut rules = orders(None, Some(service.addr), "v2");
     rules[0].1.push_str("async: {path: /operations}\nidempotency: {}\n");
     let folder = folder(&rules, "");

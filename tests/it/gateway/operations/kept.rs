@@ -1,10 +1,5 @@
 //! What operators are told of requests that are carried out once, or later.
 
-use std::sync::Arc;
-
-use http::StatusCode;
-use tokio::sync::Semaphore;
-
 use super::super::process::Process;
 use super::super::support::*;
 
@@ -16,23 +11,6 @@ fn rules(new: std::net::SocketAddr, more: &str) -> Vec<(&'static str, String)> {
     let mut rules = orders(None, Some(new), "v2");
     rules[0].1.push_str(more);
     rules
-}
-
-/// A service that waits for a permit before it answers.
-async fn gated() -> (Service, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let opened = gate.clone();
-    let service = Service::start_slow(move |seen| {
-        let opened = opened.clone();
-        async move {
-            opened.acquire().await.unwrap().forget();
-            let mut response = echo(&seen);
-            *response.status_mut() = StatusCode::CREATED;
-            response
-        }
-    })
-    .await;
-    (service, gate)
 }
 
 async fn metrics(admin: std::net::SocketAddr) -> String {
@@ -54,7 +32,7 @@ async fn told(admin: std::net::SocketAddr, lines: &[&str]) {
 
 #[tokio::test]
 async fn requests_with_a_key_are_counted_by_what_became_of_them() {
-    let (service, gate) = gated().await;
+    let (service, gate) = Service::start_gated(created_echo).await;
     let gateway = Gateway::start(&rules(service.addr, "idempotency: {required: true, most: 2}\n"), vec![]).await;
     let (addr, admin) = (gateway.addr, gateway.admin);
     let post = async move |key: &str, body: &str| ask(addr, "POST /v1/orders", &[TYPE, key], body.as_bytes()).await;
@@ -96,7 +74,7 @@ async fn what_never_reached_its_service_frees_its_key() {
 
 #[tokio::test]
 async fn operations_are_counted_listed_and_logged() {
-    let (service, gate) = gated().await;
+    let (service, gate) = Service::start_gated(created_echo).await;
     let more = "async: {path: /operations, at_once: 1, most: 3}\n";
     let gateway = Gateway::start(&rules(service.addr, more), vec![]).await;
     let admin = gateway.admin;
@@ -158,7 +136,7 @@ async fn operations_are_counted_listed_and_logged() {
 
 #[tokio::test]
 async fn what_is_sent_for_a_caller_who_has_left_is_logged_once_more() {
-    let (service, gate) = gated().await;
+    let (service, gate) = Service::start_gated(created_echo).await;
     let gateway = Gateway::start(&rules(service.addr, "idempotency: {}\n"), vec![]).await;
     let addr = gateway.addr;
     let leaving =
@@ -183,7 +161,7 @@ async fn what_is_sent_for_a_caller_who_has_left_is_logged_once_more() {
 
 #[tokio::test]
 async fn what_an_end_in_between_has_cut_is_counted() {
-    let (service, gate) = gated().await;
+    let (service, gate) = Service::start_gated(created_echo).await;
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in rules(service.addr, "async: {path: /operations}\nidempotency: {}\n") {
         write(&folder.path().join("rules").join(path), &text);
