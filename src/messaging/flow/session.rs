@@ -279,6 +279,8 @@ impl<'f> Session<'f> {
                 self.finish(at);
                 self.resume(self.flow.bounds.pause);
             }
+            // What has failed goes back to the broker with the poison, and so does what stands behind it.
+            Event::Again(_) if self.halting.is_some() => {}
             Event::Again(one) => {
                 let again: Vec<u64> = if let Some(at) = one {
                     vec![at]

@@ -1,8 +1,15 @@
 //! What a flow does with messages, one kind at a time.
 
-use bifocal::messaging::brokers::memory::Memory;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bifocal::messaging::broker::{Boxed, Unpublished};
+use bifocal::messaging::brokers::memory::{Faults, Memory, Step};
 use bifocal::messaging::flow::State;
 use bifocal::messaging::message::Message;
+
+use tokio::sync::Notify;
 
 use super::{Fixed, RULES, Running, arrived, header, message, plan, queue, service, text};
 
@@ -102,6 +109,53 @@ async fn a_halted_flow_goes_on_with_better_rules() {
     rules.replace(plan(&service("    on_poison: halt\n"), &mended));
     let out = arrived(&broker, &queue("out.v2"), 3).await;
     assert_eq!(out.iter().map(text).collect::<Vec<_>>(), [r#"{"price":"0.01"}"#, r#"{"price":"x"}"#, r#"{"price":3}"#]);
+    running.stop().await;
+}
+
+/// Confirms the first message when it is told to, and the second one not at all.
+#[derive(Default)]
+struct Hesitant {
+    asked: AtomicUsize,
+    first: Arc<Notify>,
+}
+
+impl Faults for Hesitant {
+    fn at<'f>(&'f self, step: Step, at: &'f str, _: Option<&'f Message>) -> Boxed<'f, Result<(), Unpublished>> {
+        Box::pin(async move {
+            if step != Step::Store || !at.contains("/out.v2") {
+                return Ok(());
+            }
+            match self.asked.fetch_add(1, Ordering::SeqCst) {
+                0 => self.first.notified().await,
+                1 => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    return Err(Unpublished::Refused("not now".into()));
+                }
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_flow_is_about_to_halt_poison_is_no_letter() {
+    let faults = Hesitant::default();
+    let first = faults.first.clone();
+    let broker = Memory::with_faults(Box::new(faults));
+    broker.put(&queue("in.v1"), message("k", Some("key"), r#"{"total":1}"#));
+    broker.put(&queue("in.v1"), message("a", None, r#"{"total":2}"#));
+    broker.put(&queue("in.v1"), message("b", None, r#"{"total":"x"}"#));
+    let running = Running::start(&broker, &Fixed::new(plan(&service("    on_poison: halt\n"), RULES)));
+    // By then the second one would have been sent again, and the poison with it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    first.notify_one();
+    let status = running.flows.iter().find(|flow| flow.name == "shop/orders/v1").unwrap();
+    while !matches!(status.state(), State::Halted(_)) {
+        tokio::task::yield_now().await;
+    }
+    assert!(broker.all(&queue("dead")).is_empty());
+    assert_eq!(broker.unsettled(&queue("in.v1")), 2, "the poison, and the one that was not confirmed");
     running.stop().await;
 }
 
