@@ -86,10 +86,10 @@ pub(super) async fn open(
         lost: None,
         reader: None,
     };
-    let store = Arc::new(Line(Mutex::new(state)));
+    let shared = Arc::new(Line(Mutex::new(state)));
     let every = (settings.ack_wait / 3).clamp(Duration::from_millis(100), HEARTBEAT / 2);
-    let watching = tokio::spawn(watch(link.clone(), store.clone(), every));
-    Ok(Box::new(Reader { line: store, link, watching, stream: before.stream_name }))
+    let watching = tokio::spawn(watch(link.clone(), shared.clone(), every));
+    Ok(Box::new(Reader { line: shared, link, watching, stream: before.stream_name }))
 }
 
 /// What was given out before, and not settled.
@@ -110,8 +110,8 @@ struct State {
     messages: Option<pull::Stream>,
     /// By their place in the stream.
     waiting: VecDeque<(u64, Waiting)>,
-    /// Given out, by their place; none: it is settled.
-    given: VecDeque<(u64, Option<Subject>)>,
+    /// Given out and not settled, by their place.
+    given: VecDeque<(u64, Subject)>,
     old: Option<Old>,
     lost: Option<String>,
     /// Who waits for more.
@@ -139,6 +139,13 @@ fn put<T>(line: &mut VecDeque<(u64, T)>, at: u64, one: T) {
             }
         }
         Err(behind) => line.insert(behind, (at, one)),
+    }
+}
+
+/// Takes what is in a place; it is mostly the first.
+fn remove<T>(line: &mut VecDeque<(u64, T)>, at: u64) {
+    if let Ok(found) = line.binary_search_by_key(&at, |(at, _)| *at) {
+        line.remove(found);
     }
 }
 
@@ -179,20 +186,13 @@ impl State {
         }
         let (at, waiting) = self.waiting.pop_front().ok_or(None)?;
         if let Some(reply) = &waiting.message.reply {
-            put(&mut self.given, at, Some(reply.clone()));
+            put(&mut self.given, at, reply.clone());
         }
         Ok((at, waiting))
     }
 
     fn settled(&mut self, at: u64) {
-        if let Ok(found) = self.given.binary_search_by_key(&at, |(at, _)| *at)
-            && let Some((_, reply)) = self.given.get_mut(found)
-        {
-            *reply = None;
-        }
-        while self.given.front().is_some_and(|(_, reply)| reply.is_none()) {
-            self.given.pop_front();
-        }
+        remove(&mut self.given, at);
     }
 
     /// Takes no more, and answers what is not given out, by its place.
@@ -245,14 +245,14 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// Tells the server that messages in the line are not forgotten, and the line when the connection is lost. It looks for
 /// messages, too: nobody may have asked for them for a while.
-async fn watch(link: Arc<Link>, store: Arc<Line>, every: Duration) {
+async fn watch(link: Arc<Link>, shared: Arc<Line>, every: Duration) {
     let mut lost = std::pin::pin!(link.lost());
     let mut speak = interval(every);
     loop {
         tokio::select! {
             _ = speak.tick() => {
                 let waiting: Vec<Subject> = {
-                    let mut state = store.state();
+                    let mut state = shared.state();
                     // What comes later wakes the reader, as it would have.
                     let waker = state.reader.clone();
                     state.fill(&mut Context::from_waker(waker.as_ref().unwrap_or(Waker::noop())));
@@ -269,7 +269,7 @@ async fn watch(link: Arc<Link>, store: Arc<Line>, every: Duration) {
             () = &mut lost => break,
         }
     }
-    let mut state = store.state();
+    let mut state = shared.state();
     state.lost.get_or_insert_with(|| "the connection is gone".to_owned());
     state.wake();
 }
@@ -351,7 +351,7 @@ impl Drop for Reader {
         let replies: Vec<Subject> = {
             let mut state = self.line.state();
             let mut all = state.end();
-            all.extend(std::mem::take(&mut state.given).into_iter().filter_map(|(at, reply)| Some((at, reply?))));
+            all.extend(std::mem::take(&mut state.given));
             all.into_values().collect()
         };
         let link = self.link.clone();
@@ -439,5 +439,9 @@ mod tests {
             put(&mut line, at, one);
         }
         assert_eq!(line, [(1, 'd'), (3, 'a'), (4, 'c'), (5, 'e')]);
+        for at in [4, 4, 5] {
+            remove(&mut line, at);
+        }
+        assert_eq!(line, [(1, 'd'), (3, 'a')], "nothing stays of those behind the first");
     }
 }
