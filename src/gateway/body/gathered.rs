@@ -37,16 +37,16 @@ impl Gathered {
         }
     }
 
-    /// Adds a piece of a body that has `expected` bytes in all: what is said of it, or what it may have.
-    pub(super) fn push(&mut self, data: Bytes, expected: usize) {
+    /// Adds a piece of a body that has `told` bytes in all, where its sender says so, and else at most `most`.
+    pub(super) fn push(&mut self, data: Bytes, told: Option<usize>, most: usize) {
         if self.len() == 0 {
             *self = Self::Piece(data);
             return;
         }
-        // At once, where it is known: what grows piece by piece is copied, and there twice meanwhile.
-        let room = expected.max(self.len() + data.len());
-        if !matches!(self, Self::Large(_)) && self.len() + data.len() >= LARGE {
-            self.enlarge(room);
+        let length = self.len() + data.len();
+        if !matches!(self, Self::Large(_)) && length >= LARGE {
+            // What is not written to takes no memory.
+            self.enlarge(told.unwrap_or(most).max(length));
         }
         match self {
             Self::Large(large) => {
@@ -57,7 +57,8 @@ impl Gathered {
             Self::Joined(joined) => return joined.extend_from_slice(&data),
             Self::Piece(_) => {}
         }
-        let mut joined = BytesMut::with_capacity(room.min(LARGE).max(self.len() + data.len()));
+        // At once, where it is known: what grows piece by piece is copied, and there twice meanwhile.
+        let mut joined = BytesMut::with_capacity(told.unwrap_or_default().min(LARGE).max(length));
         joined.extend_from_slice(self.so_far());
         joined.extend_from_slice(&data);
         *self = Self::Joined(joined);
@@ -65,7 +66,6 @@ impl Gathered {
 
     /// Moves to memory of its own. The system may have none: then it stays.
     fn enlarge(&mut self, room: usize) {
-        // Only what is written to takes memory.
         let Ok(memory) = MmapOptions::new().len(room).no_reserve_swap().map_anon() else { return };
         let mut large = Large { memory, filled: 0 };
         if large.push(self.so_far()) {
@@ -121,13 +121,13 @@ mod tests {
         {
             let all: Vec<u8> = lengths.iter().enumerate().flat_map(|(at, length)| piece(at, *length)).collect();
             // What is said of it may be too little.
-            for expected in [0, all.len(), 2 * all.len()] {
+            for told in [None, Some(0), Some(all.len()), Some(2 * all.len())] {
                 let mut gathered = Gathered::new();
                 for (at, length) in lengths.iter().enumerate() {
-                    gathered.push(piece(at, *length), expected);
+                    gathered.push(piece(at, *length), told, all.len());
                 }
                 assert_eq!(gathered.len(), all.len());
-                assert!(gathered.finish() == all, "{lengths:?} as {expected}");
+                assert!(gathered.finish() == all, "{lengths:?} as {told:?}");
             }
         }
     }
@@ -136,7 +136,7 @@ mod tests {
     fn large_ones_have_memory_of_their_own() {
         let mut gathered = Gathered::new();
         for _ in 0..LARGE / 1024 {
-            gathered.push(Bytes::from(vec![0; 1024]), 2 * LARGE);
+            gathered.push(Bytes::from(vec![0; 1024]), None, 2 * LARGE);
         }
         assert!(matches!(gathered, Gathered::Large(_)));
     }

@@ -34,11 +34,7 @@ pub(super) async fn collect(body: Body, limit: usize, time: Duration, held: &mut
 }
 
 async fn collect_untimed(mut body: Body, limit: usize, held: &mut Held) -> Result<Bytes, StreamFault> {
-    // What its sender says, or else what it may have.
-    let expected = match body.size_hint().exact() {
-        Some(length) => usize::try_from(length).unwrap_or(limit),
-        None => limit,
-    };
+    let told = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     let mut gathered = Gathered::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| find_stream_fault(&error).unwrap_or(StreamFault::Broken))?;
@@ -47,7 +43,7 @@ async fn collect_untimed(mut body: Body, limit: usize, held: &mut Held) -> Resul
             return Err(StreamFault::TooLarge);
         }
         held.add(data.len()).map_err(|Full| StreamFault::NoRoom)?;
-        gathered.push(data, expected);
+        gathered.push(data, told, limit);
     }
     Ok(gathered.finish())
 }

@@ -1,7 +1,7 @@
 //! What happens when there is more to do than there is room for: a ladder of measures, each before the next.
 //!
 //! Pressure is the larger of two shares: bytes of bodies that are held, of those that may be held, and memory of this
-//! process, of what it may have. Reading the rung costs a request one load; only who holds a body adds to a counter.
+//! process, of what it may have. Reading the rung costs a request one load.
 //! The operators' own door knows nothing of it.
 
 mod memory;
@@ -100,10 +100,13 @@ impl Overload {
             Memory::Bytes(bytes) => Some(bytes),
             Memory::Unlimited => None,
         };
+        let budget = memory_limit.map_or(limits.bodies, |memory| limits.bodies.min(memory / BODIES_OF_MEMORY)).max(1);
+        // What nobody can measure drives nothing.
+        let memory_limit = memory_limit.filter(|_| memory::resident().is_some());
         Self {
             rung: AtomicU8::new(Rung::Calm as u8),
             held: AtomicUsize::new(0),
-            budget: memory_limit.map_or(limits.bodies, |memory| limits.bodies.min(memory / BODIES_OF_MEMORY)).max(1),
+            budget,
             memory: AtomicUsize::new(0),
             unseen: AtomicUsize::new(0),
             memory_limit,
