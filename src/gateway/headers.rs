@@ -94,7 +94,7 @@ pub(super) fn connection_names_end_to_end(headers: &HeaderMap) -> bool {
         header::IF_NONE_MATCH,
     ];
     connection_options(headers)
-        .any(|name| name.parse().is_ok_and(|name: HeaderName| END_TO_END.contains(&name) || is_managed(&name)))
+        .any(|name| name.parse().is_ok_and(|name: HeaderName| END_TO_END.contains(&name) || vouches(&name)))
 }
 
 /// Whether the gateway itself writes this field (or a twin of it with underscores, which some services take for it).
@@ -106,6 +106,11 @@ pub(super) fn is_managed(name: &HeaderName) -> bool {
     name.starts_with("x-forwarded-")
         || name.starts_with("bifocal-")
         || matches!(&*name, "forwarded" | "x-request-id" | "x-real-ip" | "traceparent" | "tracestate" | "via")
+}
+
+/// Whether a field speaks to services for whoever stands in front of them, which a caller cannot.
+pub(super) fn vouches(name: &HeaderName) -> bool {
+    is_managed(name) || is_gateways(name)
 }
 
 /// Whether a field says of itself that a gateway wrote it (or is a twin of such a one with underscores): services take it for
@@ -214,13 +219,13 @@ pub(super) fn end_to_end(mut kept: HeaderMap, forwarded: Forwarded) -> HeaderMap
         traced || (told && forwarded == Forwarded::Append)
     };
     remove_hop_by_hop_and(&mut kept, |name| {
-        *name == header::HOST || *name == header::EXPECT || ((is_managed(name) || is_gateways(name)) && !keeps(name))
+        *name == header::HOST || *name == header::EXPECT || (vouches(name) && !keeps(name))
     });
     kept
 }
 
 /// How many fields a request gets on its way.
-const OWN_FIELDS: usize = 8;
+pub(super) const OWN_FIELDS: usize = 8;
 
 /// Adds what the gateway itself says. Done last, so that no rule can say otherwise.
 pub(super) fn decorate(headers: &mut HeaderMap, route: Route<'_>, target: &Target, identity: &Identity) {
@@ -414,6 +419,7 @@ mod tests {
     fn credentials_cannot_be_stripped() {
         assert!(connection_names_end_to_end(&headers(&[("connection", "close, Authorization")])));
         assert!(connection_names_end_to_end(&headers(&[("connection", "x-request-id")])));
+        assert!(connection_names_end_to_end(&headers(&[("connection", "x-gateway-user")])));
         assert!(!connection_names_end_to_end(&headers(&[("connection", "keep-alive, x-tenant, te")])));
     }
 

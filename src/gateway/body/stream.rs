@@ -12,6 +12,8 @@ use http::{HeaderMap, header};
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::super::headers::{remove_where, vouches};
+
 /// Why a body on its way through ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gateway) enum StreamFault {
@@ -187,10 +189,7 @@ fn harmless(mut trailers: HeaderMap) -> HeaderMap {
     ] {
         trailers.remove(name);
     }
-    let managed: Vec<_> = trailers.keys().filter(|name| super::super::headers::is_managed(name)).cloned().collect();
-    for name in managed {
-        trailers.remove(name);
-    }
+    remove_where(&mut trailers, vouches);
     trailers
 }
 
