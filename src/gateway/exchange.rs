@@ -30,6 +30,12 @@ use super::{asynchronous, chance, fallback, grpc, headers, streaming, upgrade};
 use crate::plan::address::Surroundings;
 use crate::plan::wire::media_type;
 use crate::plan::{Exchange, Limits, ServicePlan};
+use crate::settings;
+
+/// What translations of whole documents keep to, of requests and of messages.
+pub(super) fn documents(limits: &settings::Limits) -> Limits {
+    Limits { depth: limits.depth, nodes: limits.nodes, output: limits.translated, ..Limits::default() }
+}
 
 /// What every step of one request may look at.
 pub(super) struct Call<'c> {
@@ -118,10 +124,7 @@ impl<'c> Call<'c> {
 
     /// What translations of this exchange keep to.
     pub(super) fn worker(&self) -> Worker {
-        let limits = &self.app.settings.limits;
-        let (depth, nodes, output) = (limits.depth, limits.nodes, limits.translated);
-        let limits = Limits { depth, nodes, output, ..Limits::default() };
-        Worker { limits, facts: self.facts.clone() }
+        Worker { limits: documents(&self.app.settings.limits), facts: self.facts.clone() }
     }
 
     /// A body of this exchange that is a sequence of documents.

@@ -5,7 +5,7 @@ use http::HeaderMap;
 
 use super::body::coding::parse_codings;
 use super::body::{From, Guarded, StreamFault, Translated, look};
-use super::exchange::Call;
+use super::exchange::{Call, documents};
 use super::receive::check_json_type;
 use super::translate::find_route;
 use crate::plan::wire::is_json_patch;
@@ -54,7 +54,7 @@ pub(super) async fn begin(
     if !is_large {
         return Ok(Passing::Untouched(body));
     }
-    let whole = Limits { depth: limits.depth, nodes: limits.nodes, output: limits.translated, unplaced };
+    let whole = Limits { unplaced, ..documents(limits) };
     let stream = Stream::new(&streamed, StreamLimits { element: limits.body, limits: whole });
     let guarded = Guarded::new(body, limits.streamed as u64, silence).at_least(rate);
     let translated = Translated::new(Body::new(guarded), stream, from, call.facts.clone());

@@ -5,7 +5,7 @@ use http::HeaderMap;
 
 use super::identify::{self, Unusable, event_type};
 use super::message::{self, Message, RULES, VERSION};
-use crate::json::{MAX_DEPTH, Tree};
+use crate::json::{ErrorKind, MAX_DEPTH, Tree};
 use crate::plan::{BodyOut, Fault, FaultKind, Limits, MessageIn, Scratch, ServicePlan};
 use crate::rules::channel::Channel;
 
@@ -35,8 +35,8 @@ impl Poison {
 
     fn of(fault: &Fault) -> Self {
         let reason = match fault.kind {
+            FaultKind::Json(ErrorKind::Nodes) | FaultKind::TooLarge => "too_large",
             FaultKind::Json(_) => "not_json",
-            FaultKind::TooLarge => "too_large",
             _ => "rule_error",
         };
         Self { reason, detail: fault.detail.clone(), place: fault.place.clone() }
@@ -71,7 +71,8 @@ pub(super) fn translate(
     if let Some(shape) = service.shapes.of(&channel.name, from) {
         check_body(message)?;
         let depth = around.limits.depth.min(MAX_DEPTH);
-        let body = Tree::parse(&message.body, depth).map_err(|error| Poison::new("not_json", error.to_string()))?;
+        let body = Tree::parse_within(&message.body, depth, around.limits.nodes)
+            .map_err(|error| Poison::of(&Fault::from(error)))?;
         if let Some(broken) = shape.violation(&body) {
             return Err(Poison { reason: "schema_violation", detail: broken.detail, place: broken.place });
         }

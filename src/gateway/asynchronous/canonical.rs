@@ -207,11 +207,11 @@ pub(in crate::gateway) fn meaning(call: &Call<'_>, read: &Read) -> Meaning {
                 BodyOut::Unchanged => body,
             };
             let parts = [out.method.as_str(), &out.path, &sorted(out.query.as_deref())];
-            return Meaning { route, fingerprint: digest(call.version(newest), parts, replaced) };
+            return Meaning { route, fingerprint: digest(call, newest, parts, replaced) };
         }
     }
     let parts = [method.as_str(), path, &sorted(restated(call, query).as_deref())];
-    Meaning { route: own(), fingerprint: digest(call.version(call.asked), parts, body) }
+    Meaning { route: own(), fingerprint: digest(call, call.asked, parts, body) }
 }
 
 /// A query that names a version names it by its name.
@@ -226,13 +226,13 @@ fn sorted(query: Option<&str>) -> String {
     pairs.join("&")
 }
 
-fn digest(version: &str, parts: [&str; 3], body: &[u8]) -> [u8; 32] {
+fn digest(call: &Call<'_>, version: usize, parts: [&str; 3], body: &[u8]) -> [u8; 32] {
     let mut digest = Sha256::new();
-    for part in std::iter::once(&version).chain(&parts) {
+    for part in std::iter::once(&call.version(version)).chain(&parts) {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
-    if let Ok(tree) = Tree::parse(body, json::MAX_DEPTH) {
+    if let Ok(tree) = Tree::parse_within(body, json::MAX_DEPTH, call.app.settings.limits.nodes) {
         digest.update(b"j");
         add(&tree, &mut digest);
     } else {

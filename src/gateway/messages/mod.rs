@@ -21,6 +21,7 @@ pub(super) use letters::{Asked, Wanted};
 pub(super) use metrics::Counts;
 
 use super::asynchronous::Asynchronous;
+use super::exchange::documents;
 use super::generation::{Current, hex};
 use crate::messaging::broker::{Boxed, Broker};
 use crate::messaging::flow::{Bounds, Rules, Snapshot};
@@ -28,7 +29,7 @@ use crate::messaging::publisher::Publisher;
 use crate::messaging::replies::pending::Pending;
 use crate::messaging::seen::{Memory, Seen, SeenError};
 use crate::messaging::supervisor::Supervisor;
-use crate::plan::{Limits, ServicePlan};
+use crate::plan::ServicePlan;
 use crate::settings::Settings;
 use crate::store::Durable;
 use rates::Rates;
@@ -125,7 +126,7 @@ fn bounds(settings: &Settings) -> Bounds {
         pause: messages.pause,
         longest_pause: messages.longest_pause,
         drain: settings.timeouts.drain,
-        limits: Limits { depth: limits.depth, output: limits.translated, ..Limits::default() },
+        limits: documents(limits),
     }
 }
 
