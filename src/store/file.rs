@@ -192,10 +192,13 @@ fn broken(error: impl std::fmt::Display) -> StoreError {
 /// Commits what waits, as much of it at once as there is.
 fn write_all(shared: &Shared, waiting: &mpsc::Receiver<Waiting>) {
     while let Ok(first) = waiting.recv() {
-        let mut done = Vec::new();
+        let Waiting { change, done: told } = first;
+        // Who came first hears the reason, too, where nothing can be begun.
+        let mut done = vec![told];
         let written = shared.write(|transaction| {
             let mut tables = Writing::of(transaction);
-            for Waiting { change, done: told } in std::iter::once(first).chain(waiting.try_iter().take(AT_ONCE - 1)) {
+            change(&mut tables)?;
+            for Waiting { change, done: told } in waiting.try_iter().take(AT_ONCE - 1) {
                 done.push(told);
                 change(&mut tables)?;
             }

@@ -152,7 +152,8 @@ pub(super) fn find(store: &Store, service: &str, id: &str) -> Result<Option<Oper
 pub(super) fn visit(store: &Store, mut look: impl FnMut(&str, Operation)) -> Result<(), StoreError> {
     store.visit(Table::Operations, b"", |key, value| {
         let id = key.rsplit(|byte| *byte == 0).next().and_then(|id| std::str::from_utf8(id).ok());
-        let found = Shelf::split(value).and_then(|(ends, value)| Some(Operation { ends, ..unpack_head(value)? }));
+        let found =
+            Shelf::split(value).and_then(|(ends, value)| Some(Operation { ends, ..unpack_head(value)? }.unless_late()));
         if let (Some(id), Some(found)) = (id, found) {
             look(id, found);
         }
