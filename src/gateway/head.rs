@@ -2,7 +2,7 @@
 //! way only. All others are hyper's to read.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// Fields of a head; those with more are hyper's.
 pub(super) const FIELDS: usize = 64;
@@ -67,6 +67,11 @@ pub(super) fn length(value: &HeaderValue) -> Option<u64> {
     let digits =
         value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))?;
     digits.parse().ok()
+}
+
+/// Whether answers of this status have neither body nor length (RFC 9110, 8.6).
+pub(super) fn has_none(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Writes fields as they stand in a head.

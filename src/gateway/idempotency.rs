@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::asynchronous::order::{Answer, Order, pack, unpack};
 use super::asynchronous::publish::Wish;
-use super::asynchronous::{accepted, broken, canonical, carry};
+use super::asynchronous::{accepted, broken, canonical, carry, full};
 use super::exchange::Call;
 use super::metrics::Metrics;
 use super::trouble::{Kind, Trouble};
@@ -148,9 +148,7 @@ pub(super) async fn serve(
     match claim(&store, &shelf, name, kept, rule).await? {
         Claim::Full => {
             count("full");
-            let detail = format!("{} keys are kept already", rule.most);
-            let soon = HeaderValue::from_static("30");
-            return Err(Trouble::new(Kind::StoreFull).detail(detail).header(header::RETRY_AFTER, soon));
+            return Err(full(format!("{} keys are kept already", rule.most)));
         }
         Claim::Again(kept) => return again(call, &kept, &meaning.fingerprint).await,
         Claim::First => count("begun"),

@@ -16,25 +16,26 @@ use std::{future::poll_fn, io};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header, response};
+use http::{Method, Request, Response, Uri, header, response};
 use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
-use super::access_log::{push_number, rfc3339};
+use super::access_log::push_number;
 use super::connection::{Answering, Conn, Protocol, answer, stopped};
 use super::head;
+use super::head::has_none;
+use super::headers::OWN_FIELDS;
 use super::rewound::{Rewound, poll_piece};
 use super::wire::Wire;
+use crate::codecs::http_date;
 use crate::settings::{Limits, Timeouts};
 
 /// Answers that are larger are hyper's: it writes them without copying.
 const LARGEST: u64 = 64 << 10;
 /// What is gathered of an answer before it is written.
 const GATHERED: usize = 16 << 10;
-/// Fields that a request gets on its way to the service.
-const OWN_FIELDS: usize = 8;
 
 /// How it goes on with a connection.
 pub(super) enum After<B> {
@@ -194,11 +195,6 @@ impl Simple {
     }
 }
 
-/// Whether answers of this status have neither body nor length (RFC 9110, 8.6).
-fn has_none(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}
-
 fn write_head(head: &response::Parts, simple: &Simple, is_last: bool) -> Vec<u8> {
     let room = usize::try_from(simple.length).unwrap_or(GATHERED).min(GATHERED);
     let mut said = Vec::with_capacity(head::size(&head.headers) + room + 128);
@@ -284,14 +280,7 @@ fn push_date(said: &mut Vec<u8>) {
 
 /// `date: Sun, 06 Nov 1994 08:49:37 GMT` and the line's end.
 fn date(seconds: u64) -> Option<[u8; 37]> {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    // 1970-01-01T00:00:00.000Z, which was a Thursday.
-    let text = rfc3339(std::time::Duration::from_secs(seconds));
-    let day = DAYS.get(usize::try_from(seconds / 86_400 % 7).ok()?)?;
-    let month = MONTHS.get(text.get(5..7)?.parse::<usize>().ok()?.checked_sub(1)?)?;
-    let (year, number, time) = (text.get(..4)?, text.get(8..10)?, text.get(11..19)?);
-    format!("date: {day}, {number} {month} {year} {time} GMT\r\n").into_bytes().try_into().ok()
+    format!("date: {}\r\n", http_date(seconds)?).into_bytes().try_into().ok()
 }
 
 #[cfg(test)]

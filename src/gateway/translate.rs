@@ -19,6 +19,7 @@ use super::body::records::Framing;
 use super::calls;
 use super::events::{self, Ended};
 use super::exchange::Call;
+use super::head;
 use super::headers::{add_vary, remove_hop_by_hop, remove_where};
 use super::location::relocate;
 use super::merge;
@@ -272,8 +273,8 @@ pub(super) fn compute<T>(worker: &Worker, size: usize, work: impl FnOnce(&mut Sc
 
 /// Tells the runtime that this thread will be busy for a while, where it can be told.
 pub(super) fn busy<T>(size: usize, work: impl FnOnce() -> T) -> T {
-    let many_threads = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if size > LARGE && many_threads { tokio::task::block_in_place(work) } else { work() }
+    let has_others = || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if size > LARGE && has_others() { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Frames a translated request.
@@ -313,8 +314,7 @@ pub(super) fn check_head(out: &RequestOut, limits: &crate::settings::Limits) -> 
     if target > limits.uri {
         return Err(Trouble::new(Kind::Value).detail("a value is too long for the service's address"));
     }
-    let bytes: usize = out.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if bytes > limits.header_bytes || out.headers.len() > limits.header_count {
+    if head::size(&out.headers) > limits.header_bytes || out.headers.len() > limits.header_count {
         return Err(Trouble::new(Kind::Value).detail("a value is too long for a header of the service's"));
     }
     Ok(())

@@ -11,7 +11,7 @@ use super::order::{Answer, Order};
 use super::prefer::Prefer;
 use super::resource::{self, document};
 use super::runner::Task;
-use super::{broken, carry, unguessable};
+use super::{broken, carry, full, unguessable};
 use crate::gateway::exchange::Call;
 use crate::gateway::trouble::{Kind, Trouble};
 use crate::rules::asynchronous::Operations;
@@ -31,12 +31,17 @@ pub(super) async fn begin(
     if let Some(wait) = prefer.wait
         && let Some(mut response) = ended(call, &id, wait).await?
     {
-        if let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.as_secs())) {
-            response.headers_mut().append(APPLIED, value);
-        }
+        waited(&mut response, wait);
         return Ok(response);
     }
     accepted_of(call, &id).await.map(|answer| answer.response())
+}
+
+/// Says that a caller's wish was kept to: its answer came within the time that it would wait.
+pub(super) fn waited(response: &mut Response, wait: Duration) {
+    if let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.as_secs())) {
+        response.headers_mut().append(APPLIED, value);
+    }
 }
 
 /// What came of an operation, in its caller's version, if it comes to its end in so much time.
@@ -84,9 +89,7 @@ async fn keep(call: &Call<'_>, rule: &Operations, owner: &str, order: Order) -> 
     let counts = &call.app.metrics.kept;
     if !kept.await.map_err(|error| broken(&error))? {
         counts.operation(&service, "full");
-        let soon = HeaderValue::from_static("30");
-        let detail = format!("{most} operations are kept already");
-        return Err(Trouble::new(Kind::StoreFull).detail(detail).header(header::RETRY_AFTER, soon));
+        return Err(full(format!("{most} operations are kept already")));
     }
     counts.operation(&service, "begun");
     let waits = counts.open(&service, State::Waiting);
@@ -97,15 +100,25 @@ async fn keep(call: &Call<'_>, rule: &Operations, owner: &str, order: Order) -> 
 async fn accepted_of(call: &Call<'_>, id: &str) -> Result<Answer, Trouble> {
     let store = call.app.asynchronous.store().await?;
     let found = operation::find(&store, &call.service.name, id).map_err(|error| broken(&error))?;
-    let mut headers = HeaderMap::new();
-    headers.insert(APPLIED, HeaderValue::from_static("respond-async"));
-    if let Ok(location) = HeaderValue::from_str(&resource::location(call, id)) {
-        headers.insert(header::LOCATION, location);
-    }
-    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let waiting = |found: &Operation| document(id, found.state, found.created, found.updated);
     let text = found.as_ref().map_or_else(|| document(id, State::Waiting, now(), now()), waiting);
-    Ok(Answer::new(None, StatusCode::ACCEPTED, &headers, text.into()))
+    Ok(accepted_at(Some((&resource::location(call, id), true)), text))
+}
+
+/// 202: it was accepted, as the text says. With where to ask for what comes of it, where that can be asked for, and whether
+/// the caller has wished for that.
+pub(super) fn accepted_at(location: Option<(&str, bool)>, text: String) -> Answer {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some((location, is_wish)) = location {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Ok(location) = HeaderValue::from_str(location) {
+            headers.insert(header::LOCATION, location);
+        }
+        if is_wish {
+            headers.insert(APPLIED, HeaderValue::from_static("respond-async"));
+        }
+    }
+    Answer::new(None, StatusCode::ACCEPTED, &headers, text.into())
 }

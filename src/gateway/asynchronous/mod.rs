@@ -123,6 +123,12 @@ pub(super) fn broken(error: &StoreError) -> Trouble {
     Trouble::new(Kind::StoreFailed).cause(error).header(header::RETRY_AFTER, http::HeaderValue::from_static("5"))
 }
 
+/// As much is kept as may be.
+pub(super) fn full(detail: impl Into<String>) -> Trouble {
+    let soon = http::HeaderValue::from_static("30");
+    Trouble::new(Kind::StoreFull).detail(detail).header(header::RETRY_AFTER, soon)
+}
+
 /// What became of a request.
 pub(super) enum Taken {
     /// It was one of these.

@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::json;
 
-use super::begin::{APPLIED, ended};
+use super::begin::{accepted_at, ended, waited};
+use super::counts::Counts;
 use super::operation::{self, Operation, State};
 use super::order::{Answer, Order};
 use super::prefer::Prefer;
 use super::resource::{document, location};
-use super::{Asynchronous, broken, canonical, carry, unguessable};
+use super::{Asynchronous, broken, canonical, carry, full, unguessable};
 use crate::gateway::exchange::Call;
 use crate::gateway::idempotency::{self, How};
 use crate::gateway::messages::Flows;
+use crate::gateway::metrics::Metrics;
 use crate::gateway::trouble::{Kind, Trouble};
 use crate::messaging::broker::Unpublished;
 use crate::messaging::message::{Message, Properties, VERSION, Value};
@@ -170,7 +172,7 @@ impl Wish<'_> {
             replies: self.rule.replies.as_ref().map(|replies| replies.address.clone()),
         };
         let (asynchronous, flows) = (call.app.asynchronous.clone(), call.app.flows.clone());
-        Ok(Task { asynchronous, flows, id: self.id.clone(), outgoing, asks })
+        Ok(Task { asynchronous, flows, metrics: call.app.metrics.clone(), id: self.id.clone(), outgoing, asks })
     }
 
     /// What the caller gets: the reply, where it comes soon enough.
@@ -186,8 +188,8 @@ impl Wish<'_> {
         if let ((Some(wait), is_preferred), Some(operation)) = (self.wait, operation)
             && let Some(mut response) = ended(call, &operation, wait).await?
         {
-            if is_preferred && let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.as_secs())) {
-                response.headers_mut().append(APPLIED, value);
+            if is_preferred {
+                waited(&mut response, wait);
             }
             return Ok(response);
         }
@@ -199,6 +201,7 @@ impl Wish<'_> {
 pub(in crate::gateway) struct Task {
     asynchronous: Arc<Asynchronous>,
     flows: Arc<Flows>,
+    metrics: Arc<Metrics>,
     /// The message's id.
     id: String,
     outgoing: Outgoing,
@@ -231,9 +234,9 @@ impl Task {
     /// # Errors
     /// It cannot be kept, or its broker has not confirmed it.
     pub(in crate::gateway) async fn carry_out(self) -> Result<Answer, Trouble> {
-        let Self { asynchronous, flows, id, outgoing, asks } = self;
+        let Self { asynchronous, flows, metrics, id, outgoing, asks } = self;
         if let Some(asks) = &asks {
-            asks.keep(&asynchronous).await?;
+            asks.keep(&asynchronous, &metrics.kept).await?;
         }
         if let Err(why) = flows.publisher.publish(outgoing).await {
             if let Some(asks) = asks {
@@ -241,27 +244,14 @@ impl Task {
             }
             return Err(trouble(&why));
         }
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let Some(asks) = asks else {
-            let text = json!({"id": id}).to_string();
-            return Ok(Answer::new(None, StatusCode::ACCEPTED, &headers, text.into()));
-        };
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        if let Ok(location) = HeaderValue::from_str(&asks.location) {
-            headers.insert(header::LOCATION, location);
-        }
-        if asks.is_preferred {
-            headers.insert(APPLIED, HeaderValue::from_static("respond-async"));
-        }
+        let Some(asks) = asks else { return Ok(accepted_at(None, json!({"id": id}).to_string())) };
         let text = document(&asks.id, State::Asked, asks.operation.created, asks.operation.updated);
-        Ok(Answer::new(None, StatusCode::ACCEPTED, &headers, text.into()))
+        Ok(accepted_at(Some((&asks.location, asks.is_preferred)), text))
     }
 }
 
 impl Asks {
-    async fn keep(&self, asynchronous: &Asynchronous) -> Result<(), Trouble> {
+    async fn keep(&self, asynchronous: &Asynchronous, counts: &Counts) -> Result<(), Trouble> {
         let store = asynchronous.store().await?;
         let (scope, key, request) = (self.scope.clone(), self.key.clone(), self.request.clone());
         let (id, operation, most) = (self.id.clone(), self.operation.clone(), self.most);
@@ -275,11 +265,9 @@ impl Asks {
             }
             Ok(is_kept)
         });
-        if kept.await.map_err(|error| broken(&error))? {
-            return Ok(());
-        }
-        let detail = "as many calls as may do so wait for their replies";
-        Err(Trouble::new(Kind::StoreFull).detail(detail).header(header::RETRY_AFTER, HeaderValue::from_static("30")))
+        let is_kept = kept.await.map_err(|error| broken(&error))?;
+        counts.operation(&self.operation.order.service, if is_kept { "begun" } else { "full" });
+        if is_kept { Ok(()) } else { Err(full("as many calls as may do so wait for their replies")) }
     }
 
     /// Nobody asks for what was not published. A reply that comes all the same, since nobody knew, goes to the dead letters.

@@ -142,7 +142,7 @@ fn read_head(heard: &Bytes, method: &Method) -> Option<Response<Direct>> {
     if read.version != Some(1) {
         return None;
     }
-    let has_none = *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_none = *method == Method::HEAD || head::has_none(status);
     let length = if has_none { 0 } else { length.filter(|length| *length <= LARGEST_READ)? };
     let (mut here, mut is_last) = (heard.slice(end..), closes);
     if here.len() as u64 > length {
