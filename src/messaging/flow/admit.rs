@@ -59,7 +59,7 @@ impl Flow {
             waits: 0,
             finishing: false,
             from: String::new(),
-            rules: snapshot.rules.clone(),
+            rules: String::new(),
             asked: None,
             held: Held::No,
             answers: None,
@@ -184,12 +184,11 @@ impl Flow {
     }
 
     /// By which a target that can leaves out repetitions: ids of other versions in one stream are other ids.
-    pub(super) fn once(&self, entry: &Entry, target: usize, snapshot: &Snapshot) -> Option<String> {
+    pub(super) fn once(entry: &Entry, leg: &Leg) -> Option<String> {
         if let Some(answers) = &entry.answers {
             return Some(answers.once.clone());
         }
-        let to = snapshot.plan.versions.get(self.of.targets.get(target)?.version)?;
         let id = entry.id.as_ref().or(entry.position.as_ref())?;
-        Some([id.as_str(), ":", &to.name].concat())
+        Some([id.as_str(), ":", &leg.version].concat())
     }
 }

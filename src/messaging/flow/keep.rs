@@ -54,11 +54,7 @@ impl Session<'_> {
             // Where its lane does not move, it goes with the others of it.
             let waits = entry.key.is_none() && self.lane != Lane::Open && self.order == Order::Key;
             if !waits {
-                let snapshot = match self.snapshot() {
-                    Ok(snapshot) => snapshot,
-                    Err(ended) => return Some(ended),
-                };
-                self.send(at, &snapshot).await;
+                self.send(at).await;
             }
             self.finish(at);
         }

@@ -10,12 +10,12 @@ use super::super::translate::Poison;
 use super::entry::LegState;
 use super::session::{Event, Lane, Session};
 use super::status::add;
-use super::{Flow, Snapshot, State};
+use super::{Flow, State};
 use crate::rules::channel::{Address, Order};
 
 impl Session<'_> {
     /// Hands over whatever of a message is to be published, in the order of its targets.
-    pub(super) async fn send(&mut self, at: u64, snapshot: &Snapshot) {
+    pub(super) async fn send(&mut self, at: u64) {
         let flow = self.flow;
         let Some(entry) = self.entries.get_mut(&at) else { return };
         if entry.expires.is_some_and(|at| at <= Instant::now()) {
@@ -29,7 +29,7 @@ impl Session<'_> {
             let (sink, to, message, once, next) = match (&leg.state, &leg.out) {
                 (LegState::Ready | LegState::Failed, Some(out)) => {
                     let Some(target) = flow.of.targets.get(leg.target) else { continue };
-                    let once = flow.once(entry, leg.target, snapshot);
+                    let once = Flow::once(entry, leg);
                     let to = leg.to.as_ref().unwrap_or(&target.address);
                     (leg.target, to, out.clone(), once, LegState::Sent)
                 }
@@ -140,11 +140,7 @@ impl Session<'_> {
                     _ => LegState::Failed,
                 };
                 if permanent.is_some() {
-                    // Without rules the next look at the work ends the session.
-                    if let Ok(snapshot) = self.snapshot() {
-                        self.send(at, &snapshot).await;
-                    }
-                    return;
+                    return self.send(at).await;
                 }
                 if matches!(why, Unpublished::Lost(_)) {
                     let sink = if is_letter { self.flow.targets.len() } else { target };

@@ -226,7 +226,7 @@ impl<'f> Session<'f> {
             }
             let waits_for_others = key.is_none() && self.lane != Lane::Open && self.order == Order::Key;
             if !waits_for_others {
-                self.send(at, &snapshot).await;
+                self.send(at).await;
             }
             self.finish(at);
         }
@@ -290,16 +290,12 @@ impl<'f> Session<'f> {
                     let open = self.entries.iter().filter(|(_, entry)| open(entry));
                     open.map(|(at, _)| *at).collect()
                 };
-                let snapshot = match self.snapshot() {
-                    Ok(snapshot) => snapshot,
-                    Err(ended) => return Some(ended),
-                };
                 for at in again {
                     // One that fails holds those behind it.
                     if one.is_none() && self.lane != Lane::Open {
                         break;
                     }
-                    self.send(at, &snapshot).await;
+                    self.send(at).await;
                     self.finish(at);
                 }
             }

@@ -191,7 +191,7 @@ async fn a_mirror_shows_each_message_once_and_stops() {
     arrived(&broker, &subject("o.v1"), 2).await;
     arrived(&broker, &subject("o.v2"), 2).await;
     for flow in &running.flows {
-        while flow.counts.settled.load(std::sync::atomic::Ordering::Relaxed) < 2 {
+        while flow.counts.settled.load(Ordering::Relaxed) < 2 {
             tokio::task::yield_now().await;
         }
     }
