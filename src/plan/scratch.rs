@@ -63,7 +63,8 @@ impl Scratch {
         }
     }
 
-    /// Gives back what only a large document needs: each of many threads may have had one.
+    /// Gives back what only a large document needs: each of many threads may have had one. Not `copied`: who has it noted
+    /// reads it when the document is translated.
     pub(super) fn trim(&mut self) {
         self.side.iter_mut().for_each(trim);
         trim(&mut self.items);

@@ -1,8 +1,8 @@
 //! Flows of messages in a running gateway: by the rules that serve, between the brokers of the settings, remembered in the
 //! state folder.
 //!
-//! [`brokers`] are made of the settings, [`report`] and [`letters`] are what operators are told, [`rates`] is what is looked at now and then
-//! for it.
+//! [`brokers`] are made of the settings, [`report`] and [`letters`] are what operators are told, [`rates`] is what is
+//! looked at now and then for it.
 
 mod brokers;
 mod letters;

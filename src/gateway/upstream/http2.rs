@@ -38,7 +38,8 @@ const CONNECTIONS: usize = 4;
 const ATTEMPTS: usize = 3;
 /// After how long a service is asked again whether it speaks HTTP/2, and a connection without requests is closed.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What may be on its way of one response, and of all of a connection: as towards callers.
+/// What may be on its way to us unasked: of one response, and of all of a connection. Of a connection it is as much as
+/// callers may send, and one response may take all of it.
 const WINDOWS: (u32, u32) = (1 << 20, 1 << 20);
 
 /// Connections of one thread, by the endpoint that they lead to.

@@ -1,8 +1,8 @@
 //! Dead letters as operators see them: which there are, what is in one, and sending them on.
 //!
 //! A letter belongs to one flow and one version's readers. Sending it on translates its message with the rules of now, for
-//! these readers and nobody else; nothing is asked of what was seen before. The letter is settled when the broker has
-//! confirmed the message: a crash between the two sends it on twice, and none loses it.
+//! these readers and nobody else, whether or not its id counts as done. The letter is settled when the broker has confirmed
+//! the message: a crash between the two sends it on twice, and none loses it.
 
 mod attempt;
 mod letter;

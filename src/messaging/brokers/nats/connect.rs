@@ -14,7 +14,8 @@ use super::super::super::broker::Lost;
 use super::answers::Answers;
 use super::{Identity, Settings};
 
-/// How long the server may take to answer what is asked of it. Flows wait shorter for confirmations.
+/// How long the server may take to answer what is asked of it. For confirmations flows wait as long as `messages.confirm`
+/// says, and no longer than about this.
 pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
 /// A connection that is there until it is dropped.
