@@ -5,7 +5,6 @@ Standard library only. A test ends with 0 (passed), 77 (skipped, and it says why
 
 import contextlib
 import http.client
-import json
 import os
 import pathlib
 import shutil
@@ -54,9 +53,9 @@ def need_root():
         skip("only root may do this")
 
 
-def free_port(host="127.0.0.1"):
+def free_port():
     with socket.socket() as one:
-        one.bind((host, 0))
+        one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
 
 
@@ -121,16 +120,14 @@ class Service:
 
 
 class Gateway:
-    """The program over a folder of its own."""
+    """The program over a folder of its own. `before` is a command that becomes the program that follows it."""
 
-    def __init__(self, upstream, settings="", before=(), folder=None, listen="127.0.0.1", state=None):
-        self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="bifocal-full-"))
-        self.owns = folder is None
+    def __init__(self, upstream, settings="", before=(), listen="127.0.0.1", state=None):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bifocal-full-"))
         rules = self.folder / "rules" / "shop"
-        if not rules.exists():
-            rules.mkdir(parents=True)
-            (rules / "service.yaml").write_text(SERVICE)
-            (rules / "v1-v2.yaml").write_text(RULES)
+        rules.mkdir(parents=True)
+        (rules / "service.yaml").write_text(SERVICE)
+        (rules / "v1-v2.yaml").write_text(RULES)
         self.host, self.port, self.admin = listen, free_port(), free_port()
         self.log = self.folder / "access.log"
         (self.folder / "bifocal.toml").write_text(
@@ -141,14 +138,13 @@ class Gateway:
         )
         self.before, self.process = list(before), None
 
-    def start(self, wait_ready=True):
+    def start(self):
         self.errors = open(self.folder / "errors.log", "ab")
         self.process = subprocess.Popen(
             [*self.before, BIFOCAL, "serve", "--config", str(self.folder / "bifocal.toml")],
             stdout=subprocess.DEVNULL, stderr=self.errors, cwd=self.folder,
         )
-        if wait_ready:
-            wait(self.is_ready, what="readiness")
+        wait(self.is_ready, what="readiness")
         return self
 
     def is_ready(self):
@@ -164,28 +160,20 @@ class Gateway:
     def ask(self, method, path, body=None, headers=(), timeout=30):
         return ask((self.host, self.port), method, path, body, headers, timeout)
 
-    def status(self, name):
-        """A line of /proc/PID/status, in bytes where it is a size."""
-        for line in pathlib.Path(f"/proc/{self.pid()}/status").read_text().splitlines():
-            if line.startswith(name + ":"):
-                return int(line.split()[1]) * 1024
-        return 0
+    def metric(self, name):
+        """A whole number of its metrics."""
+        text = self.ask_admin("/metrics")[2].decode()
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(name + " "))
 
-    def pid(self):
-        """Of the program itself, where something runs it."""
-        pid = self.process.pid
-        while self.before:
-            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            if not children:
-                return pid
-            pid = int(children[0])
-        return pid
+    def proc(self, name):
+        """A file of /proc/PID."""
+        return pathlib.Path(f"/proc/{self.process.pid}") / name
 
-    def stop(self, expect=0):
+    def stop(self):
         if self.process and self.process.poll() is None:
             self.process.terminate()
             code = self.process.wait(60)
-            assert code == expect, f"it ended with {code}"
+            assert code == 0, f"it ended with {code}"
 
     def __enter__(self):
         return self.start()
@@ -194,8 +182,7 @@ class Gateway:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        if self.owns:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def ask(address, method, path, body=None, headers=(), timeout=30):
@@ -210,4 +197,3 @@ def ask(address, method, path, body=None, headers=(), timeout=30):
 
 
 JSON = {"Content-Type": "application/json"}
-ORDER = json.dumps({"id": 1, "total": 100}).encode()
