@@ -9,12 +9,6 @@ use tokio::sync::Semaphore;
 use super::process::Process;
 use super::support::*;
 
-fn rules(new: std::net::SocketAddr, more: &str) -> Vec<(&'static str, String)> {
-    let mut rules = orders(None, Some(new), "v2");
-    rules[0].1.push_str(more);
-    rules
-}
-
 const ASYNC: &str = "async: {path: /operations}\n";
 const TYPE: &str = "Content-Type: application/json";
 const PREFER: &str = "Prefer: respond-async";
@@ -31,19 +25,10 @@ async fn gated() -> (Service, Arc<Semaphore>) {
     .await
 }
 
-/// Asks until it is over.
-async fn until_over(addr: std::net::SocketAddr, location: &str, headers: &[&str]) -> Answer {
-    eventually(|| async {
-        let answer = ask(addr, &format!("GET {location}"), headers, b"").await;
-        (answer.status != 200).then_some(answer)
-    })
-    .await
-}
-
 #[tokio::test]
 async fn a_slow_request_is_begun_in_v1_and_its_result_read_in_v2() {
     let (service, gate) = gated().await;
-    let gateway = Gateway::start(&rules(service.addr, ASYNC), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, ASYNC), vec![]).await;
     let begun = gateway.ask("POST /v1/orders", &[TYPE, PREFER], OLD_ORDER.as_bytes()).await;
     assert_eq!((begun.status, begun.header("preference-applied")), (202, "respond-async"), "{begun:?}");
     assert_eq!(begun.header("retry-after"), "1");
@@ -82,7 +67,7 @@ async fn a_slow_request_is_begun_in_v1_and_its_result_read_in_v2() {
 async fn begun_in_v2_and_read_in_v1() {
     let (service, gate) = gated().await;
     gate.add_permits(1);
-    let gateway = Gateway::start(&rules(service.addr, ASYNC), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, ASYNC), vec![]).await;
     let begun = gateway.ask("POST /v2/orders", &[TYPE, PREFER], NEW_ORDER.as_bytes()).await;
     let id = begun.header("location").strip_prefix("/v2/operations/").unwrap().to_owned();
     until_over(gateway.addr, &format!("/v1/operations/{id}"), &[]).await;
@@ -112,7 +97,7 @@ async fn a_new_asynchronous_caller_before_an_old_synchronous_service() {
 #[tokio::test]
 async fn who_waits_long_enough_gets_the_answer_itself() {
     let (service, gate) = gated().await;
-    let gateway = Gateway::start(&rules(service.addr, ASYNC), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, ASYNC), vec![]).await;
     gate.add_permits(1);
     let prefer = "Prefer: respond-async, wait=20";
     let answer = gateway.ask("POST /v1/orders", &[TYPE, prefer], OLD_ORDER.as_bytes()).await;
@@ -132,7 +117,7 @@ async fn what_cannot_be_translated_is_refused_at_once_and_failures_are_told() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = nobody.local_addr().unwrap();
     drop(nobody);
-    let gateway = Gateway::start(&rules(addr, ASYNC), vec![]).await;
+    let gateway = Gateway::start(&orders_with(addr, ASYNC), vec![]).await;
     let refused = gateway.ask("POST /v1/orders", &[TYPE, PREFER], br#"{"id": 7, "total": true}"#).await;
     assert_eq!((refused.status, refused.code().as_str()), (422, "value"));
     let begun = gateway.ask("POST /v1/orders", &[TYPE, PREFER], OLD_ORDER.as_bytes()).await;
@@ -148,7 +133,7 @@ async fn only_its_own_consumer_sees_an_operation() {
     let (service, gate) = gated().await;
     gate.add_permits(10);
     let more = format!("{ASYNC}consumer: [header.X-Consumer]\n");
-    let gateway = Gateway::start(&rules(service.addr, &more), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, &more), vec![]).await;
     let own = "X-Consumer: a";
     let begun = gateway.ask("POST /v1/orders", &[TYPE, PREFER, own], OLD_ORDER.as_bytes()).await;
     let location = begun.header("location").to_owned();
@@ -166,7 +151,7 @@ async fn only_its_own_consumer_sees_an_operation() {
 async fn operations_are_bounded_cancelled_and_named_by_route() {
     let (service, _gate) = gated().await;
     let more = "async: {path: /operations, most: 2, at_once: 1, routes: [POST /v2/orders]}\n";
-    let gateway = Gateway::start(&rules(service.addr, more), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, more), vec![]).await;
     let begin = async || gateway.ask("POST /v1/orders", &[TYPE, PREFER], OLD_ORDER.as_bytes()).await;
     let (first, second) = (begin().await, begin().await);
     eventually(|| async { (!service.take().is_empty()).then_some(()) }).await;
@@ -191,7 +176,7 @@ async fn with_a_key_there_is_one_operation() {
     let (service, gate) = gated().await;
     gate.add_permits(10);
     let more = format!("{ASYNC}idempotency: {{}}\n");
-    let gateway = Gateway::start(&rules(service.addr, &more), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, &more), vec![]).await;
     let headers = [TYPE, PREFER, "Idempotency-Key: k"];
     let first = gateway.ask("POST /v1/orders", &headers, OLD_ORDER.as_bytes()).await;
     let again = gateway.ask("POST /v1/orders", &headers, OLD_ORDER.as_bytes()).await;
@@ -222,9 +207,7 @@ async fn operations_survive_kill_9() {
     let gate = Arc::new(Semaphore::new(0));
     let (service, count) = counted(gate.clone()).await;
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in rules(service.addr, "async: {path: /operations, at_once: 2}\n") {
-        write(&folder.path().join("rules").join(path), &text);
-    }
+    write_rules(folder.path(), &orders_with(service.addr, "async: {path: /operations, at_once: 2}\n"));
     let process = Process::start(folder.path());
     let begin = async |line: &str, body: &str| {
         let answer = ask(process.addr, line, &[TYPE, PREFER], body.as_bytes()).await;
@@ -260,9 +243,7 @@ async fn what_has_not_begun_outlives_a_drain() {
     let gate = Arc::new(Semaphore::new(0));
     let (service, count) = counted(gate.clone()).await;
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in rules(service.addr, "async: {path: /operations, at_once: 1}\n") {
-        write(&folder.path().join("rules").join(path), &text);
-    }
+    write_rules(folder.path(), &orders_with(service.addr, "async: {path: /operations, at_once: 1}\n"));
     let process = Process::start(folder.path());
     let addr = process.addr;
     let begin = async |id: u8| {

@@ -96,13 +96,6 @@ pub(super) fn with_tls(folder: &Path, names: &[&str]) -> Vec<(&'static str, Valu
     ]
 }
 
-/// Writes rules into a folder.
-pub(super) fn write_rules(folder: &Path, rules: &[(&str, String)]) {
-    for (path, text) in rules {
-        write(&folder.join("rules").join(path), text);
-    }
-}
-
 /// A caller that speaks TLS.
 pub(super) struct Caller {
     pub(super) roots: Arc<RootCertStore>,

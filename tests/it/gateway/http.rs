@@ -216,9 +216,7 @@ async fn nothing_of_the_gateways_own_is_taken_from_callers() {
 async fn a_request_that_comes_back_is_a_loop() {
     // The address of the gateway is known only once it listens, so its rules come second.
     let gateway = Gateway::start(&orders(None, Some("127.0.0.1:1".parse().unwrap()), "v2"), vec![]).await;
-    for (path, text) in orders(None, Some(gateway.addr), "v2") {
-        write(&gateway.rules(path), &text);
-    }
+    gateway.put(&orders(None, Some(gateway.addr), "v2"));
     assert_eq!(gateway.reload().await.0, 200);
     let answer = gateway.ask("GET /v2/orders/7", &[], b"").await;
     assert_eq!((answer.status, answer.code().as_str()), (508, "loop"));

@@ -10,13 +10,6 @@ use tokio::sync::Semaphore;
 use super::process::Process;
 use super::support::*;
 
-/// The rules of orders, with more in the service's file.
-fn rules(new: std::net::SocketAddr, more: &str) -> Vec<(&'static str, String)> {
-    let mut rules = orders(None, Some(new), "v2");
-    rules[0].1.push_str(more);
-    rules
-}
-
 const TYPE: &str = "Content-Type: application/json";
 const OLD_ORDER: &[u8] = br#"{"id": 7, "total": 1999, "state": "open"}"#;
 /// The same order as a caller of v2 writes it, in another order and spelling.
@@ -39,7 +32,7 @@ async fn counting() -> Service {
 #[tokio::test]
 async fn what_comes_again_is_answered_as_the_first_time_in_any_version() {
     let service = counting().await;
-    let gateway = Gateway::start(&rules(service.addr, "idempotency: {}\n"), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, "idempotency: {}\n"), vec![]).await;
     let post = async |path: &str, key: &str, body: &[u8]| {
         gateway.ask(&format!("POST {path}"), &[TYPE, &format!("Idempotency-Key: {key}")], body).await
     };
@@ -79,7 +72,7 @@ async fn what_comes_again_is_answered_as_the_first_time_in_any_version() {
 async fn a_key_belongs_to_its_consumer_and_its_route() {
     let service = counting().await;
     let more = "idempotency: {required: true, routes: [POST /v2/orders]}\nconsumer: [header.X-Consumer]\n";
-    let gateway = Gateway::start(&rules(service.addr, more), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, more), vec![]).await;
     let post = async |who: &str, key: &str| gateway.ask("POST /v1/orders", &[TYPE, who, key], OLD_ORDER).await;
     assert_eq!(post("X-Consumer: a", "Idempotency-Key: k").await.header("x-count"), "1");
     assert_eq!(post("X-Consumer: b", "Idempotency-Key: k").await.header("x-count"), "2");
@@ -99,7 +92,7 @@ async fn a_key_belongs_to_its_consumer_and_its_route() {
 #[tokio::test]
 async fn the_second_of_two_at_once_is_told_to_wait_and_a_caller_that_leaves_changes_nothing() {
     let (service, gate) = Service::start_gated(|seen| created(1, seen.text())).await;
-    let gateway = Gateway::start(&rules(service.addr, "idempotency: {}\n"), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, "idempotency: {}\n"), vec![]).await;
     let addr = gateway.addr;
     let headers = [TYPE, "Idempotency-Key: k"];
     let first = tokio::spawn(async move { ask(addr, "POST /v1/orders", &headers, OLD_ORDER).await });
@@ -132,7 +125,7 @@ async fn only_what_has_begun_is_kept() {
     .await;
     let headers = [TYPE, "Idempotency-Key: k"];
     for (more, second) in [("idempotency: {}\n", "1"), ("idempotency: {keep_errors: false}\n", "3")] {
-        let gateway = Gateway::start(&rules(service.addr, more), vec![]).await;
+        let gateway = Gateway::start(&orders_with(service.addr, more), vec![]).await;
         gateway.ask("POST /v2/orders", &headers, NEW_ORDER).await;
         let again = gateway.ask("POST /v2/orders", &headers, NEW_ORDER).await;
         assert_eq!((again.status, again.header("x-count")), (503, second), "{more}");
@@ -141,7 +134,7 @@ async fn only_what_has_begun_is_kept() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = nobody.local_addr().unwrap();
     drop(nobody);
-    let gateway = Gateway::start(&rules(addr, "idempotency: {}\n"), vec![]).await;
+    let gateway = Gateway::start(&orders_with(addr, "idempotency: {}\n"), vec![]).await;
     for _ in 0..2 {
         let answer = gateway.ask("POST /v1/orders", &headers, OLD_ORDER).await;
         assert_eq!((answer.status, answer.header("idempotency-replayed")), (502, ""));
@@ -153,7 +146,7 @@ async fn only_what_has_begun_is_kept() {
 #[tokio::test]
 async fn keys_are_bounded_in_number() {
     let service = counting().await;
-    let gateway = Gateway::start(&rules(service.addr, "idempotency: {most: 2}\n"), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, "idempotency: {most: 2}\n"), vec![]).await;
     let post =
         async |key: &str| gateway.ask("POST /v2/orders", &[TYPE, &format!("Idempotency-Key: {key}")], NEW_ORDER).await;
     assert_eq!((post("a").await.status, post("b").await.status), (201, 201));
@@ -176,9 +169,7 @@ async fn keys_survive_kill_9() {
     })
     .await;
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in rules(service.addr, "idempotency: {}\n") {
-        write(&folder.path().join("rules").join(path), &text);
-    }
+    write_rules(folder.path(), &orders_with(service.addr, "idempotency: {}\n"));
     let process = Process::start(folder.path());
     let post = async |addr, key: &str| {
         ask(addr, "POST /v1/orders", &[TYPE, &format!("Idempotency-Key: {key}")], OLD_ORDER).await
@@ -213,7 +204,7 @@ async fn keys_survive_kill_9() {
     // Where the service can be told twice, the rules say so.
     write(
         &folder.path().join("rules/orders/service.yaml"),
-        &rules(service.addr, "idempotency: {interrupted: repeat}\n")[0].1,
+        &orders_with(service.addr, "idempotency: {interrupted: repeat}\n")[0].1,
     );
     gate.add_permits(5);
     let process = Process::start(folder.path());

@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
 
-use super::support::{Gateway, Seen, Service, ask, eventually, json, raw, write};
+use super::support::{Gateway, Seen, Service, ask, eventually, json, raw, write_rules};
 
 const RULES: &str = "
 types:
@@ -232,9 +232,7 @@ struct Process(Child, SocketAddr);
 
 impl Process {
     fn start(service: SocketAddr, folder: &std::path::Path) -> Self {
-        for (path, text) in rules(service) {
-            write(&folder.join("rules").join(path), &text);
-        }
+        write_rules(folder, &rules(service));
         let mut child = Command::new(env!("CARGO_BIN_EXE_bifocal"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--access-log", "off"])
             .current_dir(folder)

@@ -22,12 +22,6 @@ fn step(number: u32) -> String {
     format!("lockstep: {{group: checkout, step: {number}}}")
 }
 
-fn put(gateway: &Gateway, files: &[(String, String)]) {
-    for (path, text) in files {
-        write(&gateway.rules(path), text);
-    }
-}
-
 async fn served(gateway: &Gateway) -> String {
     let mut all = Vec::new();
     for line in ["GET /a", "GET /b", "GET /c"] {
@@ -51,8 +45,8 @@ async fn a_group_changes_as_one_and_back() {
     assert_eq!(served(&gateway).await, "v1 v1 v1");
 
     // One of the group is at the next step: it waits. Who is not of the group does not.
-    put(&gateway, &at("a", &service, &step(2), "v2"));
-    put(&gateway, &at("c", &service, "", "v2"));
+    gateway.put(&at("a", &service, &step(2), "v2"));
+    gateway.put(&at("c", &service, "", "v2"));
     let (status, outcome) = gateway.reload().await;
     assert_eq!((status, states(&outcome).as_str()), (422, "kept accepted accepted"));
     let finding = &outcome["services"]["a"]["diagnostics"][0];
@@ -62,7 +56,7 @@ async fn a_group_changes_as_one_and_back() {
     assert_eq!(served(&gateway).await, "v1 v1 v2");
 
     // The other is, too, but it is refused.
-    put(&gateway, &at("b", &service, &step(2), "v9"));
+    gateway.put(&at("b", &service, &step(2), "v9"));
     let (status, outcome) = gateway.reload().await;
     assert_eq!((status, states(&outcome).as_str()), (422, "kept kept accepted"));
     let message = outcome["services"]["a"]["diagnostics"][0]["message"].as_str().unwrap();
@@ -76,7 +70,7 @@ async fn a_group_changes_as_one_and_back() {
     let gateway = Gateway::start_in(folder, vec![]).await;
     assert_eq!(served(&gateway).await, "v1 v1 v2");
 
-    put(&gateway, &at("b", &service, &step(2), "v2"));
+    gateway.put(&at("b", &service, &step(2), "v2"));
     let shown = ask(gateway.admin, "GET /generation", &[], b"").await.json();
     let before = shown["generation"].as_u64().unwrap();
     let (status, outcome) = gateway.reload().await;
@@ -85,11 +79,11 @@ async fn a_group_changes_as_one_and_back() {
     assert_eq!(served(&gateway).await, "v2 v2 v2");
 
     // A change in one alone keeps the step.
-    put(&gateway, &at("a", &service, &format!("{}\nanswer_header: Who", step(2)), "v2"));
+    gateway.put(&at("a", &service, &format!("{}\nanswer_header: Who", step(2)), "v2"));
     assert_eq!(gateway.reload().await.0, 200);
 
     // And back.
-    put(&gateway, &all("v1", "v1", "v1").concat());
+    gateway.put(&all("v1", "v1", "v1").concat());
     let (status, outcome) = gateway.reload().await;
     assert_eq!((status, states(&outcome).as_str()), (200, "accepted accepted accepted"));
     assert_eq!(served(&gateway).await, "v1 v1 v1");
@@ -103,14 +97,14 @@ async fn a_group_that_is_written_in_two_parts_changes_as_one() {
     let rules: Vec<(&str, String)> = first.iter().map(|(path, text)| (path.as_str(), text.clone())).collect();
     let gateway = Gateway::start(&rules, vec![("reload.watch", true.into()), ("reload.poll", "20ms".into())]).await;
     let [a, b] = both(2, "v2");
-    put(&gateway, &a);
+    gateway.put(&a);
     // The half of it is read.
     eventually(async || {
         let shown = ask(gateway.admin, "GET /generation", &[], b"").await.json();
         (shown["services"]["a"]["state"] == "kept").then_some(())
     })
     .await;
-    put(&gateway, &b);
+    gateway.put(&b);
     // Requests of one generation agree on who answers, before and after.
     let seen = RefCell::new(BTreeSet::new());
     eventually(async || {

@@ -259,9 +259,7 @@ async fn the_program_reloads_on_hangup_and_drains_on_terminate() {
     })
     .await;
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in orders(None, Some(service.addr), "v2") {
-        write(&folder.path().join("rules").join(path), &text);
-    }
+    write_rules(folder.path(), &orders(None, Some(service.addr), "v2"));
     let mut process = Command::new(env!("CARGO_BIN_EXE_bifocal"))
         .args([
             "serve",

@@ -56,11 +56,7 @@ fn reply(memory: &Memory, asked: &Message, body: &str, status: Option<&str>) {
 
 /// What became of an operation.
 async fn result(gateway: &Gateway, location: &str) -> Answer {
-    eventually(|| async {
-        let status = gateway.ask(&format!("GET {location}"), &[], b"").await;
-        (status.status != 200).then_some(status)
-    })
-    .await;
+    until_over(gateway.addr, location, &[]).await;
     gateway.ask(&format!("GET {location}/result"), &[], b"").await
 }
 

@@ -66,11 +66,7 @@ async fn a_call_waits_through_a_kill_of_the_gateway() {
 
         let gateway = Process::start(&folder, |_| {});
         let (addr, location) = (gateway.addr().await, begun.header("location"));
-        let over = eventually(|| async {
-            let status = ask(addr, &format!("GET {location}"), &[], b"").await;
-            (status.status != 200).then_some(status)
-        })
-        .await;
+        let over = until_over(addr, location, &[]).await;
         assert_eq!(over.status, 303, "{kind:?}: {over:?} {}", gateway.messages());
         let quote = ask(addr, &format!("GET {location}/result"), &[], b"").await;
         assert_eq!((quote.status, quote.text()), (200, r#"{"sum":1999}"#), "{kind:?}: {quote:?}");

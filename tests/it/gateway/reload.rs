@@ -35,12 +35,6 @@ async fn start(services: &[Vec<(String, String)>], flags: Vec<(&'static str, Val
     Gateway::start(&rules, flags).await
 }
 
-fn put(gateway: &Gateway, files: &[(String, String)]) {
-    for (path, text) in files {
-        write(&gateway.rules(path), text);
-    }
-}
-
 /// The member's name at the service, for callers of `service` now.
 async fn name_at(gateway: &Gateway, service: &Service, name: &str) -> String {
     let answer = gateway.ask(&format!("POST /{name}"), &["Content-Type: application/json"], b"{\"old\":1}").await;
@@ -56,7 +50,7 @@ async fn a_bad_file_keeps_the_last_good_of_its_service_alone() {
     assert_eq!(name_at(&gateway, &service, "a").await, "a1");
 
     write(&gateway.rules("a/v1-v2.yaml"), "routes: [oops");
-    put(&gateway, &renaming("b", service.addr, "b2"));
+    gateway.put(&renaming("b", service.addr, "b2"));
     let (status, outcome) = gateway.reload().await;
     assert_eq!((status, &outcome["result"], &outcome["generation"]), (422, &"partial".into(), &2.into()));
     assert_eq!(
@@ -86,7 +80,7 @@ async fn a_bad_file_keeps_the_last_good_of_its_service_alone() {
     assert_eq!(shown["services"]["a"]["state"], "last_good");
     assert_eq!(ask(gateway.admin, "GET /readyz", &[], b"").await.status, 200);
 
-    put(&gateway, &renaming("a", service.addr, "a3"));
+    gateway.put(&renaming("a", service.addr, "a3"));
     let (status, outcome) = gateway.reload().await;
     assert_eq!((status, &outcome["result"]), (200, &"applied".into()));
     assert_eq!(name_at(&gateway, &service, "a").await, "a3");
@@ -103,7 +97,7 @@ async fn a_folder_that_is_gone_takes_its_service_away_only_if_the_rest_is_sound(
     assert_eq!((status, &outcome["services"]["a"]["state"]), (422, &"orphaned".into()));
     assert_eq!(name_at(&gateway, &service, "a").await, "a1");
 
-    put(&gateway, &renaming("b", service.addr, "b2"));
+    gateway.put(&renaming("b", service.addr, "b2"));
     let (status, outcome) = gateway.reload().await;
     assert_eq!((status, outcome["services"].get("a")), (200, None));
     assert_eq!(gateway.ask("POST /a", &[], b"{}").await.status, 404);
@@ -127,7 +121,7 @@ async fn without_any_good_rules_it_is_not_ready_until_they_are_mended() {
     assert_eq!(ask(gateway.admin, "GET /livez", &[], b"").await.status, 200);
     let answer = gateway.ask("GET /a", &[], b"").await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
-    put(&gateway, &renaming("a", service.addr, "a1"));
+    gateway.put(&renaming("a", service.addr, "a1"));
     assert_eq!(gateway.reload().await.0, 200);
     assert_eq!(ask(gateway.admin, "GET /readyz", &[], b"").await.status, 200);
     assert_eq!(name_at(&gateway, &service, "a").await, "a1");
@@ -139,7 +133,7 @@ async fn a_newcomer_does_not_take_the_requests_of_a_service_that_serves() {
     let gateway = start(&[renaming("b", service.addr, "b1")], vec![]).await;
     let thief: Vec<_> =
         renaming("a", service.addr, "a1").into_iter().map(|(path, text)| (path, text.replace("/a", "/b"))).collect();
-    put(&gateway, &thief);
+    gateway.put(&thief);
     let (status, outcome) = gateway.reload().await;
     assert_eq!((status, &outcome["services"]["a"]["state"]), (422, &"refused".into()), "{outcome}");
     assert_eq!(name_at(&gateway, &service, "b").await, "b1");
@@ -155,7 +149,7 @@ async fn services_may_swap_their_requests_and_move_house() {
         .flatten()
         .map(|(path, text)| (path.replace("a/", "x/").replace("b/", "a/").replace("x/", "b/"), text))
         .collect();
-    put(&gateway, &swapped);
+    gateway.put(&swapped);
     let (status, outcome) = gateway.reload().await;
     assert_eq!(status, 200, "{outcome:#}");
     assert_eq!(name_at(&gateway, &service, "b").await, "was_a");
@@ -262,7 +256,7 @@ async fn a_folder_that_cannot_be_watched_is_read_at_intervals() {
     flags.push(("reload.poll", Value::from("20ms")));
     let gateway = start(&[], flags).await;
     fs::remove_dir_all(gateway.folder.path().join("rules")).unwrap();
-    put(&gateway, &renaming("a", service.addr, "a1"));
+    gateway.put(&renaming("a", service.addr, "a1"));
     eventually(|| async { (ask(gateway.admin, "GET /readyz", &[], b"").await.status == 200).then_some(()) }).await;
     assert_eq!(name_at(&gateway, &service, "a").await, "a1");
 }
@@ -292,7 +286,7 @@ async fn reloads_under_load_fail_no_request_and_mix_no_generations() {
         }));
     }
     for number in 2..=40 {
-        put(&gateway, &renaming("a", service.addr, &format!("g{number}")));
+        gateway.put(&renaming("a", service.addr, &format!("g{number}")));
         let (status, outcome) = gateway.reload().await;
         assert_eq!((status, &outcome["generation"]), (200, &number.into()));
     }
@@ -327,7 +321,7 @@ async fn a_request_in_flight_keeps_its_generation() {
         tokio::spawn(async move { gateway.ask("POST /a", &["Content-Type: application/json"], b"{\"old\":1}").await })
     };
     begins.recv().await.unwrap();
-    put(&gateway, &renaming("a", service.addr, "a2"));
+    gateway.put(&renaming("a", service.addr, "a2"));
     assert_eq!(gateway.reload().await.1["generation"], 2);
     release.notify_one();
     let answer = asking.await.unwrap();

@@ -168,9 +168,7 @@ impl Gateway {
     ) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         fs::create_dir_all(folder.path().join("rules")).unwrap();
-        for (path, text) in rules {
-            write(&folder.path().join("rules").join(path), text);
-        }
+        write_rules(folder.path(), rules);
         Self::start_among(folder, flags, brokers).await
     }
 
@@ -213,6 +211,11 @@ impl Gateway {
         self.folder.path().join("rules").join(path)
     }
 
+    /// Writes further rules, or others; nobody is told.
+    pub(super) fn put(&self, rules: &[(impl AsRef<Path>, String)]) {
+        write_rules(self.folder.path(), rules);
+    }
+
     /// Sends a request in raw lines (`Host` and `Connection: close` are added) and a body.
     pub(super) async fn ask(&self, line: &str, headers: &[&str], body: &[u8]) -> Answer {
         ask(self.addr, line, headers, body).await
@@ -239,6 +242,13 @@ impl Gateway {
 pub(super) fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
+}
+
+/// Writes rules (path and text) into the `rules` of a folder.
+pub(super) fn write_rules(folder: &Path, rules: &[(impl AsRef<Path>, String)]) {
+    for (path, text) in rules {
+        write(&folder.join("rules").join(path), text);
+    }
 }
 
 /// Asks again and again until there is an answer.
@@ -293,6 +303,15 @@ pub(super) async fn ask(addr: SocketAddr, line: &str, headers: &[&str], body: &[
     let head = lines.join("\r\n") + "\r\n\r\n";
     let bytes = raw(addr, &[head.as_bytes(), body].concat()).await;
     parse(&bytes, line.starts_with("HEAD "))
+}
+
+/// Asks for an operation until it is over.
+pub(super) async fn until_over(addr: SocketAddr, location: &str, headers: &[&str]) -> Answer {
+    eventually(|| async {
+        let answer = ask(addr, &format!("GET {location}"), headers, b"").await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await
 }
 
 /// Sends bytes, reads to the end.
@@ -362,6 +381,13 @@ pub(super) fn orders(
         version("v2", new)
     );
     vec![("orders/service.yaml", service), ("orders/v1-v2.yaml", ORDER_RULES.to_owned())]
+}
+
+/// The same where the new version's service answers both, with more in `service.yaml`.
+pub(super) fn orders_with(new: SocketAddr, more: &str) -> Vec<(&'static str, String)> {
+    let mut rules = orders(None, Some(new), "v2");
+    rules[0].1.push_str(more);
+    rules
 }
 
 const ORDER_RULES: &str = r"

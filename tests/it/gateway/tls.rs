@@ -28,9 +28,8 @@ async fn start(
 ) -> (Service, Gateway) {
     let service = Service::start(echo).await;
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let mut rules = orders(None, Some(service.addr), "v2");
-    rules[0].1 += "consumer: [certificate.uri, certificate.dns, certificate.subject]\n";
-    write_rules(folder.path(), &rules);
+    let consumer = "consumer: [certificate.uri, certificate.dns, certificate.subject]\n";
+    write_rules(folder.path(), &orders_with(service.addr, consumer));
     authority.issue(&[SITE]).write(folder.path(), "site");
     let mut flags = with_tls(folder.path(), &["site"]);
     flags.extend(more(folder.path()));
@@ -226,9 +225,7 @@ async fn nothing_inside_believes_the_callers_word_either() {
     let (site, callers) = (Authority::new("site"), Authority::new("callers"));
     let service = Service::start(echo).await;
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let mut rules = orders(None, Some(service.addr), "v2");
-    rules[0].1 += "consumer: [header.X-Forwarded-Client-Cert]\n";
-    write_rules(folder.path(), &rules);
+    write_rules(folder.path(), &orders_with(service.addr, "consumer: [header.X-Forwarded-Client-Cert]\n"));
     site.issue(&[SITE]).write(folder.path(), "site");
     write(&folder.path().join("clients.pem"), &callers.pem);
     let mut flags = with_tls(folder.path(), &["site"]);

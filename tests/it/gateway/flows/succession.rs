@@ -61,9 +61,7 @@ async fn flows_pass_to_the_new_program_without_a_loss_or_a_double() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_kept_wait_for_the_store_and_outlive_the_change() {
     let (service, gate) = Service::start_gated(created_echo).await;
-    let mut rules = orders(None, Some(service.addr), "v2");
-    rules[0].1.push_str("async: {path: /operations}\nidempotency: {}\n");
-    let folder = folder(&rules, "");
+    let folder = folder(&orders_with(service.addr, "async: {path: /operations}\nidempotency: {}\n"), "");
     let socket = folder.path().join("admin.sock");
     let admin = format!("unix:{}", socket.display());
     let mut old = Process::start(&folder, |command| {
@@ -95,11 +93,7 @@ async fn requests_that_are_kept_wait_for_the_store_and_outlive_the_change() {
     gate.add_permits(1);
     for begun in [first, second] {
         let location = begun.header("location").to_owned();
-        let over = eventually(|| async {
-            let answer = ask(addr, &format!("GET {location}"), &[], b"").await;
-            (answer.status != 200).then_some(answer)
-        })
-        .await;
+        let over = until_over(addr, &location, &[]).await;
         assert_eq!(over.status, 303, "{over:?}");
         let result = ask(addr, &format!("GET {location}/result"), &[], b"").await;
         assert_eq!(result.status, 201, "{result:?}");

@@ -89,11 +89,7 @@ fn count(ledger: &Json) -> (usize, u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_names_of_callers_are_not_a_hundred_thousand_series() {
     let folder = tempfile::tempdir().unwrap();
-    let mut rules = orders(None, Some(([127, 0, 0, 1], 9).into()), "v2");
-    rules[0].1.push_str("consumer: [header.X-Consumer]\n");
-    for (path, text) in rules {
-        write(&folder.path().join("rules").join(path), &text);
-    }
+    write_rules(folder.path(), &orders_with(([127, 0, 0, 1], 9).into(), "consumer: [header.X-Consumer]\n"));
     let process = Process::start(folder.path());
     send_all(process.addr, 0, WARM).await;
     let (known, held) = (series(process.admin).await, resident(process.id()));
@@ -119,9 +115,7 @@ async fn a_hundred_thousand_names_of_callers_are_not_a_hundred_thousand_series()
 async fn large_bodies_leave_nothing_behind() {
     let service = Service::start(|_| json(NEW)).await;
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in orders(None, Some(service.addr), "v2") {
-        write(&folder.path().join("rules").join(path), &text);
-    }
+    write_rules(folder.path(), &orders(None, Some(service.addr), "v2"));
     let process = Process::start(folder.path());
     let body = format!(r#"{{"id":7,"total":1999,"state":"open","note":"{}"}}"#, "x".repeat(8 << 20));
     let post =

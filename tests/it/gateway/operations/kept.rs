@@ -7,12 +7,6 @@ const TYPE: &str = "Content-Type: application/json";
 const PREFER: &str = "Prefer: respond-async";
 const OLD_ORDER: &str = r#"{"id":7,"total":1999,"state":"open"}"#;
 
-fn rules(new: std::net::SocketAddr, more: &str) -> Vec<(&'static str, String)> {
-    let mut rules = orders(None, Some(new), "v2");
-    rules[0].1.push_str(more);
-    rules
-}
-
 async fn metrics(admin: std::net::SocketAddr) -> String {
     ask(admin, "GET /metrics", &[], b"").await.text().to_owned()
 }
@@ -33,7 +27,7 @@ async fn told(admin: std::net::SocketAddr, lines: &[&str]) {
 #[tokio::test]
 async fn requests_with_a_key_are_counted_by_what_became_of_them() {
     let (service, gate) = Service::start_gated(created_echo).await;
-    let gateway = Gateway::start(&rules(service.addr, "idempotency: {required: true, most: 2}\n"), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, "idempotency: {required: true, most: 2}\n"), vec![]).await;
     let (addr, admin) = (gateway.addr, gateway.admin);
     let post = async move |key: &str, body: &str| ask(addr, "POST /v1/orders", &[TYPE, key], body.as_bytes()).await;
     let other = r#"{"id":8,"total":1,"state":"open"}"#;
@@ -66,7 +60,7 @@ async fn what_never_reached_its_service_frees_its_key() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = nobody.local_addr().unwrap();
     drop(nobody);
-    let gateway = Gateway::start(&rules(addr, "idempotency: {}\n"), vec![]).await;
+    let gateway = Gateway::start(&orders_with(addr, "idempotency: {}\n"), vec![]).await;
     let answer = gateway.ask("POST /v1/orders", &[TYPE, "Idempotency-Key: a"], OLD_ORDER.as_bytes()).await;
     assert_eq!(answer.status, 502);
     told(gateway.admin, &[r#"bifocal_idempotency_total{service="orders",result="freed"} 1"#]).await;
@@ -76,7 +70,7 @@ async fn what_never_reached_its_service_frees_its_key() {
 async fn operations_are_counted_listed_and_logged() {
     let (service, gate) = Service::start_gated(created_echo).await;
     let more = "async: {path: /operations, at_once: 1, most: 3}\n";
-    let gateway = Gateway::start(&rules(service.addr, more), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, more), vec![]).await;
     let admin = gateway.admin;
     let begin = async |path: &str| gateway.ask(&format!("POST {path}"), &[TYPE, PREFER], OLD_ORDER.as_bytes()).await;
     let empty = ask(admin, "GET /operations", &[], b"").await.json();
@@ -137,7 +131,7 @@ async fn operations_are_counted_listed_and_logged() {
 #[tokio::test]
 async fn what_is_sent_for_a_caller_who_has_left_is_logged_once_more() {
     let (service, gate) = Service::start_gated(created_echo).await;
-    let gateway = Gateway::start(&rules(service.addr, "idempotency: {}\n"), vec![]).await;
+    let gateway = Gateway::start(&orders_with(service.addr, "idempotency: {}\n"), vec![]).await;
     let addr = gateway.addr;
     let leaving =
         tokio::spawn(
@@ -163,9 +157,7 @@ async fn what_is_sent_for_a_caller_who_has_left_is_logged_once_more() {
 async fn what_an_end_in_between_has_cut_is_counted() {
     let (service, gate) = Service::start_gated(created_echo).await;
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in rules(service.addr, "async: {path: /operations}\nidempotency: {}\n") {
-        write(&folder.path().join("rules").join(path), &text);
-    }
+    write_rules(folder.path(), &orders_with(service.addr, "async: {path: /operations}\nidempotency: {}\n"));
     let process = Process::start(folder.path());
     let addr = process.addr;
     let posted = ask(addr, "POST /v1/orders", &[TYPE, PREFER], OLD_ORDER.as_bytes()).await;

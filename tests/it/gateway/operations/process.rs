@@ -23,9 +23,7 @@ pub(in crate::gateway) struct Process {
 /// A folder with rules and settings.
 pub(in crate::gateway) fn folder(rules: &[(&str, String)], settings: &str) -> Arc<TempDir> {
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in rules {
-        write(&folder.path().join("rules").join(path), text);
-    }
+    write_rules(folder.path(), rules);
     write(&folder.path().join("bifocal.toml"), settings);
     Arc::new(folder)
 }
