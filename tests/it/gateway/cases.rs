@@ -1,6 +1,6 @@
 //! Cases of hostile and broken input, kept outside of this tree, with their own runners: raw HTTP/1 and HTTP/2, JSON bodies,
 //! and values of bodies that become paths, queries and headers. Each runner brings a strict service that records what
-//! reaches it. Skipped where the cases are not at hand; `CASES` names their folder.
+//! reaches it. Skipped where the cases are not at hand; `RELIABILITY_CASES` names their folder.
 
 use std::path::{Path, PathBuf};
 
@@ -34,20 +34,20 @@ routes:
       request: [body.id = path.id, body.q = query.q, body.user = header.X-User]
 "#;
 
-/// The folder with the cases, if there is one.
-fn folder() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reliability-cases");
-    let named = std::env::var_os("CASES").map(PathBuf::from);
-    let found = named.into_iter().chain([beside]).find(|folder| folder.join("run_h1.py").is_file());
-    if found.is_none() {
-        eprintln!("skipped: the cases are not here (CASES names their folder)");
+/// A file of the folder with the cases, if it is there.
+pub(crate) fn case_file(name: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reliability-cases");
+    let file = std::env::var_os("RELIABILITY_CASES").map_or_else(beside, PathBuf::from).join(name);
+    if !file.is_file() {
+        eprintln!("skipped: there is no {} (RELIABILITY_CASES names another folder)", file.display());
+        return None;
     }
-    found
+    Some(file)
 }
 
 /// Runs one runner against a gateway of its own, and wants every case to end as its file says.
 async fn run(runner: &str) {
-    let Some(folder) = folder() else { return };
+    let Some(script) = case_file(&format!("run_{runner}.py")) else { return };
     // A port that is free now; the runner listens on it at once.
     let origin = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let rules = [("gw/service.yaml", SERVICE.to_owned()), ("gw/v1-v2.yaml", RULES.to_owned())];
@@ -60,7 +60,6 @@ async fn run(runner: &str) {
     ];
     let gateway = Gateway::start(&rules, flags).await;
     let report = gateway.folder.path().join("report.json");
-    let script = folder.join(format!("run_{runner}.py"));
     let addresses = (gateway.addr.to_string(), origin.to_string());
     let Some(failed) = failures(&script, &addresses, &report, "").await else {
         eprintln!("skipped: python3 is not here");

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
 
 pub(crate) mod authority;
+pub(crate) mod cases;
 mod support;
 
 mod asynchronous;
@@ -11,7 +12,6 @@ mod asynchronous_page;
 mod bodies;
 mod cache;
 mod calls;
-mod cases;
 mod conditional;
 mod duplex;
 mod endpoints;

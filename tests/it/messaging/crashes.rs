@@ -11,22 +11,45 @@ use bifocal::messaging::message::Message;
 use bifocal::messaging::seen::{Seen, Volatile};
 use tokio::sync::{Notify, watch};
 
-use super::{Fixed, RULES, Running, changed, flows, header, message, plan, queue, service, text};
+use super::{Fixed, PATIENCE, RULES, Running, flows, header, message, plan, queue, service, text, until};
 
-/// Ends the world at the nth step of a kind.
-struct Crash {
+/// Ends the world at the nth step of a kind, anywhere or at one queue.
+#[derive(Clone)]
+pub(super) struct Crash {
     step: Step,
-    left: AtomicU64,
-    crashed: Arc<Notify>,
+    queue: Option<String>,
+    /// Steps that are left with the one that ends it; none: it does not end.
+    left: Arc<AtomicU64>,
+    come: Arc<Notify>,
+}
+
+impl Crash {
+    /// A broker at which the world ends at a step once it is [armed](Self::arm).
+    pub(super) fn broker(step: Step, of: Option<&str>) -> (Memory, Self) {
+        let of = of.map(|name| queue(name).to_string());
+        let crash = Self { step, queue: of, left: Arc::default(), come: Arc::default() };
+        (Memory::with_faults(Box::new(crash.clone())), crash)
+    }
+
+    /// It ends at the nth step from now on.
+    pub(super) fn arm(&self, nth: u64) {
+        self.left.store(nth, Ordering::SeqCst);
+    }
+
+    /// Waits for the end.
+    pub(super) async fn come(&self) {
+        tokio::time::timeout(PATIENCE, self.come.notified()).await.unwrap();
+    }
 }
 
 impl Faults for Crash {
-    fn at<'f>(&'f self, step: Step, _: &'f str, _: Option<&'f Message>) -> Boxed<'f, Result<(), Unpublished>> {
+    fn at<'f>(&'f self, step: Step, address: &'f str, _: Option<&'f Message>) -> Boxed<'f, Result<(), Unpublished>> {
         Box::pin(async move {
             if step == self.step
+                && self.queue.as_deref().is_none_or(|queue| queue == address)
                 && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) == Ok(1)
             {
-                self.crashed.notify_one();
+                self.come.notify_one();
                 std::future::pending::<()>().await;
             }
             Ok(())
@@ -47,15 +70,24 @@ fn firsts(all: &[Message]) -> BTreeMap<String, Vec<u64>> {
     lanes
 }
 
+/// What has come through once as many messages have and all are settled.
+async fn all_through(broker: &Memory, count: usize, what: &str) -> Vec<Message> {
+    let out = || broker.all(&queue("out.v2"));
+    let through = until(broker, || {
+        let is_settled = broker.unsettled(&queue("in.v1")) == 0;
+        Some(out()).filter(|out| is_settled && firsts(out).values().map(Vec::len).sum::<usize>() == count)
+    });
+    through.await.unwrap_or_else(|| panic!("{what}: {} of {count}", out().len()))
+}
+
 #[tokio::test]
 async fn a_crash_after_any_step_loses_nothing() {
     const COUNT: u64 = 40;
     for keyed in [false, true] {
         for step in [Step::Give, Step::Publish, Step::Store, Step::Settle] {
             for nth in [1, 2, 7, 23] {
-                let crashed = Arc::new(Notify::new());
-                let faults = Crash { step, left: AtomicU64::new(nth), crashed: crashed.clone() };
-                let broker = Memory::with_faults(Box::new(faults));
+                let (broker, crash) = Crash::broker(step, None);
+                crash.arm(nth);
                 let rules = Fixed::new(plan(&service(""), RULES));
                 for id in 0..COUNT {
                     let key = keyed.then(|| format!("k{}", id % 5));
@@ -72,21 +104,14 @@ async fn a_crash_after_any_step_loses_nothing() {
                     let all = futures_util::future::join_all(running);
                     tokio::select! {
                         _ = all => {}
-                        () = crashed.notified() => {}
+                        () = crash.come() => {}
                     }
                 }
                 // A process that was killed remembers nothing that was not kept.
                 let running = Running::start(&broker, &rules);
-                let out = loop {
-                    let out = broker.all(&queue("out.v2"));
-                    let is_settled = broker.unsettled(&queue("in.v1")) == 0;
-                    if is_settled && firsts(&out).values().map(Vec::len).sum::<usize>() == 40 {
-                        break out;
-                    }
-                    changed(&broker).await;
-                };
-                running.stop().await;
                 let what = format!("{step:?} {nth} keyed {keyed}");
+                let out = all_through(&broker, 40, &what).await;
+                running.stop().await;
                 assert!(firsts(&out).values().all(|lane| lane.is_sorted()), "{what}: {:?}", firsts(&out));
                 assert_eq!(broker.unsettled(&queue("in.v1")), 0, "{what}");
                 assert_eq!(broker.all(&queue("dead")).len(), 0, "{what}");
@@ -142,14 +167,7 @@ async fn what_is_refused_is_published_again_in_order() {
             let key = keyed.then(|| format!("k{}", id % 7));
             broker.put(&queue("in.v1"), message(&id.to_string(), key.as_deref(), &format!(r#"{{"total":{id}}}"#)));
         }
-        let out = loop {
-            let out = broker.all(&queue("out.v2"));
-            let is_settled = broker.unsettled(&queue("in.v1")) == 0;
-            if is_settled && firsts(&out).values().map(Vec::len).sum::<usize>() == 300 {
-                break out;
-            }
-            changed(&broker).await;
-        };
+        let out = all_through(&broker, 300, &format!("seed {seed}")).await;
         running.stop().await;
         assert_eq!(broker.unsettled(&queue("in.v1")), 0, "seed {seed}");
         // Without keys messages are published without waiting: one that is refused alone is overtaken by those that were

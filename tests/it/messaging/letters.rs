@@ -7,8 +7,8 @@ use bifocal::messaging::brokers::memory::{Faults, Memory, Step};
 use bifocal::messaging::letters::{Errand, Facts, Filter, Letters, Outcome, Outlook};
 use bifocal::messaging::message::{Message, Value};
 use bifocal::messaging::seen::{Seen, Volatile};
-use tokio::sync::Notify;
 
+use super::crashes::Crash;
 use super::{Fixed, RULES, Running, arrived, changed, flows, header, message, plan, queue, service, text};
 
 /// Rules that take any total.
@@ -154,40 +154,17 @@ async fn a_conflicting_id_is_no_reason_to_leave_a_letter_out() {
     running.stop().await;
 }
 
-/// Ends the world at a step of an address.
-struct Crash {
-    step: Step,
-    address: String,
-    is_armed: Arc<std::sync::atomic::AtomicBool>,
-    crashed: Arc<Notify>,
-}
-
-impl Faults for Crash {
-    fn at<'f>(&'f self, step: Step, address: &'f str, _: Option<&'f Message>) -> Boxed<'f, Result<(), Unpublished>> {
-        Box::pin(async move {
-            let is_it = step == self.step && address == self.address;
-            if is_it && self.is_armed.swap(false, std::sync::atomic::Ordering::SeqCst) {
-                self.crashed.notify_one();
-                std::future::pending::<()>().await;
-            }
-            Ok(())
-        })
-    }
-}
-
 #[tokio::test]
 async fn a_crash_while_letters_are_sent_on_loses_none() {
-    for (step, address) in [
-        (Step::Give, "m:queue/dead"),
-        (Step::Publish, "m:queue/out.v2"),
-        (Step::Store, "m:queue/out.v2"),
-        (Step::Settle, "m:queue/dead"),
-        (Step::Publish, "m:queue/dead"),
-        (Step::Store, "m:queue/dead"),
+    for (step, at) in [
+        (Step::Give, "dead"),
+        (Step::Publish, "out.v2"),
+        (Step::Store, "out.v2"),
+        (Step::Settle, "dead"),
+        (Step::Publish, "dead"),
+        (Step::Store, "dead"),
     ] {
-        let (is_armed, crashed) = (Arc::default(), Arc::new(Notify::new()));
-        let faults = Crash { step, address: address.into(), is_armed: Arc::clone(&is_armed), crashed: crashed.clone() };
-        let broker = Memory::with_faults(Box::new(faults));
+        let (broker, crash) = Crash::broker(step, Some(at));
         let rules = Fixed::new(plan(&service(""), RULES));
         let running = Running::start(&broker, &rules);
         for id in ["a", "b", "c"] {
@@ -197,14 +174,14 @@ async fn a_crash_while_letters_are_sent_on_loses_none() {
         broker.put(&queue("in.v1"), message("d", None, "no"));
         arrived(&broker, &queue("dead"), 4).await;
         rules.replace(plan(&service(""), &mended()));
-        is_armed.store(true, std::sync::atomic::Ordering::SeqCst);
+        crash.arm(1);
         let all = everything();
         tokio::select! {
-            done = running.letters.redrive(&all) => panic!("{step:?} {address}: no crash, {done:?}"),
-            () = crashed.notified() => {}
+            done = running.letters.redrive(&all) => panic!("{step:?} {at}: no crash, {done:?}"),
+            () = crash.come() => {}
         }
         running.letters.redrive(&everything()).await;
-        let what = format!("{step:?} {address}");
+        let what = format!("{step:?} {at}");
         let out = broker.all(&queue("out.v2"));
         for id in ["a", "b", "c"] {
             let count = out.iter().filter(|one| one.properties.message_id.as_deref() == Some(id)).count();

@@ -36,6 +36,9 @@ use bifocal::rules::prove_service;
 use bifocal::store::Store;
 use tokio::sync::watch;
 
+/// Long enough for a slow machine; no test waits for it to pass.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Asks a broker that was just started until it does what is asked: it speaks before all its queues are there.
 pub(crate) async fn until_it_serves<T>(ask: impl AsyncFn() -> Result<T, Lost>) -> T {
     let began = Instant::now();
@@ -197,20 +200,24 @@ pub(crate) async fn changed(broker: &Memory) {
     let _ = changed.await;
 }
 
-/// Waits until an address has as many messages.
-pub(crate) async fn arrived(broker: &Memory, address: &Address, count: usize) -> Vec<Message> {
-    let waiting = async {
+/// Looks again at each change of a broker, until something is found; nothing: it never was.
+pub(crate) async fn until<T>(broker: &Memory, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let looking = async {
         loop {
-            let all = broker.all(address);
-            if all.len() >= count {
-                return all;
+            if let Some(found) = look() {
+                return found;
             }
             changed(broker).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("{count} messages never came to {address}: {}", broker.all(address).len()))
+    tokio::time::timeout(PATIENCE, looking).await.ok()
+}
+
+/// Waits until an address has as many messages.
+pub(crate) async fn arrived(broker: &Memory, address: &Address, count: usize) -> Vec<Message> {
+    let all = || Some(broker.all(address)).filter(|all| all.len() >= count);
+    let arrived = until(broker, all).await;
+    arrived.unwrap_or_else(|| panic!("{count} messages never came to {address}: {}", broker.all(address).len()))
 }
 
 pub(crate) fn text(message: &Message) -> &str {

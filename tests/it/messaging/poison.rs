@@ -1,7 +1,7 @@
 //! Messages that cannot be carried: each goes to the dead letters for its reason, and its neighbours flow on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bifocal::messaging::broker::{Boxed, Unpublished};
@@ -10,6 +10,7 @@ use bifocal::messaging::letters::{Filter, Letter};
 use bifocal::messaging::message::{Message, Value};
 use serde::Deserialize;
 
+use super::super::gateway::cases::case_file;
 use super::{Fixed, RULES, Running, arrived, header, message, plan, queue, service, text};
 
 #[derive(Deserialize)]
@@ -94,13 +95,8 @@ async fn each_goes_to_the_dead_letters_for_its_reason() {
 /// Every row of the shared cases that must end among the dead letters is tried here, or by the test that is named.
 #[test]
 fn the_shared_cases_are_all_known() {
-    let beside = || root().join("../shared/reliability-cases");
-    let file = std::env::var_os("RELIABILITY_CASES").map_or_else(beside, PathBuf::from).join("messages.json");
-    let Ok(shared) = std::fs::read_to_string(&file) else {
-        eprintln!("SKIPPED: no messages.json at ../shared/reliability-cases (RELIABILITY_CASES names another place)");
-        return;
-    };
-    let shared: serde_json::Value = serde_json::from_str(&shared).unwrap();
+    let Some(file) = case_file("messages.json") else { return };
+    let shared: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let rows = shared["cases"].as_array().unwrap();
     let all: BTreeSet<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
     let corpus = corpus();

@@ -1,20 +1,19 @@
 //! Requests by message: replies reach whoever has asked, in its version, once, whatever ends in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use bifocal::messaging::broker::{Boxed, Broker, Unpublished};
-use bifocal::messaging::brokers::memory::{Faults, Memory, Step};
+use bifocal::messaging::broker::Broker;
+use bifocal::messaging::brokers::memory::{Memory, Step};
 use bifocal::messaging::flow::Rules;
 use bifocal::messaging::message::Message;
 use bifocal::messaging::replies::pending::Pending;
 use bifocal::messaging::seen::{Seen, Volatile};
 use bifocal::store::{Store, now};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
-use super::crashes::Moody;
-use super::{Fixed, Running, arrived, changed, flows_of, header, message, plan, queue, text};
+use super::crashes::{Crash, Moody};
+use super::{Fixed, Running, arrived, changed, flows_of, header, message, plan, queue, text, until};
 
 /// An order is asked for by its number, and answered with its total or an error.
 pub(super) const RULES: &str = "types:\n  Ask:\n    - number = id\n  Answer:\n    - on: state = status\n      cases:\n        \
@@ -233,6 +232,11 @@ async fn pending_requests_survive_a_restart() {
     assert_eq!(back.len(), 20);
 }
 
+/// Nothing of requesters or of the service is left to do.
+fn is_settled(broker: &Memory) -> bool {
+    broker.unsettled(&queue("in.v1")) + broker.unsettled(&queue("own.replies")) == 0
+}
+
 /// Every requester has a reply, and every reply is right.
 fn all_answered(back: &[Message], count: u64, what: &str) {
     let mut replies: BTreeMap<u64, usize> = BTreeMap::new();
@@ -242,27 +246,6 @@ fn all_answered(back: &[Message], count: u64, what: &str) {
         *replies.entry(id).or_default() += 1;
     }
     assert_eq!(replies.len() as u64, count, "{what}: {replies:?}");
-}
-
-/// Ends the gateway at the nth step of a kind at an address.
-struct Crash {
-    at: (Step, &'static str),
-    left: AtomicU64,
-    crashed: Arc<Notify>,
-}
-
-impl Faults for Crash {
-    fn at<'f>(&'f self, step: Step, address: &'f str, _: Option<&'f Message>) -> Boxed<'f, Result<(), Unpublished>> {
-        Box::pin(async move {
-            if (step, address.trim_start_matches("m:queue/")) == self.at
-                && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) == Ok(1)
-            {
-                self.crashed.notify_one();
-                std::future::pending::<()>().await;
-            }
-            Ok(())
-        })
-    }
 }
 
 #[tokio::test]
@@ -281,9 +264,8 @@ async fn a_crash_after_any_step_loses_no_request_and_no_reply() {
     for at in steps {
         for nth in [1, 2, 13] {
             let what = format!("{at:?} {nth}");
-            let crashed = Arc::new(Notify::new());
-            let faults = Crash { at, left: AtomicU64::new(nth), crashed: crashed.clone() };
-            let broker = Memory::with_faults(Box::new(faults));
+            let (broker, crash) = Crash::broker(at.0, Some(at.1));
+            crash.arm(nth);
             let rules = rules("1m");
             let pending = Pending::new(Store::memory());
             for id in 0..COUNT {
@@ -296,29 +278,24 @@ async fn a_crash_after_any_step_loses_no_request_and_no_reply() {
                 let (_stop, stopped) = watch::channel(false);
                 let running = flows_of(&shared, &rules, &seen, &pending).into_iter();
                 let mut all = Box::pin(futures_util::future::join_all(running.map(|flow| flow.run(stopped.clone()))));
+                let mut crashed = Box::pin(crash.come());
                 loop {
                     tokio::select! {
                         _ = &mut all => {}
-                        () = crashed.notified() => break,
+                        () = &mut crashed => break,
                         () = changed(&broker) => service.work(&broker),
                     }
                 }
             }
             // What was not written is forgotten; what waits for a reply was.
             let running = start(&broker, &rules, &pending);
-            let waiting = async {
-                loop {
-                    service.work(&broker);
-                    let left = broker.unsettled(&queue("in.v1")) + broker.unsettled(&queue("own.replies"));
-                    if left == 0 && broker.all(&queue("back")).len() as u64 >= COUNT {
-                        break;
-                    }
-                    changed(&broker).await;
-                }
-            };
-            let ended = tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await;
+            let ended = until(&broker, || {
+                service.work(&broker);
+                (is_settled(&broker) && broker.all(&queue("back")).len() as u64 >= COUNT).then_some(())
+            })
+            .await;
             let back = broker.all(&queue("back"));
-            assert!(ended.is_ok(), "{what}: {} replies, {:?}", back.len(), reasons(&broker.all(&queue("dead"))));
+            assert!(ended.is_some(), "{what}: {} replies, {:?}", back.len(), reasons(&broker.all(&queue("dead"))));
             running.stop().await;
             all_answered(&back, COUNT, &what);
             assert_eq!(reasons(&broker.all(&queue("dead"))), [""; 0], "{what}");
@@ -343,18 +320,16 @@ async fn brokers_that_refuse_lose_nothing_either() {
             broker.put(&queue("in.v1"), one);
         }
         let mut service = Service::default();
-        loop {
+        let back = || broker.all(&queue("back"));
+        let ended = until(&broker, || {
             service.work(&broker);
-            let left = broker.unsettled(&queue("in.v1")) + broker.unsettled(&queue("own.replies"));
-            let back = broker.all(&queue("back"));
-            let answered: std::collections::BTreeSet<_> =
-                back.iter().map(|one| one.properties.correlation_id.clone()).collect();
-            if left == 0 && answered.len() == 100 {
-                all_answered(&back, 100, &format!("seed {seed}"));
-                break;
-            }
-            changed(&broker).await;
-        }
+            let back = back();
+            let answered: BTreeSet<_> = back.iter().map(|one| &one.properties.correlation_id).collect();
+            (is_settled(&broker) && answered.len() == 100).then_some(())
+        })
+        .await;
+        assert!(ended.is_some(), "seed {seed}: {} replies", back().len());
+        all_answered(&back(), 100, &format!("seed {seed}"));
         running.stop().await;
     }
 }
