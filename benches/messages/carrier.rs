@@ -15,7 +15,7 @@ use bifocal::messaging::replies::pending::Pending;
 use bifocal::messaging::seen::{Seen, Volatile};
 use bifocal::plan::ServicePlan;
 use bifocal::rules::channel::Address;
-use bifocal::store::{Durable, Store};
+use bifocal::store::{Indexes, Store};
 use tokio::sync::watch;
 
 use super::broker_process::Kind;
@@ -149,7 +149,10 @@ fn flow(told: &Told, folder: &std::path::Path) -> Flow {
     let broker = broker(told.kind, told.port);
     let dead = address(told.kind, &format!("{}-dead", told.from));
     let seen: Arc<dyn Seen> = match told.seen.as_str() {
-        "disk" => Arc::new(Durable::new(Store::open(&folder.join("store")).unwrap(), "orders")),
+        "disk" => {
+            let store = Store::open(&folder.join("store")).unwrap();
+            Arc::new(Indexes::default().durable(store, "orders").unwrap())
+        }
         _ => Arc::new(Volatile::default()),
     };
     Flow {

@@ -16,7 +16,7 @@ use crate::rules::channel::Dedup;
 pub struct Scope(pub String);
 
 /// What was done before cannot be told, or what was done now cannot be kept.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SeenError(pub String);
 
 impl fmt::Display for SeenError {

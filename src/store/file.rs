@@ -3,16 +3,16 @@
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
+use std::sync::mpsc::{self, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
     WriteTransaction,
 };
-use tokio::sync::oneshot;
 
-use super::{Backend, Boxed, Change, Look, Pair, StoreError, Table, Tables};
+use super::{Backend, Change, Look, Pair, StoreError, Table, Tables, Told};
 
 /// Changes that are committed together.
 const AT_ONCE: usize = 1024;
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Shared {
 
 struct Waiting {
     change: Change,
-    done: oneshot::Sender<Result<(), StoreError>>,
+    told: Told,
 }
 
 impl File {
@@ -192,21 +192,20 @@ fn broken(error: impl std::fmt::Display) -> StoreError {
 /// Commits what waits, as much of it at once as there is.
 fn write_all(shared: &Shared, waiting: &mpsc::Receiver<Waiting>) {
     while let Ok(first) = waiting.recv() {
-        let Waiting { change, done: told } = first;
+        let Waiting { change, told } = first;
         // Who came first hears the reason, too, where nothing can be begun.
-        let mut done = vec![told];
+        let mut all = vec![told];
         let written = shared.write(|transaction| {
             let mut tables = Writing::of(transaction);
             change(&mut tables)?;
-            for Waiting { change, done: told } in waiting.try_iter().take(AT_ONCE - 1) {
-                done.push(told);
+            for Waiting { change, told } in waiting.try_iter().take(AT_ONCE - 1) {
+                all.push(told);
                 change(&mut tables)?;
             }
             tables.write_counts()
         });
-        for told in done {
-            // Whoever does not wait any more has gone away.
-            let _ = told.send(written.clone());
+        for told in all {
+            told(written.clone());
         }
     }
 }
@@ -238,14 +237,17 @@ impl Backend for File {
         std::fs::metadata(&self.shared.path).map_or(0, |data| data.len())
     }
 
-    fn change(&self, change: Change) -> Boxed<Result<(), StoreError>> {
-        let (done, told) = oneshot::channel();
-        let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(Waiting { change, done }).is_ok());
-        let shared = self.shared.clone();
-        Box::pin(async move {
-            let told = if sent { told.await.ok() } else { None };
-            told.unwrap_or_else(|| Err(shared.broken("too much waits to be written, or its thread has ended")))
-        })
+    fn change(&self, change: Change, told: Told) {
+        let waiting = Waiting { change, told };
+        let refused = match &self.queue {
+            Some(queue) => queue.try_send(waiting).err().map(|error| match error {
+                TrySendError::Full(waiting) | TrySendError::Disconnected(waiting) => waiting,
+            }),
+            None => Some(waiting),
+        };
+        if let Some(Waiting { told, .. }) = refused {
+            told(Err(self.shared.broken("too much waits to be written, or its thread has ended")));
+        }
     }
 }
 
@@ -331,17 +333,6 @@ impl Tables for Writing<'_> {
         self.table(table)?.insert(key, value).map(drop).map_err(broken)
     }
 
-    fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        if table == Table::Count {
-            let before = self.get(table, key)?;
-            self.set_count(key, Some(value.to_vec()));
-            return Ok(before);
-        }
-        // One way down the tree for both.
-        let before = self.table(table)?.insert(key, value).map_err(broken)?;
-        Ok(before.map(|value| value.value().to_vec()))
-    }
-
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
         if table == Table::Count {
             self.set_count(key, None);
@@ -352,7 +343,7 @@ impl Tables for Writing<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io;
     use std::sync::atomic::AtomicBool;
 
@@ -400,17 +391,22 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_full_disk_loses_nothing_and_is_got_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
+    /// A store, and whether its disk is full.
+    pub(in crate::store) fn on_a_disk(folder: &Path) -> (super::super::Store, Arc<AtomicBool>) {
+        let path = folder.join("store");
         let is_full = Arc::new(AtomicBool::new(false));
         let (file, full) = (path.clone(), is_full.clone());
         let open = move || {
             let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(&file)?;
             Database::builder().create_with_backend(Disk(FileBackend::new(file)?, full.clone()))
         };
-        let store = super::super::Store(Arc::new(File::open_with(&path, Box::new(open)).unwrap()));
+        (super::super::Store(Arc::new(File::open_with(&path, Box::new(open)).unwrap())), is_full)
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_loses_nothing_and_is_got_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, is_full) = on_a_disk(folder.path());
         let put = |name: &str| store.put(Table::Pending, name.into(), b"x".to_vec());
         put("before").await.unwrap();
         is_full.store(true, Ordering::SeqCst);

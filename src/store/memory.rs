@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Boxed, Change, Look, Pair, StoreError, Table, Tables};
+use super::{Backend, Change, Look, Pair, StoreError, Table, Tables, Told};
 
 type Kept = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
@@ -36,10 +36,10 @@ impl Backend for Memory {
         self.kept().iter().map(|((_, key), value)| (key.len() + value.len()) as u64).sum()
     }
 
-    fn change(&self, change: Change) -> Boxed<Result<(), StoreError>> {
+    fn change(&self, change: Change, told: Told) {
         // Memory never refuses, so no change of it ever stops half way.
         let done = change(&mut *self.kept());
-        Box::pin(std::future::ready(done))
+        told(done);
     }
 }
 

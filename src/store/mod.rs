@@ -18,13 +18,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use keeper::Keeper;
-pub use seen::Durable;
+pub use seen::{Durable, Indexes};
 use shelf::Shelf;
+use tokio::sync::oneshot;
 
 /// The file's name in the state folder.
 const FILE: &str = "store.redb";
 /// Entries that one background change lets go.
 const SWEPT_AT_ONCE: usize = 500;
+
+/// Why a change was not made whose store is not there any more.
+const ENDED: &str = "the store has ended";
 
 /// A future in a box.
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -32,7 +36,7 @@ pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Bytes by bytes, in the order of their keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// Messages that are done.
+    /// Messages that are done: see [`seen`].
     Done,
     /// Idempotency keys.
     Keys,
@@ -97,16 +101,6 @@ pub trait Tables {
     /// The store cannot be written.
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
 
-    /// Sets a key's value, and answers the one before.
-    ///
-    /// # Errors
-    /// The store cannot be read or written.
-    fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let before = self.get(table, key)?;
-        self.put(table, key, value)?;
-        Ok(before)
-    }
-
     /// Removes a key, if it is there.
     ///
     /// # Errors
@@ -117,11 +111,14 @@ pub trait Tables {
 /// What is done to the tables, as a whole or not at all. It fails only where the tables do.
 pub type Change = Box<dyn FnOnce(&mut dyn Tables) -> Result<(), StoreError> + Send>;
 
+/// What is called once a change is kept, or has failed.
+type Told = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
 /// Where the tables are.
 trait Backend: fmt::Debug + Send + Sync {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     fn visit(&self, table: Table, prefix: &[u8], look: &mut Look<'_>) -> Result<(), StoreError>;
-    fn change(&self, change: Change) -> Boxed<Result<(), StoreError>>;
+    fn change(&self, change: Change, told: Told);
     fn bytes(&self) -> u64;
 }
 
@@ -198,12 +195,25 @@ impl Store {
 
     /// Sets a key's value; resolves when a crash cannot undo it.
     pub fn put(&self, table: Table, key: Vec<u8>, value: Vec<u8>) -> Boxed<Result<(), StoreError>> {
-        self.0.change(Box::new(move |tables| tables.put(table, &key, &value)))
+        self.make(Box::new(move |tables| tables.put(table, &key, &value)))
     }
 
     /// Removes a key; resolves when a crash cannot undo it.
     pub fn delete(&self, table: Table, key: Vec<u8>) -> Boxed<Result<(), StoreError>> {
-        self.0.change(Box::new(move |tables| tables.delete(table, &key)))
+        self.make(Box::new(move |tables| tables.delete(table, &key)))
+    }
+
+    fn make(&self, change: Change) -> Boxed<Result<(), StoreError>> {
+        let (tell, told) = oneshot::channel();
+        // Whoever does not wait any more has gone away.
+        self.change_then(change, Box::new(move |result| drop(tell.send(result))));
+        Box::pin(async move { told.await.unwrap_or_else(|_| Err(StoreError(ENDED.to_owned()))) })
+    }
+
+    /// Makes a change, and calls `told` when a crash cannot undo it, or it has failed: from the thread that writes, or from
+    /// here. Such calls come in the order of their changes. What is called must not use the store.
+    fn change_then(&self, change: Change, told: Told) {
+        self.0.change(change, told);
     }
 
     /// Makes a change, and gives what it gives once a crash cannot undo it.
@@ -213,7 +223,7 @@ impl Store {
     ) -> Boxed<Result<T, StoreError>> {
         let given = Arc::new(Mutex::new(None));
         let slot = given.clone();
-        let committed = self.0.change(Box::new(move |tables| {
+        let committed = self.make(Box::new(move |tables| {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(change(tables)?);
             Ok(())
         }));
@@ -234,7 +244,11 @@ impl Store {
             let Some(counted) = Shelf::named(&counter) else { continue };
             loop {
                 let own = counted.clone();
-                let gone = self.change(move |tables| own.expire(tables, now, SWEPT_AT_ONCE)).await?;
+                let swept = self.change(move |tables| match own.table() {
+                    Table::Done => seen::expire(&own, tables, now, SWEPT_AT_ONCE),
+                    _ => own.expire(tables, now, SWEPT_AT_ONCE),
+                });
+                let gone = swept.await?;
                 count += gone;
                 if gone < SWEPT_AT_ONCE {
                     break;

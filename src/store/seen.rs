@@ -1,30 +1,336 @@
 //! Which messages are done, over restarts.
+//!
+//! What is done at about the same time is one [`Row`] on disk, written once: an id costs sixteen bytes at the end of a tree,
+//! however many others are known. They are looked for in memory, where each takes about sixty bytes; that is read from the
+//! rows when a flow begins. Memory is what counts, and each write makes the rows that have changed as it is.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::ready;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::shelf::{Entry, Shelf};
-use super::{Store, StoreError, Table, millis, now};
+use futures_util::FutureExt;
+use futures_util::future::Shared;
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::shelf::Shelf;
+use super::{ENDED, Store, StoreError, Table, Tables, millis, now};
 use crate::messaging::broker::Boxed;
 use crate::messaging::seen::{Scope, Seen, SeenError};
 use crate::rules::channel::Dedup;
 
-/// Entries that one mark lets go, at most: the rest goes with the next one, or in the background.
+/// Rows that one mark lets go, at most: the rest goes with the next one.
 const EXPIRED_AT_ONCE: usize = 64;
+/// Microseconds of a millisecond.
+const MICROS: u64 = 1000;
+
+/// Ids that were done together, by when they end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    /// In milliseconds since 1970.
+    ends: u64,
+    /// In microseconds since 1970: no other row of the flow was begun then.
+    begun: u64,
+}
+
+impl Row {
+    /// Its key on the flow's shelf.
+    fn key(self) -> [u8; 16] {
+        ((u128::from(self.ends) << 64) | u128::from(self.begun)).to_be_bytes()
+    }
+
+    /// None: it is no row's.
+    fn of(key: &[u8]) -> Option<Self> {
+        let (ends, begun) = key.split_first_chunk()?;
+        Some(Self { ends: u64::from_be_bytes(*ends), begun: u64::from_be_bytes(begun.try_into().ok()?) })
+    }
+
+    /// How long its ids are known, in milliseconds.
+    fn window(self) -> u64 {
+        self.ends.saturating_sub(self.begun / MICROS)
+    }
+}
+
+/// An id and the message's hash, as a row has them.
+fn pairs(value: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    value.chunks_exact(16).filter_map(|pair| {
+        let (id, hash) = pair.split_first_chunk()?;
+        Some((u64::from_be_bytes(*id), u64::from_be_bytes(hash.try_into().ok()?)))
+    })
+}
+
+/// What stands for an id. Two ids have the same one as good as never, and if so, their messages have other hashes: the
+/// later one goes to the dead letters, and is not left out.
+fn digest(scope: &Scope) -> u64 {
+    let digest = Sha256::digest(scope.0.as_bytes());
+    digest.first_chunk().map_or(0, |start| u64::from_be_bytes(*start))
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The message's hash, and when its row was begun.
+    by_id: HashMap<u64, (u64, u64)>,
+    /// Ids in the order in which they were done. Some are known by a later row since.
+    rows: BTreeMap<Row, Vec<u64>>,
+    /// Rows that are not on disk as they are here.
+    changed: BTreeSet<Row>,
+    /// Rows that are being written, by the number of the write.
+    flying: Vec<(u64, BTreeSet<Row>)>,
+    /// The row that may still grow: its write has not begun.
+    open: Option<Row>,
+    /// Whether a write has been asked for that has not begun.
+    asked: bool,
+    /// When the last row was begun.
+    begun: u64,
+    /// Writes so far.
+    writes: u64,
+}
+
+impl Known {
+    fn add(&mut self, row: Row, id: u64, hash: u64) {
+        self.by_id.insert(id, (hash, row.begun));
+        self.rows.entry(row).or_default().push(id);
+    }
+
+    /// The hash of what was done within the window.
+    fn get(&self, id: u64, now: u64, window: u64) -> Option<u64> {
+        let (hash, begun) = self.by_id.get(&id)?;
+        (now.saturating_sub(begun / MICROS) < window).then_some(*hash)
+    }
+
+    fn mark(&mut self, done: &[(Scope, u64)], now: u64, within: Dedup) {
+        let window = millis(within.window);
+        self.expire(now);
+        for (scope, hash) in done {
+            let id = digest(scope);
+            // The window begins when an id is first seen.
+            if self.get(id, now, window).is_some() {
+                continue;
+            }
+            let row = match self.open.filter(|row| row.window() == window) {
+                Some(row) => row,
+                None => self.begin(now, window),
+            };
+            self.add(row, id, *hash);
+            self.changed.insert(row);
+        }
+        self.keep_within(within.entries);
+    }
+
+    fn begin(&mut self, now: u64, window: u64) -> Row {
+        self.begun = now.saturating_mul(MICROS).max(self.begun.saturating_add(1));
+        let row = Row { ends: (self.begun / MICROS).saturating_add(window), begun: self.begun };
+        self.open = Some(row);
+        row
+    }
+
+    /// Forgets ids of a row, unless another one has them.
+    fn drop_ids(&mut self, row: Row, ids: impl IntoIterator<Item = u64>) {
+        for id in ids {
+            if self.by_id.get(&id).is_some_and(|(_, begun)| *begun == row.begun) {
+                self.by_id.remove(&id);
+            }
+        }
+        self.changed.insert(row);
+    }
+
+    fn expire(&mut self, now: u64) {
+        for _ in 0..EXPIRED_AT_ONCE {
+            match self.rows.first_entry() {
+                Some(first) if first.key().ends <= now => {
+                    let (row, ids) = first.remove_entry();
+                    self.drop_ids(row, ids);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Forgets those that would end next until there are no more than so many.
+    fn keep_within(&mut self, most: u64) {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        while self.by_id.len() > most
+            && let Some(mut first) = self.rows.first_entry()
+        {
+            let (row, over) = (*first.key(), self.by_id.len() - most);
+            let ids: Vec<u64> =
+                if first.get().len() > over { first.get_mut().drain(..over).collect() } else { first.remove() };
+            self.drop_ids(row, ids);
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        let Some((_, begun)) = self.by_id.remove(&id) else { return };
+        let Some((row, ids)) = self.rows.iter_mut().find(|(row, _)| row.begun == begun) else { return };
+        let row = *row;
+        ids.retain(|one| *one != id);
+        if ids.is_empty() {
+            self.rows.remove(&row);
+        }
+        self.changed.insert(row);
+    }
+
+    /// Makes the rows on disk as they are here.
+    fn write(&mut self, number: u64, place: &Shelf, tables: &mut dyn Tables) -> Result<(), StoreError> {
+        (self.open, self.asked) = (None, false);
+        let changed = std::mem::take(&mut self.changed);
+        for row in &changed {
+            let ids = self.rows.get(row).map(Vec::as_slice).unwrap_or_default();
+            let mut value = Vec::with_capacity(ids.len() * 16);
+            for id in ids {
+                if let Some((hash, begun)) = self.by_id.get(id)
+                    && *begun == row.begun
+                {
+                    value.extend_from_slice(&id.to_be_bytes());
+                    value.extend_from_slice(&hash.to_be_bytes());
+                }
+            }
+            let (table, key) = place.key(&row.key());
+            if value.is_empty() { tables.delete(table, &key)? } else { tables.put(table, &key, &value)? }
+        }
+        self.flying.push((number, changed));
+        place.set_len(tables, self.by_id.len() as u64)
+    }
+
+    /// A write is over. What it was to write is written by the next one, if it has failed.
+    fn written(&mut self, number: u64, is_kept: bool) {
+        let at = self.flying.iter().position(|(known, _)| *known == number);
+        let rows = at.map(|at| self.flying.swap_remove(at).1);
+        match (rows, is_kept) {
+            (_, true) => {}
+            (Some(rows), false) => self.changed.extend(rows),
+            // It has never begun.
+            (None, false) => self.asked = false,
+        }
+    }
+
+    /// What the rows of a flow say.
+    fn read(store: &Store, place: &Shelf) -> Result<Self, StoreError> {
+        let mut known = Self::default();
+        let (table, prefix) = place.key(b"");
+        store.visit(table, &prefix, |key, value| {
+            let Some(row) = key.get(prefix.len()..).and_then(Row::of) else { return };
+            known.begun = known.begun.max(row.begun);
+            for (id, hash) in pairs(value) {
+                known.rows.entry(row).or_default().push(id);
+                let other = known.by_id.get(&id).map(|(_, begun)| *begun);
+                if other.is_none_or(|other| other < row.begun) {
+                    known.by_id.insert(id, (hash, row.begun));
+                }
+            }
+        })?;
+        Ok(known)
+    }
+}
+
+/// Lets go of up to `most` rows that have ended: of a flow that does not do it itself. Says how many.
+pub(super) fn expire(place: &Shelf, tables: &mut dyn Tables, now: u64, most: usize) -> Result<usize, StoreError> {
+    let (table, prefix) = place.key(b"");
+    for gone in 0..most {
+        let Some((key, value)) = tables.first(table, &prefix)? else { return Ok(gone) };
+        if key.get(prefix.len()..).and_then(Row::of).is_some_and(|row| row.ends > now) {
+            return Ok(gone);
+        }
+        tables.delete(table, &key)?;
+        let left = place.len(tables)?.saturating_sub(pairs(&value).count() as u64);
+        place.set_len(tables, left)?;
+    }
+    Ok(most)
+}
+
+type Written = Shared<Boxed<'static, Result<(), SeenError>>>;
+
+/// What is known of one flow.
+#[derive(Debug, Default)]
+struct Index {
+    known: Mutex<Known>,
+    /// The last write that was asked for.
+    next: Mutex<Option<Written>>,
+}
+
+impl Index {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+
+    /// Whether all that it knows is on disk.
+    fn is_written(&self) -> bool {
+        let known = self.known();
+        known.changed.is_empty() && known.flying.is_empty()
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is known of each flow: two that remember for the same flow know of each other. It does not keep a store open.
+#[derive(Debug, Default)]
+pub struct Indexes(Mutex<HashMap<String, Arc<Index>>>);
+
+impl Indexes {
+    /// The memory of a flow, in a store that is always the same.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn durable(&self, store: Store, flow: &str) -> Result<Durable, StoreError> {
+        let place = Shelf::new(Table::Done, flow);
+        let mut all = lock(&self.0);
+        if let Some(index) = all.get(flow) {
+            return Ok(Durable { store, place, index: index.clone() });
+        }
+        // Where a flow has gone, the store knows what it knew.
+        all.retain(|_, index| Arc::strong_count(index) > 1 || !index.is_written());
+        let known = Mutex::new(Known::read(&store, &place)?);
+        let index = Arc::new(Index { known, ..Index::default() });
+        all.insert(flow.to_owned(), index.clone());
+        Ok(Durable { store, place, index })
+    }
+}
 
 /// Remembers in the store which messages of one flow are done.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Durable {
     store: Store,
-    shelf: Shelf,
-    /// No entry ends before that: until then, no mark looks for one that has.
-    soonest: Arc<AtomicU64>,
+    place: Shelf,
+    index: Arc<Index>,
 }
 
 impl Durable {
-    /// The memory of a flow.
-    pub fn new(store: Store, flow: &str) -> Self {
-        Self { store, shelf: Shelf::new(Table::Done, flow), soonest: Arc::default() }
+    /// Makes a change; resolves when a crash cannot undo it, nor what was changed before it.
+    fn change(&self, change: impl FnOnce(&mut Known)) -> Boxed<'static, Result<(), SeenError>> {
+        let mut next = lock(&self.index.next);
+        let number = {
+            let mut known = self.index.known();
+            change(&mut known);
+            if known.changed.is_empty() && known.flying.is_empty() {
+                return Box::pin(ready(Ok(())));
+            }
+            if std::mem::replace(&mut known.asked, true)
+                && let Some(next) = &*next
+            {
+                return Box::pin(next.clone());
+            }
+            known.writes += 1;
+            known.writes
+        };
+        let (tell, told) = oneshot::channel();
+        let (writing, index, place) = (self.index.clone(), self.index.clone(), self.place.clone());
+        self.store.change_then(
+            Box::new(move |tables| writing.known().write(number, &place, tables)),
+            Box::new(move |result| {
+                index.known().written(number, result.is_ok());
+                // Whoever does not wait any more has gone away.
+                let _ = tell.send(result);
+            }),
+        );
+        let written: Boxed<'static, _> = Box::pin(async move {
+            let result = told.await.unwrap_or_else(|_| Err(StoreError(ENDED.to_owned())));
+            result.map_err(SeenError::from)
+        });
+        let written = written.shared();
+        *next = Some(written.clone());
+        Box::pin(written)
     }
 }
 
@@ -34,52 +340,51 @@ impl From<StoreError> for SeenError {
     }
 }
 
-/// When it was first seen, and the message's hash.
-fn write(at: u64, hash: u64) -> Vec<u8> {
-    [at.to_be_bytes(), hash.to_be_bytes()].concat()
-}
-
-/// The message's hash, where it was first seen within the window.
-fn read(value: &[u8], now: u64, within: Dedup) -> Option<u64> {
-    let (at, hash) = value.split_first_chunk()?;
-    let is_known = now.saturating_sub(u64::from_be_bytes(*at)) < millis(within.window);
-    hash.try_into().ok().filter(|_| is_known).map(u64::from_be_bytes)
-}
-
 impl Seen for Durable {
     fn get(&self, scope: &Scope, within: Dedup) -> Result<Option<u64>, SeenError> {
-        let (table, key) = self.shelf.key(scope.0.as_bytes());
-        let found = self.store.get(table, &key)?.and_then(|bytes| Shelf::read(&bytes));
-        Ok(found.and_then(|entry| read(&entry.value, now(), within)))
+        Ok(self.index.known().get(digest(scope), now(), millis(within.window)))
     }
 
     fn mark(&self, done: Vec<(Scope, u64)>, within: Dedup) -> Boxed<'static, Result<(), SeenError>> {
-        let (kept, soonest) = (self.shelf.clone(), self.soonest.clone());
-        let marked = self.store.change(move |tables| {
-            let now = now();
-            let ends = now.saturating_add(millis(within.window));
-            let mut count = 0;
-            for (scope, hash) in done {
-                let entry = Entry { ends, value: write(now, hash) };
-                // The window begins when an id is first seen.
-                let is_known = |before: &Entry| read(&before.value, now, within).is_some();
-                if let Some(all) = kept.add_unless(tables, scope.0.as_bytes(), &entry, is_known)? {
-                    soonest.fetch_min(ends, Ordering::Relaxed);
-                    count = all;
-                }
-            }
-            if soonest.load(Ordering::Relaxed) <= now {
-                kept.expire(tables, now, EXPIRED_AT_ONCE)?;
-                soonest.store(kept.next_end(tables)?.unwrap_or(u64::MAX), Ordering::Relaxed);
-            }
-            if count > within.entries { kept.keep_within(tables, within.entries) } else { Ok(()) }
-        });
-        Box::pin(async move { Ok(marked.await?) })
+        self.change(|known| known.mark(&done, now(), within))
     }
 
     fn forget(&self, scope: Scope) -> Boxed<'static, Result<(), SeenError>> {
-        let kept = self.shelf.clone();
-        let forgotten = self.store.change(move |tables| kept.remove(tables, scope.0.as_bytes()));
-        Box::pin(async move { Ok(forgotten.await?) })
+        self.change(|known| known.forget(digest(&scope)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use super::super::file::tests::on_a_disk;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_written_with_what_comes_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, is_full) = on_a_disk(folder.path());
+        let indexes = Indexes::default();
+        let within = Dedup { window: Duration::from_secs(60), entries: 100 };
+        let live = indexes.durable(store.clone(), "orders").unwrap();
+        let mark = |id: &str| live.mark(vec![(Scope(id.to_owned()), 1)], within);
+        mark("before").await.unwrap();
+        is_full.store(true, Ordering::SeqCst);
+        assert!(mark("during").await.is_err());
+        // What was done stays done, and nobody is told that it is kept.
+        assert_eq!(live.get(&Scope("during".to_owned()), within).unwrap(), Some(1));
+        assert!(mark("during").await.is_err());
+        assert!(!live.index.is_written());
+        is_full.store(false, Ordering::SeqCst);
+        // Nobody waits for this one.
+        drop(mark("dropped"));
+        mark("after").await.unwrap();
+        assert!(live.index.is_written());
+        let again = Indexes::default().durable(store, "orders").unwrap();
+        for id in ["before", "during", "dropped", "after"] {
+            assert_eq!(again.get(&Scope(id.to_owned()), within).unwrap(), Some(1), "{id}");
+        }
     }
 }

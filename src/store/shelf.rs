@@ -40,6 +40,11 @@ impl Shelf {
         Some(Self { table, scope: String::from_utf8(scope.to_vec()).ok()? })
     }
 
+    /// What its entries are.
+    pub(super) fn table(&self) -> Table {
+        self.table
+    }
+
     /// Its table and its scope.
     pub(super) fn into_parts(self) -> (Table, String) {
         (self.table, self.scope)
@@ -80,15 +85,13 @@ impl Shelf {
         Ok(count.and_then(|count| count.try_into().ok()).map_or(0, u64::from_be_bytes))
     }
 
-    /// Counts, and answers how many there are now.
-    fn count(&self, tables: &mut dyn Tables, change: impl FnOnce(u64) -> u64) -> Result<u64, StoreError> {
-        let count = change(self.len(tables)?);
+    /// Sets how many entries there are.
+    pub(super) fn set_len(&self, tables: &mut dyn Tables, count: u64) -> Result<(), StoreError> {
         if count == 0 {
-            tables.delete(Table::Count, &self.counter())?;
+            tables.delete(Table::Count, &self.counter())
         } else {
-            tables.put(Table::Count, &self.counter(), &count.to_be_bytes())?;
+            tables.put(Table::Count, &self.counter(), &count.to_be_bytes())
         }
-        Ok(count)
     }
 
     /// An entry.
@@ -114,34 +117,8 @@ impl Shelf {
         let (table, at) = self.key(key);
         tables.put(table, &at, &entry.written())?;
         tables.put(Table::Order, &self.order(Some(entry.ends), key), b"")?;
-        self.count(tables, |count| count + 1).map(drop)
-    }
-
-    /// Sets an entry, unless its key has one that `stays`. Answers how many entries there are then; none: that one stays.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub fn add_unless(
-        &self,
-        tables: &mut dyn Tables,
-        key: &[u8],
-        entry: &Entry,
-        stays: impl FnOnce(&Entry) -> bool,
-    ) -> Result<Option<u64>, StoreError> {
-        let (table, at) = self.key(key);
-        // Most have none: it is written first, and looked for by that.
-        let before = tables.replace(table, &at, &entry.written())?;
-        let old = before.as_deref().and_then(Self::read);
-        if let (Some(written), true) = (&before, old.as_ref().is_some_and(stays)) {
-            tables.put(table, &at, written)?;
-            return Ok(None);
-        }
-        if let Some(old) = &old {
-            tables.delete(Table::Order, &self.order(Some(old.ends), key))?;
-        }
-        tables.put(Table::Order, &self.order(Some(entry.ends), key), b"")?;
-        let more = u64::from(before.is_none());
-        self.count(tables, |count| count + more).map(Some)
+        let count = self.len(tables)?;
+        self.set_len(tables, count + 1)
     }
 
     /// Removes an entry, if it is there.
@@ -153,7 +130,8 @@ impl Shelf {
         let (table, at) = self.key(key);
         tables.delete(table, &at)?;
         tables.delete(Table::Order, &self.order(Some(entry.ends), key))?;
-        self.count(tables, |count| count.saturating_sub(1)).map(drop)
+        let count = self.len(tables)?;
+        self.set_len(tables, count.saturating_sub(1))
     }
 
     /// When the next entry ends, and its key.
@@ -164,14 +142,6 @@ impl Shelf {
             let (ends, key) = key.get(prefix.len()..)?.split_first_chunk()?;
             Some((u64::from_be_bytes(*ends), key.to_vec()))
         }))
-    }
-
-    /// When the next entry ends.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn next_end(&self, tables: &mut dyn Tables) -> Result<Option<u64>, StoreError> {
-        Ok(self.next(tables)?.map(|(ends, _)| ends))
     }
 
     /// Removes up to `most` entries that have ended. Says how many.

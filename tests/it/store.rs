@@ -7,7 +7,7 @@ use std::time::Duration;
 use bifocal::messaging::seen::{Scope, Seen, Volatile};
 use bifocal::rules::channel::Dedup;
 use bifocal::store::shelf::{Entry, Shelf};
-use bifocal::store::{Durable, Store, Table};
+use bifocal::store::{Durable, Indexes, Store, Table};
 
 const DAY: Dedup = Dedup { window: Duration::from_secs(86_400), entries: 3 };
 
@@ -41,14 +41,83 @@ async fn remembers(seen: &dyn Seen) {
 async fn what_is_done_is_remembered_alike_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     remembers(&Volatile::default()).await;
-    remembers(&Durable::new(Store::memory(), "orders")).await;
+    remembers(&seen(&Store::memory(), "orders")).await;
     let store = Store::open(folder.path()).unwrap();
-    remembers(&Durable::new(store.clone(), "orders")).await;
+    remembers(&seen(&store, "orders")).await;
     // Each flow has its own entries and bounds.
-    assert_eq!(Durable::new(store.clone(), "other").get(&scope("e"), DAY).unwrap(), None);
+    assert_eq!(seen(&store, "other").get(&scope("e"), DAY).unwrap(), None);
     drop(store);
     let store = Store::open(folder.path()).unwrap();
-    assert_eq!(Durable::new(store, "orders").get(&scope("e"), DAY).unwrap(), Some(3));
+    let again = seen(&store, "orders");
+    let left: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| again.get(&scope(name), DAY).unwrap()).into();
+    assert_eq!(left, [None, None, Some(3), Some(3), Some(3)]);
+    assert_eq!(store.counts().unwrap(), [(Table::Done, "orders".to_owned(), 3)]);
+}
+
+/// As a process finds it that has just started.
+fn seen(store: &Store, flow: &str) -> Durable {
+    Indexes::default().durable(store.clone(), flow).unwrap()
+}
+
+#[tokio::test]
+async fn ids_end_on_disk_and_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [Store::memory(), Store::open(folder.path()).unwrap()] {
+        let soon = Dedup { window: Duration::from_millis(40), entries: 100 };
+        let live = seen(&store, "orders");
+        live.mark(vec![(scope("a"), 1), (scope("b"), 2)], soon).await.unwrap();
+        live.mark(vec![(scope("c"), 3)], DAY).await.unwrap();
+        // A row of another length, beside the one that ends soon.
+        assert_eq!(store.scan(Table::Done, b"").unwrap().len(), 2);
+        live.forget(scope("b")).await.unwrap();
+        assert_eq!(store.counts().unwrap(), [(Table::Done, "orders".to_owned(), 2)]);
+        assert_eq!(seen(&store, "orders").get(&scope("b"), DAY).unwrap(), None);
+        while live.get(&scope("a"), soon).unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // A flow that does nothing is swept; one that does sweeps itself.
+        assert_eq!(store.sweep(bifocal::store::now()).await.unwrap(), 1);
+        assert_eq!(store.counts().unwrap(), [(Table::Done, "orders".to_owned(), 1)]);
+        live.mark(vec![(scope("a"), 4)], DAY).await.unwrap();
+        assert_eq!(live.get(&scope("a"), DAY).unwrap(), Some(4), "its time was over");
+        assert_eq!(seen(&store, "orders").get(&scope("a"), DAY).unwrap(), Some(4));
+        assert_eq!(store.counts().unwrap(), [(Table::Done, "orders".to_owned(), 2)]);
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Whatever is marked and forgotten, by how many at once: a process that starts knows what the one before knew.
+    #[test]
+    fn the_next_process_knows_the_same(steps in proptest::collection::vec((0..12_u8, 0..5_usize, 1..8_u64), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (indexes, store) = (Indexes::default(), Store::memory());
+        let live = indexes.durable(store.clone(), "orders").unwrap();
+        let within = |most| Dedup { entries: most, ..DAY };
+        for (first, count, most) in steps {
+            let id = |number: u8| scope(&number.to_string());
+            let marks = (first..).take(count).map(|number| (id(number), u64::from(number))).collect::<Vec<_>>();
+            runtime.block_on(async {
+                if marks.is_empty() { live.forget(id(first)).await } else { live.mark(marks, within(most)).await }
+            }).unwrap();
+            let next = seen(&store, "orders");
+            let known = |seen: &dyn Seen| (0..20).filter_map(|number| seen.get(&id(number), DAY).unwrap()).collect::<Vec<_>>();
+            proptest::prop_assert_eq!(known(&live), known(&next));
+            let count = store.counts().unwrap().first().map_or(0, |(_, _, count)| *count);
+            proptest::prop_assert_eq!(known(&live).len() as u64, count);
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_remembers_for_one_flow_knows_what_others_of_it_do() {
+    let (indexes, store) = (Indexes::default(), Store::memory());
+    let [one, other] = [(); 2].map(|()| indexes.durable(store.clone(), "orders").unwrap());
+    one.mark(vec![(scope("a"), 1)], DAY).await.unwrap();
+    assert_eq!(other.get(&scope("a"), DAY).unwrap(), Some(1));
+    other.forget(scope("a")).await.unwrap();
+    assert_eq!(one.get(&scope("a"), DAY).unwrap(), None);
 }
 
 #[tokio::test]
@@ -69,30 +138,6 @@ async fn entries_end_by_themselves() {
         assert_eq!(store.scan(Table::Keys, b"").unwrap().len(), 1);
         assert_eq!(store.sweep(1200).await.unwrap(), 1);
         for table in [Table::Keys, Table::Order, Table::Count] {
-            assert_eq!(store.scan(table, b"").unwrap(), [], "{table:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_entry_that_stays_is_not_replaced_and_one_that_does_not_leaves_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    for store in [Store::memory(), Store::open(folder.path()).unwrap()] {
-        let shelf = Shelf::new(Table::Done, "orders");
-        let add = |ends: u64, stays: bool| {
-            let (kept, entry) = (shelf.clone(), Entry { ends, value: ends.to_be_bytes().to_vec() });
-            store.change(move |tables| kept.add_unless(tables, b"a", &entry, |_| stays))
-        };
-        assert_eq!(add(1, true).await.unwrap(), Some(1), "there was none");
-        assert_eq!(add(2, true).await.unwrap(), None);
-        let (table, key) = shelf.key(b"a");
-        let ends = || Shelf::read(&store.get(table, &key).unwrap().unwrap()).unwrap().ends;
-        assert_eq!(ends(), 1);
-        assert_eq!(add(3, false).await.unwrap(), Some(1));
-        assert_eq!(ends(), 3);
-        assert_eq!(store.scan(Table::Order, b"").unwrap().len(), 1);
-        assert_eq!(store.sweep(3).await.unwrap(), 1);
-        for table in [Table::Done, Table::Order, Table::Count] {
             assert_eq!(store.scan(table, b"").unwrap(), [], "{table:?}");
         }
     }

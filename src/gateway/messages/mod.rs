@@ -31,7 +31,7 @@ use crate::messaging::seen::{Memory, Seen, SeenError};
 use crate::messaging::supervisor::Supervisor;
 use crate::plan::ServicePlan;
 use crate::settings::Settings;
-use crate::store::Durable;
+use crate::store::Indexes;
 use rates::Rates;
 
 /// Brokers by the names that rules use.
@@ -63,7 +63,12 @@ impl Flows {
         let mut all = brokers::build(&settings.brokers);
         all.extend(own);
         let rules = Arc::new(Serving(current.clone()));
-        let supervisor = Supervisor::new(all, Arc::new(Remembered(asynchronous.clone())), rules, bounds(settings));
+        let supervisor = Supervisor::new(
+            all,
+            Arc::new(Remembered { asynchronous: asynchronous.clone(), indexes: Indexes::default() }),
+            rules,
+            bounds(settings),
+        );
         Self {
             supervisor: Arc::new(supervisor),
             publisher: Publisher::new(settings.messages.confirm),
@@ -155,14 +160,17 @@ impl Rules for Serving {
 
 /// What is done is kept where everything is that survives a restart.
 #[derive(Debug)]
-struct Remembered(Arc<Asynchronous>);
+struct Remembered {
+    asynchronous: Arc<Asynchronous>,
+    indexes: Indexes,
+}
 
 impl Memory for Remembered {
     fn of(&self, flow: &str) -> Result<Arc<dyn Seen>, SeenError> {
-        Ok(Arc::new(Durable::new(self.0.keeper.store()?, flow)))
+        Ok(Arc::new(self.indexes.durable(self.asynchronous.keeper.store()?, flow)?))
     }
 
     fn pending(&self) -> Result<Pending, SeenError> {
-        Ok(Pending::new(self.0.keeper.store()?).with(self.0.clone()))
+        Ok(Pending::new(self.asynchronous.keeper.store()?).with(self.asynchronous.clone()))
     }
 }
