@@ -130,7 +130,7 @@ struct Fixed(Arc<ServicePlan>);
 
 impl Rules for Fixed {
     fn snapshot(&self, _: &str) -> Option<Snapshot> {
-        Some(Snapshot { plan: self.0.clone(), rules: "1".to_owned(), generation: 1 })
+        Some(Snapshot { plan: self.0.clone(), rules: "1".into(), generation: 1 })
     }
 
     fn plans(&self) -> (u64, Vec<Arc<ServicePlan>>) {

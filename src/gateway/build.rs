@@ -210,7 +210,8 @@ fn hold_back(candidates: &mut [Candidate<'_>]) -> bool {
 
 fn serving(sources: &ServiceSources, checked: Arc<CheckedService>, restored: bool) -> Serving {
     let plan = Arc::new(ServicePlan::compile(&checked));
-    Serving { hash: sources.hash, plan, checked, restored }
+    let rules = hex(sources.hash.get(..4).unwrap_or_default()).into();
+    Serving { hash: sources.hash, rules, plan, checked, restored }
 }
 
 /// The last good state of a service from before this process.

@@ -39,8 +39,8 @@ pub(super) struct Generation {
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) plan: Arc<ServicePlan>,
-    /// Names the service's rules, the same for the same rules everywhere.
-    pub(super) rules: String,
+    /// See [`Serving::rules`].
+    pub(super) rules: Arc<str>,
     /// Header fields by which the representation at one address varies.
     varies: Vec<HeaderName>,
     /// The same as `Vary` says it where nothing else is said; none: there are none.
@@ -82,7 +82,7 @@ impl Standing {
         add_vary(&mut headers, varies.iter());
         let vary = headers.remove(header::VARY);
         let told = plan.versions.iter().map(|asked| Told::new(asked, &plan.versions)).collect();
-        let rules = hex(serving.hash.get(..4).unwrap_or_default());
+        let rules = serving.rules.clone();
         let clusters = clusters.map(|clusters| clusters.of(&plan)).unwrap_or_default();
         let shares_addresses = plan.varies_by().next().is_some() && clusters.iter().flatten().count() > 1;
         Self { rules, varies, vary, clusters, shares_addresses, counters: Counters::default(), told, plan }
@@ -115,6 +115,8 @@ impl Standing {
 pub(super) struct Serving {
     /// Hash of its sources.
     pub(super) hash: [u8; 32],
+    /// Names its rules in answers and messages, the same for the same rules everywhere.
+    pub(super) rules: Arc<str>,
     pub(super) plan: Arc<ServicePlan>,
     /// Kept to tell collisions with services that come later.
     pub(super) checked: Arc<CheckedService>,

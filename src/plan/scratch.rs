@@ -57,14 +57,15 @@ impl Scratch {
         self.slots.clear();
         self.met.clear();
         self.copied.clear();
+        trim(&mut self.copied);
         self.dropped = 0;
         if self.memories.len() > MAX_MEMORIES {
             self.memories.clear();
         }
     }
 
-    /// Gives back what only a large document needs: each of many threads may have had one. Not `copied`: who has it noted
-    /// reads it when the document is translated.
+    /// Gives back what only a large document needs: each of many threads may have had one. `copied` is still
+    /// read then: it waits for [`Scratch::clear`].
     pub(super) fn trim(&mut self) {
         self.side.iter_mut().for_each(trim);
         trim(&mut self.items);

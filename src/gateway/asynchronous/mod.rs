@@ -21,7 +21,6 @@ mod resource;
 pub(super) mod runner;
 
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +33,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::exchange::Call;
+use super::generation::hex;
 use super::idempotency;
 use super::trouble::{Kind, Trouble};
 use crate::store::{Keeper, Store, StoreError};
@@ -201,14 +201,6 @@ fn named(call: &Call<'_>, consumer: Option<&str>, owner: &str, headers: &HeaderM
     let certificate = call.route.caller.secured.as_ref().and_then(|secured| secured.certificate.as_ref());
     let is_known = certificate.is_some() || headers.contains_key(header::AUTHORIZATION);
     consumer.map(str::to_owned).or_else(|| is_known.then(|| owner.chars().take(16).collect()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// A name that nobody can guess.

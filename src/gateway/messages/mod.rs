@@ -22,7 +22,7 @@ pub(super) use metrics::Counts;
 
 use super::asynchronous::Asynchronous;
 use super::exchange::documents;
-use super::generation::{Current, hex};
+use super::generation::Current;
 use crate::messaging::broker::{Boxed, Broker};
 use crate::messaging::flow::{Bounds, Rules, Snapshot};
 use crate::messaging::publisher::Publisher;
@@ -143,9 +143,8 @@ impl Rules for Serving {
     fn snapshot(&self, service: &str) -> Option<Snapshot> {
         let generation = self.0.snapshot();
         let serving = generation.services.get(service)?;
-        // As responses of HTTP name them.
-        let rules = hex(serving.hash.get(..4).unwrap_or_default());
-        Some(Snapshot { plan: serving.plan.clone(), rules, generation: generation.number })
+        let (plan, rules) = (serving.plan.clone(), serving.rules.clone());
+        Some(Snapshot { plan, rules, generation: generation.number })
     }
 
     fn plans(&self) -> (u64, Vec<Arc<ServicePlan>>) {

@@ -1,5 +1,6 @@
 //! A message that has come: what it is, and what is to become of it at each target.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -59,7 +60,7 @@ impl Flow {
             waits: 0,
             finishing: false,
             from: String::new(),
-            rules: String::new(),
+            rules: Arc::default(),
             asked: None,
             held: Held::No,
             answers: None,

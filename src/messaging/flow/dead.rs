@@ -12,7 +12,7 @@ impl Flow {
         facts.flow.clone_from(&self.status.name);
         facts.from.clone_from(&entry.from);
         to.clone_into(&mut facts.to);
-        facts.rules.clone_from(&entry.rules);
+        facts.rules = entry.rules.to_string();
         facts.position = entry.position.clone().unwrap_or_default();
         facts.attempts = entry.attempts + 1;
         facts.identify();

@@ -1,5 +1,7 @@
 //! A message between its source and its targets.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::super::broker::Settle;
@@ -42,7 +44,7 @@ pub(super) struct Entry {
     /// The version that it is in, by name; empty where that is not known.
     pub(super) from: String,
     /// The rules that it was translated by.
-    pub(super) rules: String,
+    pub(super) rules: Arc<str>,
     /// Where keys may be parked, that it is under way.
     pub(super) busy: Option<Busy>,
     /// What it asks, where that must be kept before it is published.

@@ -90,7 +90,7 @@ pub struct Snapshot {
     /// The service.
     pub plan: Arc<ServicePlan>,
     /// Names its rules.
-    pub rules: String,
+    pub rules: Arc<str>,
     /// Counts generations.
     pub generation: u64,
 }

@@ -1,5 +1,7 @@
 //! What the rules of now make of a letter.
 
+use std::sync::Arc;
+
 use super::super::flow::Flow;
 use super::super::identify::{self, Unusable};
 use super::super::message::Message;
@@ -52,8 +54,8 @@ pub(super) enum Refusal {
 }
 
 /// The translation of a letter, and the name of the rules.
-pub(super) fn attempt(flow: &Flow, letter: &Letter) -> (Result<Attempt, Refusal>, String) {
-    let Some(snapshot) = flow.rules.snapshot(&flow.service) else { return (Err(Refusal::Gone), String::new()) };
+pub(super) fn attempt(flow: &Flow, letter: &Letter) -> (Result<Attempt, Refusal>, Arc<str>) {
+    let Some(snapshot) = flow.rules.snapshot(&flow.service) else { return (Err(Refusal::Gone), Arc::default()) };
     let service = &snapshot.plan;
     let attempted = || -> Result<Attempt, Refusal> {
         let channel = service.channel(&flow.channel).ok_or(Refusal::Gone)?;

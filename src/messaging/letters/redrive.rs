@@ -307,7 +307,7 @@ impl Run<'_> {
         }
         let mut back = letter;
         back.facts.blame(&poison);
-        back.facts.rules = rules;
+        back.facts.rules = rules.to_string();
         back.facts.attempts = back.facts.attempts.saturating_add(1);
         back.facts.returns = back.facts.returns.saturating_add(1);
         let (message, once) = (back.write(), back.facts.once());

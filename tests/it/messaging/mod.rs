@@ -90,7 +90,7 @@ impl Fixed {
 impl Rules for Fixed {
     fn snapshot(&self, _: &str) -> Option<Snapshot> {
         let (plan, generation) = self.0.lock().unwrap().clone();
-        Some(Snapshot { plan, rules: format!("r{generation}"), generation })
+        Some(Snapshot { plan, rules: format!("r{generation}").into(), generation })
     }
 
     fn plans(&self) -> (u64, Vec<Arc<ServicePlan>>) {
