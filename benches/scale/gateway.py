@@ -23,7 +23,7 @@ def free_port():
 def binary(given):
     """The program that is measured; without one it is built."""
     if given:
-        return given
+        return pathlib.Path(given).resolve()
     subprocess.run(["cargo", "build", "--release", "--locked", "--bin", "bifocal"], cwd=ROOT, check=True)
     return ROOT / "target" / "release" / "bifocal"
 

@@ -13,6 +13,6 @@ pub mod schema;
 
 pub use include::{Comparison, Inclusion, Mismatch};
 pub use interface::{Body, Carrier, Interface, Operation, Parameter, Response};
-pub use laws::{Budget, Documents, Evidence, verify, verify_service, verify_step};
+pub use laws::{Budget, Documents, Evidence, verify, verify_service};
 pub use openapi::parse_interface;
 pub use prove::prove;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::generation::{Generation, Serving, hex};
 use super::last_good::LastGood;
 use super::status::{Diagnoses, FolderStatus, ServiceStatus, Status, diagnostics_of};
-use crate::plan::ServicePlan;
+use crate::plan::{ServicePlan, StepPlan};
 use crate::rules::checked::CheckedService;
 use crate::rules::load::{LoadedFolder, ServiceSources};
 use crate::rules::lockstep::Member;
-use crate::rules::{Claims, Held, Report, check_again, check_service};
+use crate::rules::{Claims, Held, Report, check_again, check_service, threads};
 
 /// What building came to.
 pub(super) struct Built {
@@ -43,8 +43,10 @@ pub(super) fn build(
         return Built { next: None, services: before.services.clone(), folder, accepted: Vec::new() };
     }
 
-    let mut candidates: Vec<Candidate<'_>> =
-        loaded.services.values().map(|sources| Candidate::new(sources, previous, kept, held)).collect();
+    // Nothing is served yet: all there is may work on it. Later, requests come first.
+    let most = if previous.number == 0 { threads::all() } else { 1 };
+    let all: Vec<&ServiceSources> = loaded.services.values().collect();
+    let mut candidates = threads::map(&all, most, |sources| Candidate::new(sources, previous, kept, held));
     // What serves comes first, so that of two services which want the same requests the newcomer is refused.
     candidates.sort_by_key(Candidate::rank);
     let mut next = place(&mut candidates);
@@ -112,7 +114,10 @@ impl<'s> Candidate<'s> {
         }
         let mut report = check_again(sources, held);
         let verdict = match report.checked.take() {
-            Some(checked) => Verdict::Good(Box::new(report), serving(sources, Arc::new(checked), false)),
+            Some(checked) => {
+                let plans = std::mem::take(&mut report.plans);
+                Verdict::Good(Box::new(report), serving(sources, Arc::new(checked), plans, false))
+            }
             None => Verdict::Refused(diagnostics_of(&report.diagnostics, &report.sources)),
         };
         let fallback = served.cloned().or_else(|| restore(&sources.name, kept));
@@ -208,8 +213,14 @@ fn hold_back(candidates: &mut [Candidate<'_>]) -> bool {
     held_one
 }
 
-fn serving(sources: &ServiceSources, checked: Arc<CheckedService>, restored: bool) -> Serving {
-    let plan = Arc::new(ServicePlan::compile(&checked));
+fn serving(
+    sources: &ServiceSources,
+    checked: Arc<CheckedService>,
+    steps: Vec<Option<Arc<StepPlan>>>,
+    restored: bool,
+) -> Serving {
+    let steps = steps.into_iter().map(|step| step.and_then(Arc::into_inner)).collect();
+    let plan = Arc::new(ServicePlan::compile_rest(&checked, steps));
     let rules = hex(sources.hash.get(..4).unwrap_or_default()).into();
     Serving { hash: sources.hash, rules, plan, checked, restored }
 }
@@ -217,7 +228,8 @@ fn serving(sources: &ServiceSources, checked: Arc<CheckedService>, restored: boo
 /// The last good state of a service from before this process.
 fn restore(name: &str, kept: &LastGood) -> Option<Serving> {
     let sources = kept.recall(name)?;
-    let checked = check_service(&sources).checked?;
+    let mut report = check_service(&sources);
+    let checked = report.checked.take()?;
     tracing::warn!(service = %name, hash = hex(&sources.hash), "the last good state, kept from before, is at hand");
-    Some(serving(&sources, Arc::new(checked), true))
+    Some(serving(&sources, Arc::new(checked), report.plans, true))
 }

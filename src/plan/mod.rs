@@ -371,16 +371,24 @@ impl StepPlan {
 impl ServicePlan {
     /// Compiles a checked service. Cannot fail.
     pub fn compile(service: &CheckedService) -> Self {
-        let plan = Self::with_steps(service, StepPlan::compile);
+        Self::compile_rest(service, Vec::new())
+    }
+
+    /// The same with what has been compiled of its steps, by index: to try their laws.
+    pub fn compile_rest(service: &CheckedService, known: Vec<Option<StepPlan>>) -> Self {
+        let known = known.into_iter().chain(std::iter::repeat_with(|| None));
+        let steps = service.steps.iter().zip(known);
+        let steps = steps.map(|(step, known)| known.unwrap_or_else(|| StepPlan::compile(step)));
+        let plan = Self::with_steps(service, steps.collect());
         Self { line: line::Line::compile(&service.steps, &plan.steps), ..plan }
     }
 
     /// As [`ServicePlan::compile`], with steps that are [`StepPlan::traced`].
     pub fn traced(service: &CheckedService) -> Self {
-        Self::with_steps(service, StepPlan::traced)
+        Self::with_steps(service, service.steps.iter().map(StepPlan::traced).collect())
     }
 
-    fn with_steps(service: &CheckedService, compile: impl Fn(&CheckedStep) -> StepPlan) -> Self {
+    fn with_steps(service: &CheckedService, mut steps: Vec<StepPlan>) -> Self {
         let version = |version: &CheckedVersion| VersionPlan {
             name: version.name.clone(),
             aliases: version.aliases.clone(),
@@ -392,7 +400,6 @@ impl ServicePlan {
             ending: version.deprecated.as_ref().map(Ending::compile),
             path: version.path.clone(),
         };
-        let mut steps: Vec<StepPlan> = service.steps.iter().map(compile).collect();
         let parameters: Vec<String> = address::naming_parameters(&service.negotiate).map(str::to_owned).collect();
         for (step, (old, new)) in steps.iter_mut().zip(service.versions.iter().zip(service.versions.iter().skip(1))) {
             step.name_versions(&parameters, [&old.name, &new.name]);

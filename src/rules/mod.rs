@@ -19,6 +19,7 @@ pub mod manual;
 pub mod mapping;
 pub mod schema;
 pub mod shapes;
+pub mod threads;
 pub mod yaml;
 
 pub mod answer;
@@ -46,6 +47,7 @@ use self::lockstep::Member;
 use self::yaml::Limits;
 use crate::contract::{self, Budget, Interface};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceId, Sources, Span, codes, suggest};
+use crate::plan::StepPlan;
 
 /// Diagnostics of one service that are shown; the first ones explain the rest.
 const MAX_SHOWN: usize = 200;
@@ -57,6 +59,8 @@ pub struct Report {
     pub checked: Option<CheckedService>,
     /// What each version's interface file says, oldest first; `None` where there is none, or none that can be read.
     pub interfaces: Vec<Option<Interface>>,
+    /// What was compiled of it to try its laws, by step: whoever serves it need not do that again.
+    pub plans: Vec<Option<Arc<StepPlan>>>,
     /// The texts that spans point into.
     pub sources: Arc<Sources>,
     /// Everything found, in the order of the files.
@@ -87,8 +91,11 @@ impl FolderReport {
 pub fn check_folder(folder: &LoadedFolder) -> FolderReport {
     let mut services: BTreeMap<String, Report> = BTreeMap::new();
     let mut claims = Claims::default();
-    for (name, sources) in &folder.services {
-        let mut report = check_service(sources);
+    let all: Vec<_> = folder.services.iter().collect();
+    // Plans of many services would be much memory for nothing.
+    let reports =
+        threads::map(&all, threads::all(), |(_, sources)| Report { plans: Vec::new(), ..check_service(sources) });
+    for ((name, _), mut report) in all.into_iter().zip(reports) {
         report.refuse_collisions(&claims);
         report.checked.iter().for_each(|checked| claims.add(checked));
         services.insert(name.clone(), report);
@@ -130,10 +137,15 @@ pub fn check_again(service: &ServiceSources, held: &Held) -> Report {
     if let Some(checked) = report.checked.take() {
         let mut diagnostics = std::mem::take(&mut report.diagnostics);
         let pairs = checked.versions.iter().zip(checked.versions.iter().skip(1));
-        for (index, (old, new)) in pairs.enumerate() {
+        report.plans.resize(checked.steps.len(), None);
+        for (((old, new), step), (index, compiled)) in
+            pairs.zip(&checked.steps).zip(report.plans.iter_mut().enumerate())
+        {
             held.or_try(held::content(service, (&old.name, &new.name)), || {
                 let mut found = Diagnostics::default();
-                contract::verify_step(&checked, index, &report.interfaces, Budget::LOAD, &mut found);
+                let interface = |version: usize| report.interfaces.get(version).and_then(Option::as_ref);
+                let plan = compiled.insert(Arc::new(StepPlan::compile(step)));
+                contract::verify(step, plan, interface(index), interface(index + 1), Budget::LOAD, &mut found);
                 let holds = found.is_empty();
                 diagnostics.append(found);
                 holds
@@ -179,7 +191,7 @@ fn prove_again(service: &ServiceSources, held: &Held) -> Report {
     });
     let checked = checked.filter(|_| !diagnostics.has_errors());
     let (sources, diagnostics) = (Arc::clone(&service.sources), diagnostics.sorted(MAX_SHOWN));
-    Report { checked, interfaces, sources, diagnostics, identity }
+    Report { checked, interfaces, plans: Vec::new(), sources, diagnostics, identity }
 }
 
 impl Report {

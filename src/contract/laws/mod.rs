@@ -135,20 +135,12 @@ pub fn verify_service(
     budget: Budget,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Evidence> {
-    (0..service.steps.len()).map(|step| verify_step(service, step, interfaces, budget, diagnostics)).collect()
-}
-
-/// As [`verify_service`], the step between version `index` and the next alone; nothing where there is none.
-pub fn verify_step(
-    service: &CheckedService,
-    index: usize,
-    interfaces: &[Option<Interface>],
-    budget: Budget,
-    diagnostics: &mut Diagnostics,
-) -> Evidence {
-    let Some(step) = service.steps.get(index) else { return Evidence::default() };
     let interface = |version: usize| interfaces.get(version).and_then(Option::as_ref);
-    verify(step, &StepPlan::compile(step), interface(index), interface(index + 1), budget, diagnostics)
+    let steps = service.steps.iter().enumerate();
+    let verified = steps.map(|(index, step)| {
+        verify(step, &StepPlan::compile(step), interface(index), interface(index + 1), budget, diagnostics)
+    });
+    verified.collect()
 }
 
 /// Runs a step's examples and laws over its compiled form; reports failures as E14.

@@ -7,6 +7,7 @@
 mod json;
 mod offsets;
 mod read;
+mod strict;
 
 use crate::diagnostic::Span;
 

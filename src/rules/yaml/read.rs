@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
 use super::offsets::Offsets;
-use super::{Kind, Limits, Node};
+use super::{Kind, Limits, Node, strict};
 use crate::diagnostic::{Diagnostics, SourceId, Span, codes};
 
 /// Reads one YAML (or JSON) document.
@@ -21,11 +21,23 @@ pub fn parse(source: SourceId, text: &str, limits: Limits, diagnostics: &mut Dia
         return None;
     }
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let base = text.len() - body.len();
+    strict::read(source, body, base, limits).or_else(|| parse_yaml(source, body, base, limits, diagnostics))
+}
+
+/// The same by YAML's grammar, which JSON's is a part of.
+pub(super) fn parse_yaml(
+    source: SourceId,
+    text: &str,
+    base: usize,
+    limits: Limits,
+    diagnostics: &mut Diagnostics,
+) -> Option<Node> {
     let mut reader = Reader {
         source,
-        text: body,
-        base: text.len() - body.len(),
-        offsets: Offsets::new(body),
+        text,
+        base,
+        offsets: Offsets::new(text),
         limits,
         spent: 0,
         open: Vec::new(),
@@ -34,7 +46,7 @@ pub fn parse(source: SourceId, text: &str, limits: Limits, diagnostics: &mut Dia
         documents: 0,
         diagnostics,
     };
-    reader.run(&mut Parser::new_from_str(body)).ok()?;
+    reader.run(&mut Parser::new_from_str(text)).ok()?;
     reader.root
 }
 
@@ -153,9 +165,10 @@ impl<'t> Reader<'t, '_> {
 
     fn close(&mut self, start: usize, end: usize) -> Result<(), Stop> {
         let Some(open) = self.open.pop() else { return Err(Stop) };
-        // A bracket closes a flow collection; a block collection ends with its last item, not where the next line starts.
+        // A bracket closes a flow collection, and the parser's span of it may run on over white space; a block collection
+        // ends with its last item, not where the next line starts.
         let bracket = self.text.get(start..end).is_some_and(|at| at.starts_with([']', '}']));
-        let end = if bracket { end } else { open.last };
+        let end = if bracket { start + 1 } else { open.last };
         let kind = match open.items {
             Items::List(elements) => Kind::List(elements),
             Items::Map { members, .. } => Kind::Map(self.without_duplicates(members)),

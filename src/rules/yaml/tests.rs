@@ -44,6 +44,7 @@ fn spans_cover_what_is_written() {
         spans("- x = y: {z: 1}\n- same\n\n\n"),
         ["- x = y: {z: 1}\n- same", "x = y: {z: 1}", "x = y", "{z: 1}", "z", "1", "same"]
     );
+    assert_eq!(spans("{a: [1 ] , b: {} }\n"), ["{a: [1 ] , b: {} }", "a", "[1 ]", "1", "b", "{}"]);
     assert_eq!(spans("k:\n- a\n- b\nl: m\n"), ["k:\n- a\n- b\nl: m", "k", "- a\n- b", "a", "b", "l", "m"]);
 }
 
@@ -170,4 +171,80 @@ proptest::proptest! {
             assert!(text.get(one.span.start as usize..one.span.end as usize).is_some(), "{one:?}");
         }
     }
+}
+
+/// As JSON with white space here and there.
+fn json() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let text = prop_oneof![
+        "[a-c ]{0,3}".prop_map(|text| format!("{text:?}")),
+        "[ -~é日𝄞]{0,70}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+        Just(r#""\/\u00e9\b\f\n\r\t\"\\ <<""#.to_owned()),
+    ];
+    let number = prop_oneof!["-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,3})?([eE][-+]?[0-9])?", "true|false|null"];
+    let space = prop_oneof![Just(""), Just(" "), Just("\n  "), Just("\r\n")];
+    prop_oneof![text.clone(), number].prop_recursive(5, 60, 12, move |inner| {
+        let element = (space.clone(), inner.clone(), space.clone()).prop_map(|(a, one, b)| [a, &one, b].concat());
+        let member =
+            (text.clone(), space.clone(), element.clone()).prop_map(|(key, a, one)| [&key, a, ":", &one].concat());
+        prop_oneof![
+            proptest::collection::vec(element, 0..12).prop_map(|all| format!("[{}]", all.join(","))),
+            proptest::collection::vec(member, 0..12).prop_map(|all| format!("{{{}}}", all.join(", "))),
+        ]
+    })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn json_is_read_alike_without_yaml(text in json(), base in 0..4_usize, nodes in 1..200_usize) {
+        let mut found = Diagnostics::default();
+        let limits = Limits { nodes, ..Limits::RULES };
+        let slowly = read::parse_yaml(SourceId(0), &text, base, limits, &mut found).filter(|_| found.is_empty());
+        let is_collection = text.starts_with(['[', '{']);
+        let quickly = strict::read(SourceId(0), &text, base, limits);
+        proptest::prop_assert_eq!(
+            quickly.map(|node| format!("{node:?}")),
+            slowly.filter(|_| is_collection).map(|node| format!("{node:?}")),
+        );
+    }
+}
+
+#[test]
+fn what_is_no_json_or_has_a_fault_is_left_to_yaml() {
+    let strict = |text: &str| strict::read(SourceId(0), text, 0, Limits { nodes: 20, ..Limits::RULES }).is_some();
+    let many = |members: usize| {
+        let all: Vec<_> = (0..members).map(|number| format!("\"{number}\":1")).collect();
+        all.join(",")
+    };
+    assert!(strict(" {\"a\": [1, {}, []]}\n") && strict(&format!("{{{}}}", many(9))));
+    for text in [
+        "",
+        "a: 1",
+        "1",
+        "\"a\"",
+        "{a: 1}",
+        "{\"a\": 1} x",
+        "{\"a\": 1} # why",
+        "{\"a\" 1}",
+        "[1,]",
+        "[1 2]",
+        "[1",
+        "{\"a\":1,}",
+        "{\"a\":1,\"a\":2}",
+        "[01]",
+        "[1.]",
+        "['a']",
+        "[\"\\x41\"]",
+        "[\"\\ud800\"]",
+        "[\"\n\"]",
+        "[&a 1]",
+        "--- [1]",
+    ] {
+        assert!(!strict(text), "{text}");
+    }
+    assert!(!strict(&format!("{{{},\"3\":2}}", many(9))), "twice among many");
+    assert!(!strict(&format!("[{}]", vec!["1"; 20].join(","))), "one more than the limit");
+    assert!(!strict(&format!("{}{}", "[".repeat(65), "]".repeat(65))), "too deep");
 }
