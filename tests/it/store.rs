@@ -63,7 +63,7 @@ fn seen(store: &Store, flow: &str) -> Durable {
 async fn ids_end_on_disk_and_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     for store in [Store::memory(), Store::open(folder.path()).unwrap()] {
-        let soon = Dedup { window: Duration::from_millis(40), entries: 100 };
+        let soon = Dedup { window: Duration::from_secs(3), entries: 100 };
         let live = seen(&store, "orders");
         live.mark(vec![(scope("a"), 1), (scope("b"), 2)], soon).await.unwrap();
         live.mark(vec![(scope("c"), 3)], DAY).await.unwrap();
