@@ -29,7 +29,7 @@ const MICROS: u64 = 1000;
 struct Row {
     /// In milliseconds since 1970.
     ends: u64,
-    /// In microseconds since 1970: no other row of the flow was begun then.
+    /// In microseconds since 1970; by them, rows of one millisecond are told apart.
     begun: u64,
 }
 
@@ -118,7 +118,9 @@ impl Known {
     }
 
     fn begin(&mut self, now: u64, window: u64) -> Row {
-        self.begun = now.saturating_mul(MICROS).max(self.begun.saturating_add(1));
+        let from = now.saturating_mul(MICROS);
+        let is_taken = (from..from.saturating_add(MICROS)).contains(&self.begun);
+        self.begun = if is_taken { self.begun + 1 } else { from };
         let row = Row { ends: (self.begun / MICROS).saturating_add(window), begun: self.begun };
         self.open = Some(row);
         row
@@ -161,7 +163,9 @@ impl Known {
 
     fn forget(&mut self, id: u64) {
         let Some((_, begun)) = self.by_id.remove(&id) else { return };
-        let Some((row, ids)) = self.rows.iter_mut().find(|(row, _)| row.begun == begun) else { return };
+        let Some((row, ids)) = self.rows.iter_mut().find(|(row, ids)| row.begun == begun && ids.contains(&id)) else {
+            return;
+        };
         let row = *row;
         ids.retain(|one| *one != id);
         if ids.is_empty() {
@@ -173,8 +177,8 @@ impl Known {
     /// Makes the rows on disk as they are here.
     fn write(&mut self, number: u64, place: &Shelf, tables: &mut dyn Tables) -> Result<(), StoreError> {
         (self.open, self.asked) = (None, false);
-        let changed = std::mem::take(&mut self.changed);
-        for row in &changed {
+        self.flying.push((number, std::mem::take(&mut self.changed)));
+        for row in self.flying.last().into_iter().flat_map(|(_, changed)| changed) {
             let ids = self.rows.get(row).map(Vec::as_slice).unwrap_or_default();
             let mut value = Vec::with_capacity(ids.len() * 16);
             for id in ids {
@@ -188,7 +192,6 @@ impl Known {
             let (table, key) = place.key(&row.key());
             if value.is_empty() { tables.delete(table, &key)? } else { tables.put(table, &key, &value)? }
         }
-        self.flying.push((number, changed));
         place.set_len(tables, self.by_id.len() as u64)
     }
 
@@ -210,7 +213,6 @@ impl Known {
         let (table, prefix) = place.key(b"");
         store.visit(table, &prefix, |key, value| {
             let Some(row) = key.get(prefix.len()..).and_then(Row::of) else { return };
-            known.begun = known.begun.max(row.begun);
             for (id, hash) in pairs(value) {
                 known.rows.entry(row).or_default().push(id);
                 let other = known.by_id.get(&id).map(|(_, begun)| *begun);
@@ -361,6 +363,55 @@ mod tests {
 
     use super::super::file::tests::on_a_disk;
     use super::*;
+
+    /// Tables of a disk that cannot be read.
+    struct Unreadable;
+
+    impl Tables for Unreadable {
+        fn get(&mut self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            Err(StoreError("unreadable".to_owned()))
+        }
+
+        fn first(&mut self, table: Table, key: &[u8]) -> Result<Option<super::super::Pair>, StoreError> {
+            self.get(table, key).map(|_| None)
+        }
+
+        fn put(&mut self, table: Table, key: &[u8], _: &[u8]) -> Result<(), StoreError> {
+            self.get(table, key).map(drop)
+        }
+
+        fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+            self.get(table, key).map(drop)
+        }
+    }
+
+    #[test]
+    fn a_write_that_stops_half_way_is_made_again() {
+        let within = Dedup { window: Duration::from_secs(60), entries: 100 };
+        let mut known = Known::default();
+        known.mark(&[(Scope("a".to_owned()), 1)], now(), within);
+        assert!(known.write(1, &Shelf::new(Table::Done, "orders"), &mut Unreadable).is_err());
+        assert!(known.changed.is_empty());
+        known.written(1, false);
+        assert_eq!((known.changed.len(), known.flying.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_for_a_while_is_wrong_for_no_longer() {
+        let within = Dedup { window: Duration::from_secs(60), entries: 100 };
+        let (mut known, ids) = (Known::default(), ["ahead", "back", "again"].map(|id| Scope(id.to_owned())));
+        let [ahead, back, again] = &ids;
+        let (year, now, hour) = (31_536_000_000, 1_800_000_000_000, 3_600_000);
+        known.mark(&[(ahead.clone(), 1)], now + year, within);
+        known.open = None;
+        known.mark(&[(back.clone(), 2)], now, within);
+        known.open = None;
+        known.mark(&[(again.clone(), 3)], now, within);
+        let get = |id: &Scope, at: u64| known.get(digest(id), at, millis(within.window));
+        assert_eq!((get(back, now + 59_999), get(again, now + 59_999)), (Some(2), Some(3)));
+        assert_eq!((get(back, now + hour), get(again, now + hour)), (None, None));
+        assert_eq!(known.rows.len(), 3, "two of one millisecond");
+    }
 
     #[tokio::test]
     async fn what_could_not_be_written_is_written_with_what_comes_next() {
