@@ -1,22 +1,12 @@
-//! Which messages are done, over restarts.
-//!
-//! What is done at about the same time is one [`Row`] on disk, written once: an id costs sixteen bytes at the end of a tree,
-//! however many others are known. They are looked for in memory, where each takes about sixty bytes; that is read from the
-//! rows when a flow begins. Memory is what counts, and each write makes the rows that have changed as it is.
+//! The index of what is done, and how its rows are written.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::future::ready;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt;
-use futures_util::future::Shared;
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
 
-use super::shelf::Shelf;
-use super::{ENDED, Store, StoreError, Table, Tables, millis, now};
-use crate::messaging::broker::Boxed;
-use crate::messaging::seen::{Scope, Seen, SeenError};
+use super::super::shelf::Shelf;
+use super::super::{Store, StoreError, Tables, millis};
+use crate::messaging::seen::Scope;
 use crate::rules::channel::Dedup;
 
 /// Rows that one mark lets go, at most: the rest goes with the next one.
@@ -61,13 +51,14 @@ fn pairs(value: &[u8]) -> impl Iterator<Item = (u64, u64)> {
 
 /// What stands for an id. Two ids have the same one as good as never, and if so, their messages have other hashes: the
 /// later one goes to the dead letters, and is not left out.
-fn digest(scope: &Scope) -> u64 {
+pub(super) fn digest(scope: &Scope) -> u64 {
     let digest = Sha256::digest(scope.0.as_bytes());
     digest.first_chunk().map_or(0, |start| u64::from_be_bytes(*start))
 }
 
+/// What is known of one flow's messages.
 #[derive(Debug, Default)]
-struct Known {
+pub(super) struct Known {
     /// The message's hash, and when its row was begun.
     by_id: HashMap<u64, (u64, u64)>,
     /// Ids in the order in which they were done. Some are known by a later row since.
@@ -79,11 +70,11 @@ struct Known {
     /// The row that may still grow: its write has not begun.
     open: Option<Row>,
     /// Whether a write has been asked for that has not begun.
-    asked: bool,
+    pub(super) asked: bool,
     /// When the last row was begun.
     begun: u64,
     /// Writes so far.
-    writes: u64,
+    pub(super) writes: u64,
 }
 
 impl Known {
@@ -93,12 +84,12 @@ impl Known {
     }
 
     /// The hash of what was done within the window.
-    fn get(&self, id: u64, now: u64, window: u64) -> Option<u64> {
+    pub(super) fn get(&self, id: u64, now: u64, window: u64) -> Option<u64> {
         let (hash, begun) = self.by_id.get(&id)?;
         (now.saturating_sub(begun / MICROS) < window).then_some(*hash)
     }
 
-    fn mark(&mut self, done: &[(Scope, u64)], now: u64, within: Dedup) {
+    pub(super) fn mark(&mut self, done: &[(Scope, u64)], now: u64, within: Dedup) {
         let window = millis(within.window);
         self.expire(now);
         for (scope, hash) in done {
@@ -161,7 +152,7 @@ impl Known {
         }
     }
 
-    fn forget(&mut self, id: u64) {
+    pub(super) fn forget(&mut self, id: u64) {
         let Some((_, begun)) = self.by_id.remove(&id) else { return };
         let Some((row, ids)) = self.rows.iter_mut().find(|(row, ids)| row.begun == begun && ids.contains(&id)) else {
             return;
@@ -175,7 +166,7 @@ impl Known {
     }
 
     /// Makes the rows on disk as they are here.
-    fn write(&mut self, number: u64, place: &Shelf, tables: &mut dyn Tables) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, number: u64, place: &Shelf, tables: &mut dyn Tables) -> Result<(), StoreError> {
         (self.open, self.asked) = (None, false);
         self.flying.push((number, std::mem::take(&mut self.changed)));
         for row in self.flying.last().into_iter().flat_map(|(_, changed)| changed) {
@@ -196,7 +187,7 @@ impl Known {
     }
 
     /// A write is over. What it was to write is written by the next one, if it has failed.
-    fn written(&mut self, number: u64, is_kept: bool) {
+    pub(super) fn written(&mut self, number: u64, is_kept: bool) {
         let at = self.flying.iter().position(|(known, _)| *known == number);
         let rows = at.map(|at| self.flying.swap_remove(at).1);
         match (rows, is_kept) {
@@ -207,8 +198,13 @@ impl Known {
         }
     }
 
+    /// Whether all of it is on disk.
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.changed.is_empty() && self.flying.is_empty()
+    }
+
     /// What the rows of a flow say.
-    fn read(store: &Store, place: &Shelf) -> Result<Self, StoreError> {
+    pub(super) fn read(store: &Store, place: &Shelf) -> Result<Self, StoreError> {
         let mut known = Self::default();
         let (table, prefix) = place.key(b"");
         store.visit(table, &prefix, |key, value| {
@@ -226,7 +222,12 @@ impl Known {
 }
 
 /// Lets go of up to `most` rows that have ended: of a flow that does not do it itself. Says how many.
-pub(super) fn expire(place: &Shelf, tables: &mut dyn Tables, now: u64, most: usize) -> Result<usize, StoreError> {
+pub(in crate::store) fn expire(
+    place: &Shelf,
+    tables: &mut dyn Tables,
+    now: u64,
+    most: usize,
+) -> Result<usize, StoreError> {
     let (table, prefix) = place.key(b"");
     for gone in 0..most {
         let Some((key, value)) = tables.first(table, &prefix)? else { return Ok(gone) };
@@ -240,128 +241,11 @@ pub(super) fn expire(place: &Shelf, tables: &mut dyn Tables, now: u64, most: usi
     Ok(most)
 }
 
-type Written = Shared<Boxed<'static, Result<(), SeenError>>>;
-
-/// What is known of one flow.
-#[derive(Debug, Default)]
-struct Index {
-    known: Mutex<Known>,
-    /// The last write that was asked for.
-    next: Mutex<Option<Written>>,
-}
-
-impl Index {
-    fn known(&self) -> MutexGuard<'_, Known> {
-        lock(&self.known)
-    }
-
-    /// Whether all that it knows is on disk.
-    fn is_written(&self) -> bool {
-        let known = self.known();
-        known.changed.is_empty() && known.flying.is_empty()
-    }
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What is known of each flow: two that remember for the same flow know of each other. It does not keep a store open.
-#[derive(Debug, Default)]
-pub struct Indexes(Mutex<HashMap<String, Arc<Index>>>);
-
-impl Indexes {
-    /// The memory of a flow, in a store that is always the same.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn durable(&self, store: Store, flow: &str) -> Result<Durable, StoreError> {
-        let place = Shelf::new(Table::Done, flow);
-        let mut all = lock(&self.0);
-        if let Some(index) = all.get(flow) {
-            return Ok(Durable { store, place, index: index.clone() });
-        }
-        // Where a flow has gone, the store knows what it knew.
-        all.retain(|_, index| Arc::strong_count(index) > 1 || !index.is_written());
-        let known = Mutex::new(Known::read(&store, &place)?);
-        let index = Arc::new(Index { known, ..Index::default() });
-        all.insert(flow.to_owned(), index.clone());
-        Ok(Durable { store, place, index })
-    }
-}
-
-/// Remembers in the store which messages of one flow are done.
-#[derive(Debug)]
-pub struct Durable {
-    store: Store,
-    place: Shelf,
-    index: Arc<Index>,
-}
-
-impl Durable {
-    /// Makes a change; resolves when a crash cannot undo it, nor what was changed before it.
-    fn change(&self, change: impl FnOnce(&mut Known)) -> Boxed<'static, Result<(), SeenError>> {
-        let mut next = lock(&self.index.next);
-        let number = {
-            let mut known = self.index.known();
-            change(&mut known);
-            if known.changed.is_empty() && known.flying.is_empty() {
-                return Box::pin(ready(Ok(())));
-            }
-            if std::mem::replace(&mut known.asked, true)
-                && let Some(next) = &*next
-            {
-                return Box::pin(next.clone());
-            }
-            known.writes += 1;
-            known.writes
-        };
-        let (tell, told) = oneshot::channel();
-        let (writing, index, place) = (self.index.clone(), self.index.clone(), self.place.clone());
-        self.store.change_then(
-            Box::new(move |tables| writing.known().write(number, &place, tables)),
-            Box::new(move |result| {
-                index.known().written(number, result.is_ok());
-                // Whoever does not wait any more has gone away.
-                let _ = tell.send(result);
-            }),
-        );
-        let written: Boxed<'static, _> = Box::pin(async move {
-            let result = told.await.unwrap_or_else(|_| Err(StoreError(ENDED.to_owned())));
-            result.map_err(SeenError::from)
-        });
-        let written = written.shared();
-        *next = Some(written.clone());
-        Box::pin(written)
-    }
-}
-
-impl From<StoreError> for SeenError {
-    fn from(error: StoreError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl Seen for Durable {
-    fn get(&self, scope: &Scope, within: Dedup) -> Result<Option<u64>, SeenError> {
-        Ok(self.index.known().get(digest(scope), now(), millis(within.window)))
-    }
-
-    fn mark(&self, done: Vec<(Scope, u64)>, within: Dedup) -> Boxed<'static, Result<(), SeenError>> {
-        self.change(|known| known.mark(&done, now(), within))
-    }
-
-    fn forget(&self, scope: Scope) -> Boxed<'static, Result<(), SeenError>> {
-        self.change(|known| known.forget(digest(&scope)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
-    use super::super::file::tests::on_a_disk;
+    use super::super::super::{Pair, Table, now};
     use super::*;
 
     /// Tables of a disk that cannot be read.
@@ -372,7 +256,7 @@ mod tests {
             Err(StoreError("unreadable".to_owned()))
         }
 
-        fn first(&mut self, table: Table, key: &[u8]) -> Result<Option<super::super::Pair>, StoreError> {
+        fn first(&mut self, table: Table, key: &[u8]) -> Result<Option<Pair>, StoreError> {
             self.get(table, key).map(|_| None)
         }
 
@@ -411,31 +295,5 @@ mod tests {
         assert_eq!((get(back, now + 59_999), get(again, now + 59_999)), (Some(2), Some(3)));
         assert_eq!((get(back, now + hour), get(again, now + hour)), (None, None));
         assert_eq!(known.rows.len(), 3, "two of one millisecond");
-    }
-
-    #[tokio::test]
-    async fn what_could_not_be_written_is_written_with_what_comes_next() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, is_full) = on_a_disk(folder.path());
-        let indexes = Indexes::default();
-        let within = Dedup { window: Duration::from_secs(60), entries: 100 };
-        let live = indexes.durable(store.clone(), "orders").unwrap();
-        let mark = |id: &str| live.mark(vec![(Scope(id.to_owned()), 1)], within);
-        mark("before").await.unwrap();
-        is_full.store(true, Ordering::SeqCst);
-        assert!(mark("during").await.is_err());
-        // What was done stays done, and nobody is told that it is kept.
-        assert_eq!(live.get(&Scope("during".to_owned()), within).unwrap(), Some(1));
-        assert!(mark("during").await.is_err());
-        assert!(!live.index.is_written());
-        is_full.store(false, Ordering::SeqCst);
-        // Nobody waits for this one.
-        drop(mark("dropped"));
-        mark("after").await.unwrap();
-        assert!(live.index.is_written());
-        let again = Indexes::default().durable(store, "orders").unwrap();
-        for id in ["before", "during", "dropped", "after"] {
-            assert_eq!(again.get(&Scope(id.to_owned()), within).unwrap(), Some(1), "{id}");
-        }
     }
 }
