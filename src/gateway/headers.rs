@@ -141,11 +141,17 @@ impl Identity {
         };
         let request = one(REQUEST_ID).filter(|id| is_sane_id(id)).map(str::to_owned);
         let trace = one(TRACEPARENT).filter(|trace| is_traceparent(trace)).map(str::to_owned);
-        Self {
-            request: request.unwrap_or_else(|| digits(["", ""], "")),
-            traced: trace.is_some(),
-            trace: trace.unwrap_or_else(|| digits(["00-", "", "-"], "-01")),
-        }
+        let traced = trace.is_some();
+        let trace = trace.unwrap_or_else(|| digits(["00-", "", "-"], "-01"));
+        let mut made = Self { request: String::new(), trace, traced };
+        made.request = match request {
+            Some(request) => request,
+            // A caller's trace may have many requests.
+            None if traced => digits(["", ""], ""),
+            // Who has one of the two finds the other.
+            None => made.trace_id().to_owned(),
+        };
+        made
     }
 
     /// Of a request that was kept.
@@ -384,7 +390,9 @@ mod tests {
         assert_eq!(sent.get("forwarded").unwrap(), "for=10.0.0.7;host=\"a.b:80\";proto=http");
         assert_eq!(sent.get("via").unwrap(), "1.1 bifocal-x");
         assert!(is_sane_id(sent.get("x-request-id").unwrap().to_str().unwrap()));
-        assert!(is_traceparent(sent.get("traceparent").unwrap().to_str().unwrap()));
+        let trace = sent.get("traceparent").unwrap().to_str().unwrap();
+        assert!(is_traceparent(trace));
+        assert_eq!(sent.get("x-request-id").unwrap().to_str().ok(), trace.get(3..35), "one leads to the other");
         assert_eq!(sent.len(), 7, "{sent:?}");
     }
 
