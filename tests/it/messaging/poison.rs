@@ -75,8 +75,9 @@ async fn each_goes_to_the_dead_letters_for_its_reason() {
     let dead = arrived(&broker, &queue("dead"), cases.len()).await;
     let good = arrived(&broker, &queue("out.v2"), cases.len()).await;
     assert_eq!((dead.len(), good.len()), (cases.len(), cases.len()));
-    let listed = running.letters.list(&Filter::default(), 100).await;
-    assert!(!format!("{listed:?}").contains("4111"), "no value of a message");
+    let listed = format!("{:?}", running.letters.list(&Filter::default(), 100).await);
+    // Longer than what stands in times and digests by chance.
+    assert!(!listed.contains("41111111") && !listed.contains("s3cr3t"), "no value of a message: {listed}");
     for (found, case) in dead.into_iter().zip(&cases) {
         let Letter { facts, message } = Letter::read(found).unwrap();
         let expected = case.message();
