@@ -1,7 +1,7 @@
 //! Which messages are done, over restarts.
 //!
 //! What is done at about the same time is one row on disk ([`known`]), written once: an id costs sixteen bytes at the end of a
-//! tree, however many others are known. They are looked for in memory, where each takes about sixty bytes; that is read from the
+//! tree, however many others are known. They are looked for in memory, where each takes about eighty bytes; that is read from the
 //! rows when a flow begins. Memory is what counts, and each write makes the rows that have changed as it is.
 
 mod known;
