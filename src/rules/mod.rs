@@ -19,7 +19,7 @@ pub mod manual;
 pub mod mapping;
 pub mod schema;
 pub mod shapes;
-pub mod threads;
+pub(crate) mod threads;
 pub mod yaml;
 
 pub mod answer;
@@ -137,19 +137,18 @@ pub fn check_again(service: &ServiceSources, held: &Held) -> Report {
     if let Some(checked) = report.checked.take() {
         let mut diagnostics = std::mem::take(&mut report.diagnostics);
         let pairs = checked.versions.iter().zip(checked.versions.iter().skip(1));
-        report.plans.resize(checked.steps.len(), None);
-        for (((old, new), step), (index, compiled)) in
-            pairs.zip(&checked.steps).zip(report.plans.iter_mut().enumerate())
-        {
+        for (index, ((old, new), step)) in pairs.zip(&checked.steps).enumerate() {
+            let mut compiled = None;
             held.or_try(held::content(service, (&old.name, &new.name)), || {
                 let mut found = Diagnostics::default();
                 let interface = |version: usize| report.interfaces.get(version).and_then(Option::as_ref);
-                let plan = compiled.insert(Arc::new(StepPlan::compile(step)));
+                let plan = compiled.insert(StepPlan::compile(step));
                 contract::verify(step, plan, interface(index), interface(index + 1), Budget::LOAD, &mut found);
                 let holds = found.is_empty();
                 diagnostics.append(found);
                 holds
             });
+            report.plans.push(compiled.map(Arc::new));
         }
         report.checked = Some(checked).filter(|_| !diagnostics.has_errors());
         report.diagnostics = diagnostics.sorted(MAX_SHOWN);

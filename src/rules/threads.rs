@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// As many as the machine runs at once.
-pub fn all() -> usize {
+pub(crate) fn all() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// What `work` makes of each item, in their order, on up to so many threads. Who panics in one panics here.
-pub fn map<'i, I: Sync, O: Send>(items: &'i [I], most: usize, work: impl Fn(&'i I) -> O + Sync) -> Vec<O> {
+pub(crate) fn map<'i, I: Sync, O: Send>(items: &'i [I], most: usize, work: impl Fn(&'i I) -> O + Sync) -> Vec<O> {
     let threads = most.min(items.len());
     if threads <= 1 {
         return items.iter().map(work).collect();

@@ -109,11 +109,6 @@ impl Shelf {
     /// The store cannot be written.
     pub fn put(&self, tables: &mut dyn Tables, key: &[u8], entry: &Entry) -> Result<(), StoreError> {
         self.remove(tables, key)?;
-        self.add(tables, key, entry)
-    }
-
-    /// Sets an entry of a key that has none.
-    fn add(&self, tables: &mut dyn Tables, key: &[u8], entry: &Entry) -> Result<(), StoreError> {
         let (table, at) = self.key(key);
         tables.put(table, &at, &entry.written())?;
         tables.put(Table::Order, &self.order(Some(entry.ends), key), b"")?;
@@ -156,17 +151,5 @@ impl Shelf {
             }
         }
         Ok(most)
-    }
-
-    /// Removes the entries that would end next until there are no more than so many.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub fn keep_within(&self, tables: &mut dyn Tables, most: u64) -> Result<(), StoreError> {
-        while self.len(tables)? > most {
-            let Some((_, key)) = self.next(tables)? else { break };
-            self.remove(tables, &key)?;
-        }
-        Ok(())
     }
 }

@@ -78,11 +78,6 @@ pub(super) struct Known {
 }
 
 impl Known {
-    fn add(&mut self, row: Row, id: u64, hash: u64) {
-        self.by_id.insert(id, (hash, row.begun));
-        self.rows.entry(row).or_default().push(id);
-    }
-
     /// The hash of what was done within the window.
     pub(super) fn get(&self, id: u64, now: u64, window: u64) -> Option<u64> {
         let (hash, begun) = self.by_id.get(&id)?;
@@ -102,7 +97,8 @@ impl Known {
                 Some(row) => row,
                 None => self.begin(now, window),
             };
-            self.add(row, id, *hash);
+            self.by_id.insert(id, (*hash, row.begun));
+            self.rows.entry(row).or_default().push(id);
             self.changed.insert(row);
         }
         self.keep_within(within.entries);
